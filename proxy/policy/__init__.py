@@ -1,0 +1,1 @@
+"""Pure HTTP caching policy: time is an argument, nothing here does I/O (checked by import-linter)."""

@@ -1,0 +1,1 @@
+"""Where stored responses live: memory, disk, and both as one Store."""
