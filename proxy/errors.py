@@ -21,6 +21,11 @@ class CachewireError(Exception):
     status = 500
     reason = "internal"
 
+    @property
+    def public(self) -> str:
+        """What a client may read: nothing about where the origin is or how it failed."""
+        return str(self)
+
 
 class ConfigurationError(CachewireError):
     """The configuration cannot be used; the text says where, what, and what would be right."""
@@ -40,6 +45,10 @@ class OriginError(CachewireError):
 
     status = 502
     reason = "origin-error"
+
+    @property
+    def public(self) -> str:
+        return "The application behind this address cannot answer right now. Nothing stored can stand in for it."
 
 
 class OriginUnreachable(OriginError):

@@ -1,68 +1,138 @@
-"""The configuration model: every key, its default, its unit. Names are fixed; see config.yaml for the reasons."""
+"""The configuration model: every key, its default, its unit. Names are fixed; see config.yaml for the reasons.
+
+The sentence under a key is its documentation everywhere: in the JSON Schema, in docs/configuration.md and in editors.
+"""
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
-from proxy.config.units import Address, Duration, ListenAddress, Size
+from proxy.config.units import Address, Duration, ListenAddress, PositiveCount, Size, parse_count
 
 StrategyName = Literal["network-first", "cache-first", "stale-while-revalidate", "network-only", "cache-only"]
 Credentials = Literal["bypass", "partition", "ignore"]
 
 
+def _method(value: str) -> str:
+    if re.fullmatch(r"[A-Z][A-Z-]*", value) is None:
+        raise ValueError(f"{value!r} is not a method; methods are case-sensitive, write GET, HEAD, POST, ...")
+    return value
+
+
+def _field_name(value: str) -> str:
+    if re.fullmatch(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+", value) is None:
+        raise ValueError(f"{value!r} is not a field name; write the name alone, as in Accept-Language")
+    return value
+
+
+def _media_range(value: str) -> str:
+    if re.fullmatch(r"[a-z0-9.+*-]+/[a-z0-9.+*-]+", value) is None:
+        raise ValueError(
+            f"{value!r} is not a content type; write type/subtype in lower case, as in image/* or text/css"
+        )
+    return value
+
+
+def _network(value: str) -> str:
+    try:
+        return str(ipaddress.ip_network(value))
+    except ValueError as error:
+        raise ValueError(f"{value!r} is not a network ({error}); write 10.0.0.7 or 10.0.0.0/8") from None
+
+
+Status = Annotated[int, Field(ge=200, le=599), BeforeValidator(parse_count)]
+ErrorStatus = Annotated[int, Field(ge=400, le=599), BeforeValidator(parse_count)]
+Method = Annotated[str, AfterValidator(_method)]
+FieldName = Annotated[str, AfterValidator(_field_name)]
+MediaRange = Annotated[str, AfterValidator(_media_range)]
+Network = Annotated[str, AfterValidator(_network)]
+
+
 class Section(BaseModel):
     """A part of the file: unknown keys are errors, values do not change after loading."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _empty_means_defaults(cls, value: Any) -> Any:
+        # `server:` whose keys are all commented out is null in YAML.
+        return {} if value is None else value
 
 
 class Server(Section):
     """The public listener and its limits."""
 
     listen: ListenAddress = Address("127.0.0.1", 8080)
-    workers: Annotated[int, Field(ge=1, le=1)] = 1
-    max_connections: Annotated[int, Field(ge=1)] = 10_000
+    """Where browsers connect."""
+    workers: Annotated[int, Field(ge=1, le=1), BeforeValidator(parse_count)] = 1
+    """Edge processes; this version runs one."""
+    max_connections: PositiveCount = 10_000
+    """Client connections open at once; further ones wait in the system's backlog."""
     max_target: Size = 8 * 2**10
+    """Longest request target (path and query); longer is 414."""
     max_head: Size = 32 * 2**10
+    """Largest request head; larger is 431."""
     max_body: Size = 2**30
+    """Largest request body; larger is 413."""
     head_timeout: Duration = 10.0
+    """A request head must be complete within this time."""
     body_timeout: Duration = 30.0
+    """Longest silence inside a request body."""
     write_timeout: Duration = 30.0
+    """Longest time a client may accept no byte of its answer."""
     idle_timeout: Duration = 75.0
+    """How long an idle client connection is kept."""
     drain_timeout: Duration = 10.0
-    trusted_proxies: tuple[str, ...] = ()
+    """Time that open exchanges get to finish at shutdown."""
+    trusted_proxies: tuple[Network, ...] = ()
+    """Networks whose X-Forwarded-* and Forwarded fields are believed."""
     performance_report: bool = True
+    """Whether `GET /api/performance` is answered here; if not, the path belongs to the application."""
 
 
 class Admin(Section):
     """The operators' listener: dashboard, API, metrics."""
 
     listen: ListenAddress = Address("127.0.0.1", 8081)
-    token: str | None = None
+    """Where operators connect; anything but loopback needs a token."""
+    token: Annotated[str, Field(min_length=1)] | None = Field(default=None, repr=False)
+    """Secret that operators and scripts present; better set as CACHEWIRE__ADMIN__TOKEN than in a file."""
 
 
 class Origin(Section):
     """The application behind the edge. Only this host is ever contacted."""
 
     url: str = "http://127.0.0.1:3000"
+    """Scheme, host and port of the application, without a path."""
     preserve_host: bool = True
+    """Whether the application sees the Host that the browser sent; if not, the host of `url`."""
     connect_timeout: Duration = 3.0
+    """Time to establish a connection."""
     response_timeout: Duration = 60.0
+    """Time to the response head, waiting for a connection included."""
     body_timeout: Duration = 30.0
+    """Longest silence inside a response body."""
     idle_timeout: Duration = 15.0
-    max_connections: Annotated[int, Field(ge=1)] = 100
+    """How long an idle connection is kept; below the application's own keep-alive, or it may close first."""
+    max_connections: PositiveCount = 100
+    """Connections open at once; further requests wait in order."""
     max_head: Size = 64 * 2**10
-    retries: Annotated[int, Field(ge=0, le=10)] = 3
+    """Largest response head."""
+    retries: Annotated[int, Field(ge=0, le=10), BeforeValidator(parse_count)] = 3
+    """Further attempts of idempotent requests after connection errors; never after a status."""
     tls_ca_file: Path | None = None
+    """Certificate authorities (PEM) to verify an https origin with, instead of the system's."""
 
     @field_validator("url")
     @classmethod
     def _is_an_origin(cls, value: str) -> str:
-        match = re.fullmatch(r"https?://(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_.-]+)(:(\d{1,5}))?/?", value.strip())
+        match = re.fullmatch(r"https?://(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_.-]+)(:(\d{1,5}))?/?", value.strip(), re.ASCII)
         if match is None or int(match[3] or 1) not in range(1, 65536):
             raise ValueError(
                 f"{value!r} is not an origin; write scheme, host and port without path or credentials,"
@@ -75,15 +145,25 @@ class Cache(Section):
     """The storage tiers and what they may hold."""
 
     dir: Path = Path(".cachewire/cache")
+    """Directory of the disk tier, relative to this file's own directory; created with mode 0700."""
     memory: Size = 64 * 2**20
+    """Bytes of bodies kept in memory; 0 switches the memory tier off."""
     disk: Size = 2**30
+    """Bytes kept on disk; 0 switches the disk tier off."""
     redis: None = None
+    """The shared tier is not part of this version; null."""
     memory_object: Size = 512 * 2**10
+    """Larger bodies live on disk only and stream from there."""
     max_object: Size = 256 * 2**20
-    max_entries: Annotated[int, Field(ge=1)] = 100_000
-    max_variants: Annotated[int, Field(ge=1)] = 32
+    """Larger bodies are passed through and never stored."""
+    max_entries: PositiveCount = 100_000
+    """Stored responses over all routes."""
+    max_variants: PositiveCount = 32
+    """Stored responses per URL that differ by Vary."""
     write_behind: Size = 32 * 2**20
-    expiry: dict[str, Duration] = Field(default_factory=dict)
+    """Bytes waiting to be written to disk; beyond it a response stays in memory only."""
+    expiry: dict[MediaRange, Duration] = Field(default_factory=dict)
+    """Lifetime by content type (`image/*: 30d`) on cache-first routes, for responses that bring none of their own."""
 
 
 class Match(Section):
@@ -91,39 +171,53 @@ class Match(Section):
     regular expression matched against the whole path."""
 
     path: str = "/**"
+    """Glob: `*` within a segment, `**` across segments, `?` one character, `{a,b}` alternatives."""
     regex: bool = False
-    methods: tuple[str, ...] = ()
+    """Whether `path` is a regular expression for the whole path instead of a glob."""
+    methods: tuple[Method, ...] = ()
+    """Methods, in capitals; empty: any."""
     hosts: tuple[str, ...] = ()
-    content_types: tuple[str, ...] = ()
+    """Globs of host names, without port; empty: any."""
+    content_types: tuple[MediaRange, ...] = ()
+    """Content types as the path's extension tells them (`image/*`); empty: any."""
 
 
 class Expiration(Section):
     """How many responses a route keeps and how old they may get."""
 
-    max_entries: Annotated[int, Field(ge=1)] | None = None
+    max_entries: PositiveCount | None = None
+    """Stored responses of this route; the least recently used leave first. null: no bound of its own."""
     max_age: Duration | None = None
+    """Oldest response that may still be used; on cache-first routes also the lifetime of one that names none."""
 
 
 class Cacheable(Section):
     """Narrows what a route stores. `headers` maps a field name to the value it must have, or null for any."""
 
-    statuses: tuple[Annotated[int, Field(ge=200, le=599)], ...] = ()
-    headers: dict[str, str | None] = Field(default_factory=dict)
+    statuses: tuple[Status, ...] = ()
+    """Statuses that are stored; empty: what RFC 9111 allows."""
+    headers: dict[FieldName, str | None] = Field(default_factory=dict)
+    """Response fields that must be present, with this value or, if null, with any."""
 
 
 class Query(Section):
     """Which query parameters distinguish stored responses. They are always forwarded."""
 
     mode: Literal["all", "none", "only", "except"] = "except"
+    """Which parameters count: all, none, only the named, or all except the named."""
     names: tuple[str, ...] = ("utm_*", "gclid", "fbclid")
+    """Parameter names, with `*` as wildcard, for the modes only and except."""
 
 
 class Key(Section):
     """What, besides method, host and path, distinguishes stored responses."""
 
     query: Query = Query()
-    headers: tuple[str, ...] = ()
+    """Query parameters that count; a word alone (`query: all`) sets the mode."""
+    headers: tuple[FieldName, ...] = ()
+    """Request fields whose values count."""
     cookies: tuple[str, ...] = ()
+    """Cookies whose values count."""
 
     @field_validator("query", mode="before")
     @classmethod
@@ -135,17 +229,29 @@ class Route(Section):
     """How one group of requests is answered. The first route that matches takes the request."""
 
     name: str = ""
+    """Name in metrics, dashboard and purges; the path if left out."""
     match: Match = Match()
+    """Which requests; a path alone (`match: /api/**`) is enough."""
     strategy: StrategyName
+    """How they are answered: see the table of strategies."""
     network_timeout: Duration | None = None
+    """network-first: after this time without a response head the stored response answers; null: wait."""
     expiration: Expiration = Expiration()
+    """How many responses are kept and how old they may get."""
     cacheable: Cacheable = Cacheable()
+    """Which responses are stored at all."""
     stale_if_error: Duration | None = None
-    fallback_on: tuple[Annotated[int, Field(ge=400, le=599)], ...] = (500, 502, 503, 504)
+    """How long past its lifetime a response may answer while the origin fails; null: `expiration.max_age` decides."""
+    fallback_on: tuple[ErrorStatus, ...] = (500, 502, 503, 504)
+    """network-first: statuses of the origin that the stored response replaces."""
     key: Key = Key()
+    """What distinguishes stored responses."""
     credentials: Credentials = "bypass"
+    """Requests with Cookie or Authorization: `bypass` the cache, `partition` it per user, or `ignore` them (public)."""
     request_directives: bool = True
+    """Whether a client's Cache-Control (`no-cache`, `max-age=0`) is obeyed."""
     tags: tuple[str, ...] = ()
+    """Tags that every stored response of the route carries, for purge by tag."""
 
     @field_validator("match", mode="before")
     @classmethod
@@ -163,14 +269,21 @@ class Log(Section):
     """What the process says of itself on standard error."""
 
     level: Literal["debug", "info", "warning", "error"] = "info"
+    """The least severe message that is written."""
 
 
 class Config(Section):
     """Everything."""
 
     server: Server = Server()
+    """The public listener and its limits."""
     admin: Admin = Admin()
+    """The operators' listener."""
     origin: Origin = Origin()
+    """The application behind the edge."""
     cache: Cache = Cache()
+    """The storage tiers."""
     routes: tuple[Route, ...] = (Route(name="default", strategy="network-first"),)
+    """How requests are answered; the first route that matches takes the request."""
     log: Log = Log()
+    """The log."""

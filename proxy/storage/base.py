@@ -14,8 +14,10 @@ class Entry:
     """One stored response in the index: enough to select, list, expire and purge without reading it.
 
     `stored_at` and `last_used` (seconds since the epoch) are kept apart, so that use never prolongs age.
-    `in_memory` and `on_disk` say which tiers hold it. Identity is the object itself: a replaced response
-    is another entry.
+    `in_memory` and `on_disk` say which tiers hold it (the disk tier from the moment its write is queued).
+    Identity is the object itself: a replaced, freshened or soft-purged response is another entry.
+    `record` is the number under which the tiers know the bytes, `checksum` the body's CRC-32; both are the
+    store's own affair.
     """
 
     key: str
@@ -32,6 +34,8 @@ class Entry:
     in_memory: bool = False
     on_disk: bool = False
     hits: int = 0
+    record: int = 0
+    checksum: int = 0
 
 
 class Body(Protocol):
@@ -58,6 +62,21 @@ class Spool(Protocol):
 
     @property
     def written(self) -> int: ...
+
+    @property
+    def storable(self) -> bool:
+        """Whether `Store.put` may still take it; once False, the spool only passes bytes on to its readers."""
+        ...
+
+    @property
+    def joinable(self) -> bool:
+        """Whether a reader opened now would still get the first byte."""
+        ...
+
+    @property
+    def abandoned(self) -> bool:
+        """It cannot be stored and nobody reads: the next `write` raises StorageError, so stop fetching."""
+        ...
 
     async def write(self, chunk: bytes) -> None: ...
 
@@ -120,8 +139,21 @@ class Store(Protocol):
         """Replace the head of an entry and keep its body (RFC 9111 section 4.3.4)."""
         ...
 
-    async def remove(self, covers: Callable[[Entry], bool]) -> int:
-        """Remove every entry that `covers` accepts, and refuse later puts begun before now that it accepts."""
+    async def remove(self, covers: Callable[[Entry], bool], *, url: str | None = None, tag: str | None = None) -> int:
+        """Remove every entry that `covers` accepts, and refuse later puts begun before now that it accepts.
+
+        `url` or `tag` narrows both to entries that have it, and makes the search as short as their number.
+        """
+        ...
+
+    async def expire(
+        self, covers: Callable[[Entry], bool], since: float, *, url: str | None = None, tag: str | None = None
+    ) -> int:
+        """Soft purge: mark every entry that `covers` accepts stale since `since`; narrowed as in `remove`."""
+        ...
+
+    async def sweep(self) -> None:
+        """Drop what outlived its route's `max_age` and retry what the disk refused; call it now and then."""
         ...
 
     def entries(self) -> Iterator[Entry]:

@@ -1,0 +1,5 @@
+"""`python -m proxy` is `cachewire`."""
+
+from proxy.cli import main
+
+main(prog_name="cachewire")

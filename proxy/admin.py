@@ -1,0 +1,104 @@
+"""The admin listener's API: health, metrics, explain and purge, for scripts and scrapers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable
+
+from aiohttp import web
+
+from proxy.errors import RequestRefused
+from proxy.operations.metrics import Metrics
+from proxy.policy.messages import Fields, Request
+from proxy.purge import parse_purge, request_for
+from proxy.purging import Purger
+
+Explain = Callable[[Request], Awaitable[dict[str, object]]]
+
+
+class AdminApi:
+    """The handlers; `ready` answers whether requests are being served now."""
+
+    def __init__(
+        self,
+        *,
+        metrics: Metrics,
+        purger: Purger,
+        explain: Explain,
+        performance: Callable[[], dict[str, int | float]],
+        ready: Callable[[], bool],
+        public_host: Callable[[], str],
+        url_of: Callable[[Request], str],
+    ) -> None:
+        self._metrics = metrics
+        self._purger = purger
+        self._explain = explain
+        self._performance = performance
+        self._ready = ready
+        self._public_host = public_host
+        self._url_of = url_of
+
+    def setup(self, app: web.Application) -> None:
+        """Register the paths. They answer errors as problem documents (RFC 9457)."""
+        app.router.add_get("/healthz", self.healthz)
+        app.router.add_get("/readyz", self.readyz)
+        app.router.add_get("/metrics", self.metrics)
+        app.router.add_get("/api/performance", self.performance)
+        app.router.add_get("/api/explain", self.explain)
+        app.router.add_post("/api/cache/purge", self.purge)
+
+    async def healthz(self, _request: web.Request) -> web.Response:
+        """The process is alive: it could answer."""
+        return web.Response(text="ok\n")
+
+    async def readyz(self, _request: web.Request) -> web.Response:
+        """Whether requests should be sent here: not while starting or draining."""
+        if self._ready():
+            return web.Response(text="ready\n")
+        return web.Response(status=503, text="not ready: starting or draining\n")
+
+    async def metrics(self, request: web.Request) -> web.Response:
+        body, content_type = self._metrics.render(request.headers.get("Accept", ""))
+        return web.Response(body=body, headers={"Content-Type": content_type})
+
+    async def performance(self, _request: web.Request) -> web.Response:
+        return web.json_response(self._performance())
+
+    async def explain(self, request: web.Request) -> web.Response:
+        """In plain words, what the next request for `url` with each `header` would get, and why."""
+        url = request.query.get("url", "")
+        try:
+            asked = request_for(url, host=self._public_host())
+            fields = Fields([_field(text) for text in request.query.getall("header", [])])
+        except RequestRefused as error:
+            return problem_response(error)
+        host = fields.first("Host") or asked.host
+        return web.json_response(await self._explain(Request("GET", asked.target, host.lower(), fields, asked.scheme)))
+
+    async def purge(self, request: web.Request) -> web.Response:
+        """Remove, mark stale or count what a JSON document describes; see proxy/purge.py for its forms."""
+        try:
+            purge = parse_purge(await _json(request), self._url_of)
+        except RequestRefused as error:
+            return problem_response(error)
+        count = await self._purger.purge(purge.covers, soft=purge.soft, dry_run=purge.dry_run)
+        return web.json_response({"count": count, "soft": purge.soft, "dry_run": purge.dry_run})
+
+
+def problem_response(error: RequestRefused) -> web.Response:
+    document = {"title": error.reason, "status": error.status, "detail": str(error)}
+    return web.json_response(document, status=error.status, content_type="application/problem+json")
+
+
+async def _json(request: web.Request) -> object:
+    try:
+        return json.loads(await request.read())
+    except ValueError as error:
+        raise RequestRefused(400, "bad-json", f"the body is not JSON: {error}") from error
+
+
+def _field(text: str) -> tuple[str, str]:
+    name, colon, value = text.partition(":")
+    if not colon or not name.strip() or any(char in text for char in "\r\n\0"):
+        raise RequestRefused(400, "bad-header", f"{text!r} is not a header; write it as in Accept-Language: de")
+    return name.strip(), value.strip()

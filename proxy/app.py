@@ -1,0 +1,284 @@
+"""The composition root: build the edge from its configuration, run it, drain it, close it in reverse.
+
+The only file that knows all the others; they do not know each other.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import json
+import logging
+import os
+import secrets
+import signal
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+from aiohttp import web
+
+from proxy.admin import AdminApi
+from proxy.background import Background
+from proxy.config.model import Config
+from proxy.config.units import Address
+from proxy.dashboard import Dashboard
+from proxy.errors import CachewireError
+from proxy.exchange import Edge
+from proxy.explain import explain
+from proxy.fetching import Fetcher, Landing
+from proxy.flight import Flights
+from proxy.operations.ledger import Ledger
+from proxy.operations.metrics import Metrics
+from proxy.operations.performance import performance
+from proxy.purging import Purger
+from proxy.routing import RouteTable
+from proxy.server import Server
+from proxy.storage.index import RouteLimits
+from proxy.storage.tiers import Tiers
+from proxy.upstream import Origin
+from proxy.version import __version__
+from webui import pages
+from webui.auth import security
+
+_log = logging.getLogger("cachewire")
+
+SWEEP_EVERY = 30.0
+
+
+class App:
+    """One edge: build, start, drain, close. `now` is the wall clock that caching policy goes by."""
+
+    def __init__(self, config: Config, *, now: Callable[[], float] = time.time) -> None:
+        self.config = config
+        self._now = now
+        self.ready = False
+        self.background = Background()
+        self.ledger = Ledger(time.monotonic)
+        self.store = _store(config, now)
+        self.origin = Origin(config.origin, now=now)
+        self.flights: Flights[Landing] = Flights(self.background, time.monotonic)
+        self.routes = RouteTable(config)
+        self.purger = Purger(self.store, self.flights, now)
+        self.public_address = config.server.listen
+        self.admin_address = config.admin.listen
+        self._open = AsyncExitStack()
+        self._listening: list[asyncio.Server] = []
+        self._started = time.monotonic()
+
+    async def start(self) -> None:
+        """Open the store, then listen. Raises CachewireError when a port or directory cannot be had."""
+        try:
+            await self._start()
+        except BaseException:
+            await self.close()
+            raise
+
+    async def _start(self) -> None:
+        config = self.config
+        await self.store.open()
+        self._open.push_async_callback(self.store.close)
+        self._open.push_async_callback(self.origin.close)
+        edge = Edge(
+            origin=self.origin,
+            store=self.store,
+            flights=self.flights,
+            fetcher=Fetcher(self.origin, self.store, self._now),
+            background=self.background,
+            now=self._now,
+            secret=_secret(config),
+            origin_host=None if config.origin.preserve_host else config.origin.url.partition("://")[2],
+            name=f"cachewire-{secrets.token_hex(4)}",
+        )
+        report = {"/api/performance": lambda: json.dumps(self.performance()).encode()}
+        self.server = Server(config, edge, self.routes, self.ledger, report if config.server.performance_report else {})
+        self.public_address = await self._listen(self.server.listener, config.server.listen, "server.listen")
+        admin = self._admin(edge)
+        await admin.setup()
+        self._open.push_async_callback(admin.cleanup)
+        assert admin.server is not None
+        self.admin_address = await self._listen(admin.server, config.admin.listen, "admin.listen")
+        self.background.spawn(self._sweep(), "sweep")
+        self._started = time.monotonic()
+        self.ready = True
+
+    async def drain(self) -> None:
+        """Accept nothing more, and let what is under way end within `server.drain_timeout`."""
+        self.ready = False
+        for listening in self._listening:
+            listening.close()
+        ends = time.monotonic() + self.config.server.drain_timeout
+        listener = self.server.listener
+        listener.pre_shutdown()
+        while listener.connections and time.monotonic() < ends:  # noqa: ASYNC110 (nobody tells when the last one closes)
+            await asyncio.sleep(0.02)
+        if listener.connections:
+            _log.warning("%d connections were cut off after server.drain_timeout", len(listener.connections))
+        await listener.shutdown(0.1)
+        self.background.cancel("sweep")
+        await self.background.drain(max(0.1, ends - time.monotonic()))
+
+    async def close(self) -> None:
+        """Release everything; the write-behind is flushed first."""
+        for listening in self._listening:
+            listening.close()
+        await self.background.drain(0)
+        await self._open.aclose()
+
+    def performance(self) -> dict[str, int | float]:
+        """The report of /api/performance. Realtime figures are 0 until there is a realtime core."""
+        connections = len(self.server.listener.connections)
+        return performance(self.ledger, self._started, time.monotonic(), connections, 0)
+
+    @property
+    def public_url(self) -> str:
+        return f"http://{self.public_address}"
+
+    def _admin(self, edge: Edge) -> web.AppRunner:
+        config = self.config
+
+        def connections() -> int:
+            return len(self.server.listener.connections)
+
+        dashboard = Dashboard(
+            config,
+            ledger=self.ledger,
+            store=self.store,
+            origin=self.origin,
+            purger=self.purger,
+            now=self._now,
+            connections=connections,
+            public_url=lambda: self.public_url,
+        )
+        app = web.Application(middlewares=security(config.admin.token, (config.admin.listen.host,)))
+        AdminApi(
+            metrics=Metrics(
+                self.ledger,
+                store=dashboard.store_figures,
+                origin=dashboard.origin_figures,
+                connections=connections,
+                version=__version__,
+            ),
+            purger=self.purger,
+            explain=lambda request: explain(edge, self.routes, request),
+            performance=self.performance,
+            ready=lambda: self.ready,
+            public_host=lambda: str(self.public_address),
+            url_of=self.routes.url_of,
+        ).setup(app)
+        pages.setup(app, overview=dashboard.overview, cache=dashboard.cache, actions=dashboard)
+        return web.AppRunner(app, access_log=None, handle_signals=False)
+
+    async def _listen(self, factory: Callable[[], asyncio.Protocol], address: Address, key: str) -> Address:
+        loop = asyncio.get_running_loop()
+        try:
+            listening = await loop.create_server(factory, address.host, address.port, backlog=1024)
+        except OSError as error:
+            raise CachewireError(_cannot_listen(address, key, error)) from error
+        self._listening.append(listening)
+        return Address(address.host, listening.sockets[0].getsockname()[1])
+
+    async def _sweep(self) -> None:
+        while True:
+            await asyncio.sleep(SWEEP_EVERY)
+            await self.store.sweep()
+
+
+def run(
+    config: Config,
+    *,
+    sources: Mapping[str, str],
+    announce: Callable[[str], None],
+    banner_hints: Sequence[str] = (),
+) -> int:
+    """Serve until SIGTERM or SIGINT, then drain and return 0. A second signal ends the process at once.
+
+    `announce` gets the lines of the start-up banner. Raises CachewireError when the edge cannot start.
+    """
+    logging.basicConfig(level=config.log.level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    return asyncio.run(_serve(config, announce, banner_hints))
+
+
+async def _serve(config: Config, announce: Callable[[str], None], hints: Sequence[str]) -> int:
+    app = App(config)
+    await app.start()
+    stop = _signalled()
+    announce(f"cachewire {__version__}")
+    announce(f"  edge       {app.public_url}  in front of {config.origin.url}")
+    announce(f"  dashboard  http://{app.admin_address}")
+    for hint in hints or (f"  try        curl -i {app.public_url}/",):
+        announce(hint)
+    try:
+        name = await stop
+        announce(f"{name}: draining; once more to stop at once")
+        await app.drain()
+    finally:
+        await app.close()
+    return 0
+
+
+def _signalled() -> asyncio.Future[str]:
+    loop = asyncio.get_running_loop()
+    stop: asyncio.Future[str] = loop.create_future()
+
+    def received(number: signal.Signals) -> None:
+        if stop.done():
+            os._exit(128 + number)
+        stop.set_result(number.name)
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, received, number)
+    return stop
+
+
+def _store(config: Config, now: Callable[[], float]) -> Tiers:
+    bounds = {
+        route.name: RouteLimits(route.expiration.max_entries, route.expiration.max_age) for route in config.routes
+    }
+    cache, unbounded = config.cache, RouteLimits(None, None)
+    return Tiers(
+        memory=cache.memory,
+        disk=cache.disk,
+        directory=cache.dir,
+        memory_object=cache.memory_object,
+        max_object=cache.max_object,
+        max_entries=cache.max_entries,
+        max_variants=cache.max_variants,
+        write_behind=cache.write_behind,
+        limits=lambda route: bounds.get(route, unbounded),
+        now=now,
+    )
+
+
+def _secret(config: Config) -> bytes:
+    """Keys the digests that keep users apart; it lasts as long as the responses stored under them."""
+    if not config.cache.disk:
+        return secrets.token_bytes(32)
+    path = Path(config.cache.dir) / "partition.key"
+    try:
+        existing = path.read_bytes()
+        if len(existing) == 32:
+            return existing
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        _log.warning("%s cannot be read (%s): private copies stored before are lost", path, error)
+    secret = secrets.token_bytes(32)
+    try:
+        with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+            file.write(secret)
+    except OSError as error:
+        _log.warning("%s cannot be written (%s): private copies will not outlive this process", path, error)
+    return secret
+
+
+def _cannot_listen(address: Address, key: str, error: OSError) -> str:
+    if error.errno == errno.EADDRINUSE:
+        return (
+            f"{address} ({key}) is taken by another program; stop that one,"
+            f" or choose another address: --set {key}={address.host}:{address.port + 1}"
+        )
+    if error.errno == errno.EACCES:
+        return f"{address} ({key}) may not be used by this user; ports below 1024 belong to root, choose a higher one"
+    return f"cannot listen on {address} ({key}): {error.strerror or error}"

@@ -1,0 +1,262 @@
+"""The client's side of a connection: aiohttp's protocol, made strict and given deadlines.
+
+This file and fastpath.py are the only ones that touch aiohttp's protocol internals. What aiohttp leaves open
+and is closed here: a deadline for the head of a request, bad framing inside a body that would never wake its
+reader, a response head written byte by byte as we say, and clear answers to what cannot be parsed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from http import HTTPStatus
+from typing import Any
+
+from aiohttp import web
+from aiohttp.abc import AbstractStreamWriter
+from aiohttp.http_exceptions import LineTooLong
+from aiohttp.web_protocol import RequestHandler, _ErrInfo
+
+from proxy.errors import RequestRefused
+from proxy.policy.cache_status import cache_status
+from proxy.policy.messages import Fields
+
+Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
+Refused = Callable[[str, int, str], None]
+
+
+class ClientConnection(RequestHandler):
+    """One connection of a client."""
+
+    __slots__ = ("_head_timeout", "_head_timer", "_last_line", "_line_ended", "_line_length", "_listener")
+
+    def __init__(self, listener: ClientListener, loop: asyncio.AbstractEventLoop, **settings: Any) -> None:
+        super().__init__(listener, loop=loop, **settings)
+        self._listener = listener
+        self._head_timeout = listener.head_timeout
+        self._head_timer: asyncio.TimerHandle | None = None
+        self._last_line = 0
+        self._line_length = 0
+        self._line_ended = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        if len(self._listener.connections) > self._listener.max_connections:
+            detail = "the edge serves as many connections as it may; try again in a moment"
+            self._refuse_at_once(503, "too-many-connections", detail)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        self._cancel_head_timer()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        idle = self._waiter is not None and not self._messages
+        if idle and not self._line_ended:
+            self._measure_line(data)
+        super().data_received(data)
+        if self._messages:
+            self._last_line, self._line_length, self._line_ended = self._line_length, 0, False
+            self._cancel_head_timer()
+            self._wake_reader_of_broken_body()
+        elif idle and data and self._head_timer is None:
+            self._await_head()
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        """What the parser refused, or an error of ours that nobody caught, as a problem document."""
+        if request.writer.output_size > 0:
+            raise ConnectionError("the response has begun and cannot become another") from exc
+        status, reason = self._classified(status, exc)
+        if status >= 500:
+            self.log_exception("an exchange failed", exc_info=exc)
+            detail = "the edge failed to handle this request; its log says more"
+        else:
+            detail = " ".join((message or "the request cannot be parsed").split())[:300]
+        self._listener.refused(_peer(self), status, reason)
+        self._force_close_after_answer()
+        return problem(request, status, reason, detail, close=True)
+
+    def _classified(self, status: int, exc: BaseException | None) -> tuple[int, str]:
+        if isinstance(exc, LineTooLong):
+            # The same error stands for a long target and a long field; what came before tells them apart.
+            return (414, "target-too-long") if self._last_line > self.max_line_size else (431, "field-too-long")
+        if exc is not None and "Too many headers" in str(exc):
+            return 431, "too-many-fields"
+        return status, "malformed" if status < 500 else "internal"
+
+    def _force_close_after_answer(self) -> None:
+        self.keep_alive(False)
+        self.close()
+
+    # Deadlines
+
+    def _await_head(self) -> None:
+        self._head_timer = self._loop.call_later(self._head_timeout, self._head_is_late)
+
+    def _cancel_head_timer(self) -> None:
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
+
+    def _head_is_late(self) -> None:
+        self._head_timer = None
+        if self._waiter is not None and not self._messages:
+            self._refuse_at_once(408, "head-timeout", "the request head did not arrive in time")
+
+    def _refuse_at_once(self, status: int, reason: str, detail: str) -> None:
+        """Answer outside of any request, then close."""
+        self._listener.refused(_peer(self), status, reason)
+        if self.transport is not None:
+            body = _problem_body(status, reason, detail)
+            lines = Fields(
+                [("Content-Type", "application/problem+json"), ("Cache-Status", cache_status(detail=reason))]
+            )
+            self.transport.write(head_bytes(status, "", lines, len(body), keep_alive=False) + body)
+        self.force_close()
+
+    # Parsing
+
+    def _measure_line(self, data: bytes) -> None:
+        end = data.find(b"\n")
+        self._line_ended = end >= 0
+        self._line_length += end if end >= 0 else len(data)
+
+    def _wake_reader_of_broken_body(self) -> None:
+        """Bad chunk framing in a later segment is queued behind the request it belongs to, whose reader waits."""
+        last, _ = self._messages[-1]
+        request = self._current_request
+        if isinstance(last, _ErrInfo) and request is not None and not request.content.is_eof():
+            request.content.set_exception(RequestRefused(400, "malformed-body", last.message or "malformed body"))
+
+
+class ClientListener(web.Server):
+    """Makes a ClientConnection for each connection that is accepted."""
+
+    def __init__(
+        self,
+        handler: Handler,
+        *,
+        refused: Refused,
+        head_timeout: float,
+        idle_timeout: float,
+        max_connections: int,
+        max_head: int,
+        max_target: int,
+    ) -> None:
+        super().__init__(handler)
+        self.refused = refused
+        self.head_timeout = head_timeout
+        self.max_connections = max_connections
+        self._settings: dict[str, Any] = {
+            "keepalive_timeout": idle_timeout,
+            "max_line_size": max(max_target, 8190),
+            "max_field_size": max_head,
+            "max_headers": 256,
+            "lingering_time": 2.0,
+            "auto_decompress": False,
+            "access_log": None,
+        }
+
+    def __call__(self) -> ClientConnection:
+        return ClientConnection(self, asyncio.get_running_loop(), **self._settings)
+
+
+class HeadResponse(web.StreamResponse):
+    """A response whose head is exactly the bytes it is given; the first body bytes leave with it.
+
+    `length` is the body's length on the wire, None for one without announced length.
+    """
+
+    def __init__(self, status: int, head: bytes, *, length: int | None, chunked: bool, keep_alive: bool) -> None:
+        super().__init__(status=status)
+        self._head = head
+        self._announced = length
+        self._chunks = chunked
+        self._keep_alive = keep_alive
+
+    async def _start(self, request: web.BaseRequest) -> AbstractStreamWriter:
+        self._req = request
+        writer: Any = request._payload_writer
+        self._payload_writer = writer
+        if self._chunks:
+            writer.enable_chunking()
+        writer.length = self._announced
+        writer._headers_buf = self._head
+        writer._headers_written = False
+        return writer  # type: ignore[no-any-return]
+
+
+class Ended(web.StreamResponse):
+    """Stands for an exchange whose bytes have all been written, or never will be; aiohttp then closes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._keep_alive = False
+        self._eof_sent = True
+
+
+def head_bytes(
+    status: int,
+    reason: str,
+    fields: Fields,
+    length: int | None,
+    *,
+    keep_alive: bool,
+    chunked: bool = False,
+    http_1_0: bool = False,
+) -> bytes:
+    """A response head with its framing: `fields` must not bring any of it (RFC 9112 section 6)."""
+    lines = [f"HTTP/1.1 {status} {reason or phrase(status)}"]
+    lines.extend(f"{name}: {value}" for name, value in fields)
+    if chunked:
+        lines.append("Transfer-Encoding: chunked")
+    elif length is not None:
+        lines.append(f"Content-Length: {length}")
+    if not keep_alive:
+        lines.append("Connection: close")
+    elif http_1_0:
+        lines.append("Connection: keep-alive")
+    lines.append("\r\n")
+    return "\r\n".join(lines).encode("latin-1", "replace")
+
+
+def phrase(status: int) -> str:
+    try:
+        return HTTPStatus(status).phrase
+    except ValueError:
+        return "Unknown"
+
+
+def problem(
+    request: web.BaseRequest, status: int, reason: str, detail: str, *, close: bool = False, fwd: str | None = None
+) -> HeadResponse:
+    """A problem document (RFC 9457) as a whole response; `fwd` says why the origin was asked, if it was."""
+    body = _problem_body(status, reason, detail)
+    fields = Fields(
+        [
+            ("Content-Type", "application/problem+json"),
+            ("Cache-Control", "no-store"),
+            ("Cache-Status", cache_status(fwd=fwd, detail=reason)),
+        ]
+    )
+    keep_alive = not close and request.keep_alive
+    head = head_bytes(status, "", fields, len(body), keep_alive=keep_alive)
+    if request.method != "HEAD":
+        head += body
+    return HeadResponse(status, head, length=None, chunked=False, keep_alive=keep_alive)
+
+
+def _problem_body(status: int, reason: str, detail: str) -> bytes:
+    document = {"type": "about:blank", "title": phrase(status), "status": status, "detail": detail, "reason": reason}
+    return json.dumps(document).encode() + b"\n"
+
+
+def _peer(connection: ClientConnection) -> str:
+    peer = connection.peername
+    return str(peer[0]) if isinstance(peer, tuple) else ""

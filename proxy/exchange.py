@@ -1,0 +1,427 @@
+"""The verbs of one exchange: match, answer, fetch, fetch_and_put, stale, wait_until."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field, replace
+
+from proxy.answer import Answer, Match, Passing, Upload
+from proxy.background import Background
+from proxy.errors import OriginError, OriginTimeout
+from proxy.fetching import Confirmed, Fetcher, Landing, Plan, Spooled, Unshared
+from proxy.flight import Flight, Flights
+from proxy.outcome import Verdict
+from proxy.policy.directives import Directives, parse_directives
+from proxy.policy.forwarding import to_origin, upgrade_to_origin
+from proxy.policy.freshness import freshness
+from proxy.policy.invalidation import invalidated_urls, invalidates
+from proxy.policy.matching import choose, credential_partition, normalised_url, primary_key, selects
+from proxy.policy.messages import Fields, Request, StoredResponse
+from proxy.policy.reuse import reuse, stale_permitted
+from proxy.routing import Route
+from proxy.storage.base import Body, Entry, Store
+from proxy.strategies import Cause
+from proxy.tunnel import Tunnel
+from proxy.upstream import Origin, OriginRequest, OriginResponse
+
+CONDITIONAL = ("If-None-Match", "If-Modified-Since", "If-Range", "Range")
+"""What the edge evaluates itself once it has a whole response."""
+
+Interim = Callable[[int, Fields], None]
+"""Takes interim responses (1xx) on their way to the client."""
+
+ALONE = "\nalone "
+"""Marks the flight key of a fetch that nobody may join."""
+
+
+@dataclass(frozen=True, slots=True)
+class Edge:
+    """What every exchange of one edge shares.
+
+    `origin_host` replaces the client's Host when set; `name` is how this process signs Via and CDN-Loop; `secret`
+    keys the digests that keep users apart.
+    """
+
+    origin: Origin
+    store: Store
+    flights: Flights[Landing]
+    fetcher: Fetcher
+    background: Background
+    now: Callable[[], float]
+    secret: bytes
+    origin_host: str | None
+    name: str
+
+
+@dataclass(slots=True)
+class HttpExchange:
+    """One request on its way through a route; implements the Exchange that strategies use.
+
+    `trusted` says that the peer's own forwarding fields may be believed. Close it when the answer was sent.
+    """
+
+    edge: Edge
+    request: Request
+    route: Route
+    trusted: bool = False
+    upload: Upload | None = None
+    interim: Interim | None = None
+    fwd: str = "uri-miss"
+    _seen: Match | None = None
+    _keys: tuple[str, ...] = field(default=())
+
+    @property
+    def network_timeout(self) -> float | None:
+        return self.route.network_timeout
+
+    @property
+    def only_if_cached(self) -> bool:
+        return self.route.rules.honour_request_directives and "only-if-cached" in self._directives
+
+    @property
+    def _directives(self) -> Directives:
+        return parse_directives(self.request.fields.all("Cache-Control"))
+
+    # What is stored
+
+    async def match(self) -> Match | None:
+        """The stored response that this request selects, fresh or not; None when there is nothing to use."""
+        if self.request.method not in ("GET", "HEAD") or self.request.has_body:
+            self.fwd = "method"
+            return None
+        for key in self.keys:
+            entries = self.edge.store.variants(key)
+            entry = choose(entries, self.request)
+            if entry is None:
+                self.fwd = "vary-miss" if entries else self.fwd
+                continue
+            loaded = await self.edge.store.load(entry)
+            if loaded is None:
+                continue
+            match = self._considered(entry, *loaded)
+            if match.reuse.usable:
+                self._seen = match
+                self.fwd = "request" if match.reuse.reason.startswith("request-") else "stale"
+                return match
+            self.fwd = "bypass"
+            await match.body.close()
+        return None
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """Where to look: what only this user may see first, then what all share."""
+        if not self._keys:
+            shared = primary_key(self.request, self.route.key)
+            partition = self._partition
+            own = primary_key(self.request, self.route.key, partition) if partition else shared
+            self._keys = (own, shared) if partition and self.route.rules.credentials == "partition" else (shared,)
+        return self._keys
+
+    def _considered(self, entry: Entry, stored: StoredResponse, body: Body) -> Match:
+        now = self.edge.now()
+        own = self._is_own(stored)
+        verdict = reuse(self.request, stored, self.route.rules, now, own=own)
+        refreshable = (
+            verdict.usable
+            and not verdict.fresh
+            and not verdict.reason.startswith("request-")
+            and stale_permitted(
+                self.request,
+                stored,
+                self.route.rules,
+                now,
+                "revalidating",
+                own=own,
+                strategy_window=self.route.refresh_window,
+            ).allowed
+        )
+        return Match(entry, stored, body, verdict, refreshable)
+
+    def _is_own(self, stored: StoredResponse) -> bool:
+        return len(self.keys) == 2 and stored.key == self.keys[0]
+
+    @property
+    def _partition(self) -> str:
+        if self.route.rules.credentials == "ignore":
+            return ""
+        return credential_partition(self.request, self.edge.secret)
+
+    def answer(self, match: Match) -> Answer:
+        """A match as an answer."""
+        return self._stored_answer(match, "hit" if match.fresh else "stale", match.reuse.reason)
+
+    async def stale(self, match: Match | None, cause: Cause, instead_of: Answer | Exception) -> Answer | None:
+        """The match although it is not fresh, or None where RFC 9111 section 4.2.4 or the route forbid it."""
+        if match is None or match.used:
+            return None
+        own = self._is_own(match.stored)
+        permission = stale_permitted(self.request, match.stored, self.route.rules, self.edge.now(), cause, own=own)
+        if not permission.allowed:
+            return None
+        if isinstance(instead_of, Answer):
+            why, fwd_status = f"origin-status-{instead_of.status}", instead_of.status
+            await instead_of.close()
+        else:
+            why, fwd_status = getattr(instead_of, "reason", "origin-error"), None
+        answer = self._stored_answer(match, "hit" if match.fresh else "stale", why)
+        answer.fwd_status = fwd_status
+        if isinstance(instead_of, Answer):
+            answer.origin_duration = instead_of.origin_duration
+        return answer
+
+    def _stored_answer(self, match: Match, verdict: Verdict, why: str) -> Answer:
+        match.used = True
+        stored = match.stored
+        return Answer(
+            status=stored.status,
+            reason=stored.reason,
+            fields=stored.fields,
+            body=match.body,
+            length=stored.length,
+            verdict=verdict,
+            why=why,
+            stored=stored,
+            whole=True,
+            hit=True,
+            ttl=self._ttl(stored),
+            key=stored.key,
+        )
+
+    def _ttl(self, stored: StoredResponse) -> int:
+        return int(freshness(stored, self.route.rules, self.edge.now()).ttl)
+
+    # What the origin says
+
+    async def fetch(self) -> Answer:
+        """Ask the origin for this request alone, as the client sent it."""
+        response = await self.edge.origin.send(self._forwarded(shared=False), interim=self.interim)
+        return self._passing(response, "bypass", "not-cached", None)
+
+    async def upgrade(self) -> Tunnel | Answer:
+        """Ask the origin for a WebSocket: the tunnel it opens, or what it answers instead."""
+        fields = upgrade_to_origin(
+            self.request, origin_host=self.edge.origin_host, trusted=self.trusted, via=self.edge.name
+        )
+        opened = await self.edge.origin.upgrade(OriginRequest(self.request.method, self.request.target, fields))
+        return opened if isinstance(opened, Tunnel) else self._passing(opened, "bypass", "websocket-declined", None)
+
+    async def write_through(self) -> Answer:
+        """Send a write to the origin, and drop what it makes outdated (RFC 9111 section 4.4)."""
+        self.fwd = "method"
+        answer = await self.fetch()
+        answer.why = "method"
+        if invalidates(self.request.method, answer.status):
+            self.edge.flights.forget()
+            for url in invalidated_urls(self.request, answer.fields, self.route.key):
+                await self.edge.store.remove(lambda _entry: True, url=url)
+        return answer
+
+    async def fetch_and_put(self, within: float | None = None) -> Answer:
+        """Ask the origin together with all who ask the same now, and store what may be stored."""
+        fields = self.request.fields
+        # If-Match and If-Unmodified-Since are for the origin to judge (RFC 9110 section 13.1).
+        origin_judges = "If-Match" in fields or "If-Unmodified-Since" in fields
+        if self.request.method == "HEAD" or origin_judges or ("Range" in fields and self._seen is None):
+            return await self._alone(within)
+        return await self._together(within)
+
+    def failed(self, answer: Answer) -> bool:
+        return answer.status in self.route.fallback_on
+
+    def wait_until(self, refresh: Callable[[], Awaitable[None]]) -> None:
+        self.edge.background.spawn(_silently(refresh), f"refresh {self.request.url}")
+
+    async def refresh(self) -> None:
+        """Bring the stored response up to date, with nobody waiting."""
+        plan = self._plan()
+        if self.edge.flights.current(self._flight_key(plan)) is None:
+            flight = self._begin(self._flight_key(plan), plan)
+            flight.keep = True
+            flight.led = False
+            await flight.land(None)
+
+    async def close(self) -> None:
+        """Release a match that was opened and not used."""
+        if self._seen is not None and not self._seen.used:
+            self._seen.used = True
+            await self._seen.body.close()
+
+    async def _alone(self, within: float | None) -> Answer:
+        """A request that only its sender can use the answer of: nothing is stored."""
+        try:
+            async with asyncio.timeout(within):
+                response = await self.edge.origin.send(self._forwarded(shared=False))
+        except TimeoutError:
+            raise _late(within) from None
+        return self._passing(response, "miss", "partial" if "Range" in self.request.fields else "head", None)
+
+    async def _together(self, within: float | None) -> Answer:
+        plan = self._plan()
+        key = self._flight_key(plan)
+        if self.edge.flights.unshareable(key) or "no-store" in self._directives:
+            # Nothing is likely to be kept, so the client's own validators may spare the origin a body.
+            if plan.validating is None:
+                plan = replace(plan, forwarded=self._forwarded(shared=True, conditional=True))
+            key = self._solitary(key)
+        ends = None if within is None else asyncio.get_running_loop().time() + within
+        while True:
+            flight = self.edge.flights.current(key)
+            if flight is None or not self._may_join(flight):
+                return await self._lead(self._begin(key, plan), within, ends)
+            landing = await self._landed(flight, within, ends)
+            answer = await self._collapsed(landing)
+            if answer is not None:
+                return answer
+            key = self._solitary(key)
+
+    def _solitary(self, key: str) -> str:
+        return f"{key}{ALONE}{id(self)}"
+
+    def _may_join(self, flight: Flight[Landing]) -> bool:
+        """A response that has arrived before this request may be shared only while it is fresh (RFC 9111 section 4)."""
+        if not flight.landing.done():
+            return True
+        if flight.landing.cancelled() or flight.landing.exception() is not None:
+            return False
+        landing = flight.landing.result()
+        if not isinstance(landing, Spooled) or not landing.spool.joinable:
+            return False
+        return reuse(self.request, landing.stored, self.route.rules, self.edge.now(), own=True).fresh
+
+    def _begin(self, key: str, plan: Plan) -> Flight[Landing]:
+        return self.edge.flights.begin(key, lambda flight: self.edge.fetcher.fly(flight, plan))
+
+    async def _landed(self, flight: Flight[Landing], within: float | None, ends: float | None) -> Landing:
+        left = None if ends is None else max(0.0, ends - asyncio.get_running_loop().time())
+        try:
+            return await flight.land(left)
+        except TimeoutError:
+            flight.keep = True  # a late answer still updates the cache
+            raise _late(within) from None
+
+    async def _lead(self, flight: Flight[Landing], within: float | None, ends: float | None) -> Answer:
+        try:
+            landing = await self._landed(flight, within, ends)
+        except BaseException:
+            flight.led = False
+            # The landing may have come in the same moment in which this request gave up.
+            if flight.landing.done() and not flight.landing.cancelled() and flight.landing.exception() is None:
+                result = flight.landing.result()
+                if isinstance(result, Unshared):
+                    await result.response.close()
+            raise
+        shared_key = flight.key.partition(ALONE)[0]
+        if isinstance(landing, Unshared):
+            self.edge.flights.remember_unshareable(shared_key)
+            return self._passing(landing.response, "miss", landing.reason, landing.origin_duration)
+        self.edge.flights.shareable_again(shared_key)
+        if isinstance(landing, Spooled):
+            return self._spooled(landing, collapsed=False)
+        return await self._confirmed(landing, collapsed=False) or await self.fetch()
+
+    async def _collapsed(self, landing: Landing) -> Answer | None:
+        """Another request's landing as the answer to this one, or None where it is not for sharing."""
+        if isinstance(landing, Spooled) and landing.spool.joinable and selects(landing.stored.vary, self.request):
+            return self._spooled(landing, collapsed=True)
+        if isinstance(landing, Confirmed) and selects(landing.entry.vary, self.request):
+            return await self._confirmed(landing, collapsed=True)
+        return None
+
+    async def _confirmed(self, landing: Confirmed, *, collapsed: bool) -> Answer | None:
+        loaded = await self.edge.store.load(landing.entry)
+        if loaded is None:
+            return None
+        match = self._considered(landing.entry, *loaded)
+        answer = self._stored_answer(match, "revalidated", "validated")
+        answer.hit, answer.fwd, answer.fwd_status = False, self.fwd, 304
+        answer.collapsed = collapsed
+        answer.origin_duration = None if collapsed else landing.origin_duration
+        return answer
+
+    def _spooled(self, landing: Spooled, *, collapsed: bool) -> Answer:
+        stored = landing.stored
+        return Answer(
+            status=stored.status,
+            reason=stored.reason,
+            fields=stored.fields,
+            body=landing.spool.open(),
+            length=landing.announced,
+            verdict="miss",
+            why=self.fwd,
+            stored=stored,
+            whole=stored.status == 200,
+            fwd=self.fwd,
+            fwd_status=stored.status,
+            ttl=self._ttl(stored),
+            kept=True,
+            collapsed=collapsed,
+            key=stored.key,
+            origin_duration=None if collapsed else landing.origin_duration,
+        )
+
+    def _passing(self, response: OriginResponse, verdict: Verdict, why: str, duration: float | None) -> Answer:
+        head = response.head
+        return Answer(
+            status=head.status,
+            reason=head.reason,
+            fields=head.fields,
+            body=Passing(response),
+            length=response.length,
+            verdict=verdict,
+            why=why,
+            fwd="bypass" if verdict == "bypass" and self.fwd != "method" else self.fwd,
+            fwd_status=head.status,
+            origin_duration=max(0.0, head.response_time - head.request_time) if duration is None else duration,
+        )
+
+    # What is asked
+
+    def _plan(self) -> Plan:
+        shared = self.keys[-1]
+        match = self._seen
+        return Plan(
+            request=self.request,
+            forwarded=self._forwarded(shared=True),
+            route=self.route,
+            key=shared,
+            own_key=self.keys[0],
+            url=normalised_url(self.request, self.route.key),
+            validating=None if match is None else (match.entry, match.stored),
+            has_fallback=match is not None,
+        )
+
+    def _flight_key(self, plan: Plan) -> str:
+        """Requests of one flight key get the same answer: same resource, same user, same variant as far as known."""
+        chosen = plan.validating[0].vary if plan.validating is not None else ()
+        return "\n".join([plan.key, self._partition, *(f"{name}={value}" for name, value in chosen)])
+
+    def _forwarded(self, *, shared: bool, conditional: bool = False) -> OriginRequest:
+        fields = to_origin(
+            self.request,
+            origin_host=self.edge.origin_host,
+            trusted=self.trusted,
+            via=self.edge.name,
+            shared=shared,
+            keyed=self.route.key.headers,
+        )
+        if shared and not conditional:
+            fields = fields.without(*CONDITIONAL)
+        upload = self.upload
+        return OriginRequest(
+            method=self.request.method,
+            target=self.request.target,
+            fields=fields,
+            body=None if upload is None else upload.chunks,
+            length=None if upload is None else upload.length,
+        )
+
+
+async def _silently(refresh: Callable[[], Awaitable[None]]) -> None:
+    with contextlib.suppress(OriginError):
+        await refresh()
+
+
+def _late(within: float | None) -> OriginTimeout:
+    return OriginTimeout(f"no response head from the origin within {within:g} s")

@@ -1,0 +1,92 @@
+"""Why a request is answered the way it is, in plain words, by asking the same rooms that answer it."""
+
+from __future__ import annotations
+
+from proxy.config.units import format_duration, format_size
+from proxy.exchange import Edge, HttpExchange
+from proxy.policy.freshness import freshness
+from proxy.policy.messages import Request
+from proxy.policy.validation import conditional_lines
+from proxy.routing import RouteTable
+from proxy.strategies import Match
+
+
+async def explain(edge: Edge, routes: RouteTable, request: Request) -> dict[str, object]:
+    """The route, the key, what is stored and what the next such request would do, as facts and as sentences."""
+    route = routes.find(request)
+    exchange = HttpExchange(edge, request, route)
+    lines = [f"{request.method} {request.url} is taken by route {route.name!r} ({route.strategy})."]
+    facts: dict[str, object] = {"route": route.name, "strategy": route.strategy}
+    try:
+        if route.strategy == "network-only":
+            return facts | {"lines": [*lines, "It goes to the origin; nothing is looked up or stored."]}
+        match = await exchange.match()
+        facts |= {"keys": list(exchange.keys), "stored": match is not None}
+        lines.extend(f"It is stored under the key {key!r}." for key in exchange.keys[-1:])
+        if match is None:
+            lines.append(_nothing(edge, exchange))
+            lines.append(_next_without(route.strategy))
+        else:
+            stored, now = match.stored, edge.now()
+            state = freshness(stored, route.rules, now)
+            facts |= {
+                "status": stored.status,
+                "bytes": stored.length,
+                "age": round(state.age),
+                "lifetime": state.lifetime,
+                "source": state.source,
+                "fresh": match.fresh,
+                "reason": match.reuse.reason,
+            }
+            lines.append(
+                f"Stored: status {stored.status}, {format_size(stored.length)},"
+                f" {format_duration(round(state.age))} old{_variant(stored.vary)}."
+            )
+            lines.append(_freshness(state.lifetime, state.source, state.ttl, match))
+            lines.append(_next_with(exchange, match, bool(conditional_lines(stored))))
+        return facts | {"lines": lines}
+    finally:
+        await exchange.close()
+
+
+def _nothing(edge: Edge, exchange: HttpExchange) -> str:
+    variants = sum(len(edge.store.variants(key)) for key in exchange.keys)
+    if exchange.fwd == "vary-miss":
+        return f"Its {variants} stored variants were selected by other request fields than these (Vary)."
+    if exchange.fwd == "bypass":
+        return "What is stored may not be used for a request with these credentials."
+    return "Nothing is stored for it."
+
+
+def _variant(vary: tuple[tuple[str, str | None], ...]) -> str:
+    if not vary:
+        return ""
+    return ", the variant for " + ", ".join(f"{name}: {'(absent)' if value is None else value}" for name, value in vary)
+
+
+def _freshness(lifetime: float, source: str, ttl: float, match: Match) -> str:
+    if source == "none":
+        return "Nothing gives it a lifetime, so it is never fresh."
+    given = f"its lifetime of {format_duration(round(lifetime))} comes from {source}"
+    if ttl > 0:
+        return f"It is fresh for another {format_duration(round(ttl) or 1)}; {given}."
+    return f"It has been stale for {format_duration(round(-ttl))}; {given}."
+
+
+def _next_with(exchange: HttpExchange, match: Match, validator: bool) -> str:
+    if match.fresh:
+        return "The next such request is a hit: the origin is not asked."
+    if match.refreshable:
+        return "The next such request gets it at once, and it is refreshed in the background."
+    if exchange.route.strategy == "cache-only":
+        return "The origin is never asked on this route."
+    how = "asks the origin whether it has changed" if validator else "asks the origin for it again"
+    timeout = exchange.network_timeout
+    late = "" if timeout is None else f" or is silent for {format_duration(timeout)}"
+    return f"The next such request {how}; if the origin fails{late}, the stored one may be used as the rules allow."
+
+
+def _next_without(strategy: str) -> str:
+    if strategy == "cache-only":
+        return "The next such request gets 504: the origin is never asked on this route."
+    return "The next such request asks the origin, and the answer is stored if it may be."

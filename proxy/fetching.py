@@ -1,0 +1,208 @@
+"""One fetch: ask the origin, decide what may be kept, let everybody read it while it comes, store it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from proxy.errors import BodyIncomplete, StorageError
+from proxy.flight import Flight
+from proxy.policy.dates import format_date, parse_date
+from proxy.policy.forwarding import end_to_end
+from proxy.policy.freshness import fresh_until
+from proxy.policy.matching import has_dot_segments, vary_of
+from proxy.policy.messages import Fields, Request, Response, StoredResponse
+from proxy.policy.storing import Storing, storing
+from proxy.policy.validation import conditional_lines, confirms, freshened
+from proxy.routing import Route
+from proxy.storage.base import Entry, Spool, Store
+from proxy.upstream import Origin, OriginRequest, OriginResponse
+
+FINISH_WITHIN = 4 * 2**20
+"""A fill that nobody reads any more is finished when at most this many bytes are missing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What to ask and where the answer would be kept.
+
+    `request` decides what may be stored; `forwarded` is what the origin gets, without conditional fields of its
+    own. `own_key` takes what only this user may see again. `validating` is what a 304 would confirm.
+    """
+
+    request: Request
+    forwarded: OriginRequest
+    route: Route
+    key: str
+    own_key: str
+    url: str
+    validating: tuple[Entry, StoredResponse] | None = None
+    has_fallback: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Spooled:
+    """A response that is being stored: any number of readers may open the spool."""
+
+    stored: StoredResponse
+    spool: Spool
+    announced: int | None
+    origin_duration: float
+
+
+@dataclass(frozen=True, slots=True)
+class Confirmed:
+    """The origin said 304: this stored response is as good as new."""
+
+    entry: Entry
+    origin_duration: float
+
+
+@dataclass(frozen=True, slots=True)
+class Unshared:
+    """A response for the one who asked: it may not, or cannot, be stored."""
+
+    response: OriginResponse
+    reason: str
+    origin_duration: float
+
+
+Landing = Spooled | Confirmed | Unshared
+
+
+class Fetcher:
+    """Carries out plans. One for the whole edge."""
+
+    def __init__(self, origin: Origin, store: Store, now: Callable[[], float]) -> None:
+        self._origin = origin
+        self._store = store
+        self._now = now
+
+    async def fly(self, flight: Flight[Landing], plan: Plan) -> None:
+        """Ask, land, fill and put. Raises what the origin client raises when there is no response head."""
+        mark = self._store.mark()
+        response = await self._ask(plan)
+        if response.head.status == 304 and plan.validating is not None:
+            entry = await self._confirmed(plan, response)
+            if entry is not None:
+                flight.landing.set_result(Confirmed(entry, _duration(response.head)))
+                return
+            response = await self._origin.send(plan.forwarded)
+        landing = await self._land(plan, response)
+        flight.landing.set_result(landing)
+        if isinstance(landing, Spooled):
+            await self._fill(flight, landing, response, mark)
+        elif not flight.led:
+            await response.close()
+
+    async def _ask(self, plan: Plan) -> OriginResponse:
+        if plan.validating is None:
+            return await self._origin.send(plan.forwarded)
+        lines = conditional_lines(plan.validating[1])
+        conditional = replace(plan.forwarded, fields=plan.forwarded.fields.plus(*lines))
+        return await self._origin.send(conditional)
+
+    async def _confirmed(self, plan: Plan, response: OriginResponse) -> Entry | None:
+        """The freshened entry, or None when the 304 speaks of something else or the entry is gone."""
+        assert plan.validating is not None
+        entry, stored = plan.validating
+        await response.close()
+        head = replace(response.head, fields=end_to_end(response.head.fields))
+        if not confirms(stored, head):
+            return None
+        return await self._store.freshen(entry, freshened(stored, head, plan.route.rules))
+
+    async def _land(self, plan: Plan, response: OriginResponse) -> Landing:
+        head = response.head
+        verdict = storing(plan.request, head, plan.route.rules)
+        if verdict.store and plan.has_fallback and head.status in plan.route.fallback_on:
+            return Unshared(response, "keeps-last-good", _duration(head))
+        if not verdict.store:
+            if plan.validating is not None and head.status < 500:
+                # The stored response is outdated (RFC 9111 section 4.3.3) and there is nothing to replace it with.
+                outdated = plan.validating[0]
+                await self._store.remove(lambda entry: entry is outdated)
+            return Unshared(response, verdict.reason, _duration(head))
+        if not plan.route.match.admits(head.fields.first("Content-Type")):
+            # A page at /account/x.css is no stylesheet: its route was chosen by a name that the client made up.
+            return Unshared(response, "other-content-type", _duration(head))
+        if has_dot_segments(plan.request.path):
+            # The key resolves them, the origin may not: its answer could stand in for another path's.
+            return Unshared(response, "dot-segments", _duration(head))
+        stored = stored_response(plan, head, verdict)
+        spool = None if stored is None else self._store.spool(response.length)
+        if stored is None or spool is None:
+            return Unshared(response, "vary-any" if stored is None else "too-large", _duration(head))
+        return Spooled(stored, spool, response.length, _duration(head))
+
+    async def _fill(self, flight: Flight[Landing], landing: Spooled, response: OriginResponse, mark: int) -> None:
+        spool = landing.spool
+        # Those who waited for the landing open the spool before it can leave them behind.
+        while flight.waiters:  # noqa: ASYNC110 (they are all about to run)
+            await asyncio.sleep(0)
+        try:
+            async for chunk in response.chunks():
+                await spool.write(chunk)
+                if self._abandoned(flight, landing):
+                    await spool.abort(BodyIncomplete("nobody wants the rest of this body"))
+                    return
+            await spool.finish()
+            await self._store.put(landing.stored, spool, mark)
+        except (BodyIncomplete, StorageError) as error:
+            # A body that broke off is never stored; its readers learn it. Storage failures cost a hit only.
+            await spool.abort(error)
+        except BaseException:
+            await spool.abort(BodyIncomplete("the fetch was cut short"))
+            raise
+        finally:
+            await response.close()
+            await spool.close()
+
+    def _abandoned(self, flight: Flight[Landing], landing: Spooled) -> bool:
+        if flight.keep or flight.waiters or landing.spool.readers:
+            return False
+        if landing.announced is None:
+            return landing.spool.written > FINISH_WITHIN
+        return landing.announced - landing.spool.written > FINISH_WITHIN
+
+
+def stored_response(plan: Plan, head: Response, verdict: Storing) -> StoredResponse | None:
+    """The head as it will be stored, or None when no later request can match it (`Vary: *`)."""
+    vary = vary_of(plan.request, head.fields)
+    if vary is None:
+        return None
+    stored = StoredResponse(
+        key=plan.own_key if verdict.private else plan.key,
+        vary=vary,
+        method=plan.request.method,
+        url=plan.url,
+        status=head.status,
+        reason=head.reason,
+        fields=dated(verdict.fields, head.response_time),
+        request_time=head.request_time,
+        response_time=head.response_time,
+        length=0,
+        checksum=0,
+        route=plan.route.name,
+        tags=(*plan.route.tags, *tags(head.fields)),
+    )
+    return replace(stored, fresh_until=fresh_until(stored, plan.route.rules))
+
+
+def dated(fields: Fields, received: float) -> Fields:
+    """With a Date: a recipient with a clock adds the one that is missing (RFC 9110 section 6.6.1)."""
+    date = fields.first("Date")
+    if date is not None and parse_date(date) is not None:
+        return fields
+    return fields.replacing(("Date", format_date(received)))
+
+
+def tags(fields: Fields) -> tuple[str, ...]:
+    """The purge tags a response brings: Surrogate-Key separated by spaces, Cache-Tag by commas."""
+    spaced = [tag for value in fields.all("Surrogate-Key") for tag in value.split()]
+    return tuple(dict.fromkeys([*spaced, *fields.members("Cache-Tag")]))
+
+
+def _duration(head: Response) -> float:
+    return max(0.0, head.response_time - head.request_time)

@@ -1,0 +1,253 @@
+"""What the edge has done: totals since the start, and the last fifteen minutes second by second.
+
+The rule of this room: `record` runs once per exchange on the event loop, so it only adds plain numbers, and
+nothing grows with traffic. Whoever wants a figure pays for it when asking.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import NamedTuple
+
+from proxy.operations.histogram import Histogram
+from proxy.outcome import Outcome, Verdict
+
+FROM_STORE: frozenset[Verdict] = frozenset({"hit", "stale", "revalidated"})
+"""Verdicts whose body came out of the store: what a hit ratio counts as a hit."""
+
+NOT_COUNTED: frozenset[Verdict] = frozenset({"refused", "local"})
+"""Verdicts a hit ratio leaves out: the store could never have answered them. Bypasses and errors do count."""
+
+RING_SECONDS = 900
+RECENT_OUTCOMES = 200
+MAX_SERIES = 4096
+MAX_REASONS = 64
+OTHER = "(other)"
+
+_STATUS_LABELS = {status.value: str(status.value) for status in HTTPStatus}
+_REFRESHED_BEHIND = frozenset({"revalidating", "stale-while-revalidate"})
+
+
+class SeriesKey(NamedTuple):
+    """What distinguishes the counters of `cachewire_http_requests_total`."""
+
+    route: str
+    strategy: str
+    verdict: str
+    status: str
+
+
+@dataclass(slots=True)
+class Traffic:
+    """Requests and bytes of one verdict since the start. `bytes_in` from clients, `bytes_out` to them."""
+
+    requests: int = 0
+    bytes_in: int = 0
+    bytes_out: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Rates:
+    """The figures of a recent window. Durations are seconds; None where nothing happened to take it from.
+
+    `window` is the time really covered: less than asked for while the process is young.
+    """
+
+    window: float
+    requests: int
+    requests_per_second: float
+    bytes_per_second: float
+    hit_ratio: float | None
+    byte_hit_ratio: float | None
+    error_ratio: float | None
+    mean: float | None
+    p50: float | None
+    p95: float | None
+    slowest: float | None
+    origin_requests_per_second: float
+    origin_errors: int
+    origin_p50: float | None
+    origin_p95: float | None
+
+
+class Ledger:
+    """Counts every finished exchange. `now` is a clock in seconds; a monotonic one is best."""
+
+    def __init__(self, now: Callable[[], float]) -> None:
+        self._now = now
+        self._started = now()
+        self._ring = [_Second() for _ in range(RING_SECONDS)]
+        self._recent: deque[Outcome] = deque(maxlen=RECENT_OUTCOMES)
+        self.requests: dict[SeriesKey, int] = {}
+        self.traffic: dict[str, Traffic] = {}
+        self.durations: dict[str, Histogram] = {}
+        self.origin_durations = Histogram()
+        self.fallbacks: dict[str, int] = {}
+        self.collapsed = 0
+        self.in_flight = 0
+
+    def begin(self) -> None:
+        """An exchange has begun; `end` must follow, whatever becomes of it."""
+        self.in_flight += 1
+
+    def end(self) -> None:
+        """An exchange that had begun is over."""
+        self.in_flight -= 1
+
+    def record(self, outcome: Outcome) -> None:
+        """Count a finished exchange."""
+        self._count_totals(outcome)
+        second = self._second(int(self._now()))
+        second.add(outcome)
+        self._recent.append(outcome)
+
+    def recent(self, limit: int = RECENT_OUTCOMES) -> list[Outcome]:
+        """The last finished exchanges, newest first."""
+        newest_first = reversed(self._recent)
+        return [outcome for outcome, _ in zip(newest_first, range(limit), strict=False)]
+
+    @property
+    def total(self) -> int:
+        """How many exchanges were recorded since the start."""
+        return sum(traffic.requests for traffic in self.traffic.values())
+
+    def hit_ratios(self) -> tuple[float | None, float | None]:
+        """The share of requests, and of bytes sent, that came from the store since the start."""
+        counted = {verdict: t for verdict, t in self.traffic.items() if verdict not in NOT_COUNTED}
+        stored = [t for verdict, t in counted.items() if verdict in FROM_STORE]
+        return (
+            _ratio(sum(t.requests for t in stored), sum(t.requests for t in counted.values())),
+            _ratio(sum(t.bytes_out for t in stored), sum(t.bytes_out for t in counted.values())),
+        )
+
+    def rates(self, window_s: int) -> Rates:
+        """The figures of the last `window_s` seconds (at most 900), the running second included."""
+        now = self._now()
+        window_s = max(1, min(window_s, RING_SECONDS))
+        first = int(now) - window_s + 1
+        seconds = list(self._seconds(first, int(now)))
+        # A second that has only begun, or a process younger than the window, must not look like a lull.
+        elapsed = max(now - max(float(first), self._started), 1.0)
+        durations = Histogram.merged(s.durations for s in seconds)
+        origin = Histogram.merged(s.origin_durations for s in seconds)
+        requests = sum(s.requests for s in seconds)
+        return Rates(
+            window=elapsed,
+            requests=requests,
+            requests_per_second=requests / elapsed,
+            bytes_per_second=sum(s.bytes_out for s in seconds) / elapsed,
+            hit_ratio=_ratio(sum(s.hits for s in seconds), sum(s.counted for s in seconds)),
+            byte_hit_ratio=_ratio(sum(s.bytes_hit for s in seconds), sum(s.bytes_counted for s in seconds)),
+            error_ratio=_ratio(sum(s.errors for s in seconds), requests),
+            mean=durations.mean,
+            p50=durations.quantile(0.5),
+            p95=durations.quantile(0.95),
+            slowest=durations.largest if requests else None,
+            origin_requests_per_second=sum(s.origin_requests for s in seconds) / elapsed,
+            origin_errors=sum(s.origin_errors for s in seconds),
+            origin_p50=origin.quantile(0.5),
+            origin_p95=origin.quantile(0.95),
+        )
+
+    def series(self, seconds: int) -> list[tuple[int, int]]:
+        """(requests, hits) of each of the last complete seconds, oldest first."""
+        last = int(self._now()) - 1
+        seconds = max(1, min(seconds, RING_SECONDS - 1))
+        held = {s.second: (s.requests, s.hits) for s in self._seconds(last - seconds + 1, last)}
+        return [held.get(second, (0, 0)) for second in range(last - seconds + 1, last + 1)]
+
+    def _count_totals(self, outcome: Outcome) -> None:
+        key = SeriesKey(outcome.route, outcome.strategy, outcome.verdict, _status_label(outcome.status))
+        count = self.requests.get(key)
+        if count is None and len(self.requests) >= MAX_SERIES:
+            key = SeriesKey(OTHER, OTHER, outcome.verdict, OTHER)
+            count = self.requests.get(key)
+        self.requests[key] = (count or 0) + 1
+        traffic = self.traffic.get(outcome.verdict)
+        if traffic is None:
+            traffic = self.traffic[outcome.verdict] = Traffic()
+            self.durations[outcome.verdict] = Histogram()
+        traffic.requests += 1
+        traffic.bytes_in += outcome.bytes_in
+        traffic.bytes_out += outcome.bytes_out
+        self.durations[outcome.verdict].observe(outcome.duration)
+        self.collapsed += outcome.collapsed
+        if outcome.origin_duration is not None and not outcome.collapsed:
+            self.origin_durations.observe(outcome.origin_duration)
+        if outcome.verdict == "stale" and outcome.reason not in _REFRESHED_BEHIND:
+            known = outcome.reason in self.fallbacks or len(self.fallbacks) < MAX_REASONS
+            reason = outcome.reason if known else OTHER
+            self.fallbacks[reason] = self.fallbacks.get(reason, 0) + 1
+
+    def _second(self, second: int) -> _Second:
+        slot = self._ring[second % RING_SECONDS]
+        if slot.second != second:
+            slot.clear(second)
+        return slot
+
+    def _seconds(self, first: int, last: int) -> Iterator[_Second]:
+        for second in range(first, last + 1):
+            slot = self._ring[second % RING_SECONDS]
+            if slot.second == second:
+                yield slot
+
+
+class _Second:
+    """What finished within one second of the clock."""
+
+    __slots__ = (
+        "bytes_counted", "bytes_hit", "bytes_out", "counted", "durations", "errors", "hits",
+        "origin_durations", "origin_errors", "origin_requests", "requests", "second",
+    )  # fmt: skip
+
+    def __init__(self) -> None:
+        self.clear(-1)
+
+    def clear(self, second: int) -> None:
+        self.second = second
+        self.requests = self.counted = self.hits = self.errors = 0
+        self.bytes_out = self.bytes_counted = self.bytes_hit = 0
+        self.origin_requests = self.origin_errors = 0
+        self.durations = Histogram()
+        self.origin_durations = Histogram()
+
+    def add(self, outcome: Outcome) -> None:
+        self.requests += 1
+        self.bytes_out += outcome.bytes_out
+        self.errors += outcome.status >= 500
+        self.durations.observe(outcome.duration)
+        if outcome.verdict not in NOT_COUNTED:
+            self.counted += 1
+            self.bytes_counted += outcome.bytes_out
+            if outcome.verdict in FROM_STORE:
+                self.hits += 1
+                self.bytes_hit += outcome.bytes_out
+        self._add_origin(outcome)
+
+    def _add_origin(self, outcome: Outcome) -> None:
+        # Of requests that shared one fetch, only the one that made it speaks for the origin.
+        if outcome.collapsed:
+            return
+        asked = outcome.origin_duration is not None
+        failed = outcome.reason.startswith("origin-") or (asked and outcome.status >= 500)
+        self.origin_requests += asked or failed
+        self.origin_errors += failed
+        if outcome.origin_duration is not None:
+            self.origin_durations.observe(outcome.origin_duration)
+
+
+def _status_label(status: int) -> str:
+    """The code itself where it is registered, else its class: an origin cannot invent series without end."""
+    label = _STATUS_LABELS.get(status)
+    if label is not None:
+        return label
+    if 100 <= status <= 599:
+        return f"{status // 100}xx"
+    return "none" if status == 0 else OTHER
+
+
+def _ratio(part: int, whole: int) -> float | None:
+    return part / whole if whole else None

@@ -1,0 +1,214 @@
+"""Every Prometheus series of the edge, in one place, computed when somebody scrapes.
+
+Labels come from the configuration and from closed vocabularies only, never from URLs or users.
+"""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from prometheus_client import CollectorRegistry, ProcessCollector
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    InfoMetricFamily,
+    Metric,
+)
+from prometheus_client.exposition import choose_encoder
+from prometheus_client.registry import Collector
+
+from proxy.operations.histogram import BOUNDS, Histogram
+from proxy.operations.ledger import Ledger
+
+
+@dataclass(frozen=True, slots=True)
+class StoreFigures:
+    """What the store says of itself. Sizes are bytes, the rest counts; totals are since the start."""
+
+    entries: int = 0
+    memory_entries: int = 0
+    memory_bytes: int = 0
+    disk_entries: int = 0
+    disk_bytes: int = 0
+    memory_evictions: int = 0
+    disk_evictions: int = 0
+    write_behind_bytes: int = 0
+    dropped_writes: int = 0
+    storage_errors: int = 0
+    purged: int = 0
+    damaged: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class OriginFigures:
+    """What the origin client says of the origin. `up` is None until it has been asked."""
+
+    up: bool | None = None
+    requests: int = 0
+    errors: int = 0
+    retries: int = 0
+    connect_errors: int = 0
+    open_connections: int = 0
+    idle_connections: int = 0
+
+
+class Metrics:
+    """The exposition of one process, in a registry of its own.
+
+    Each source is asked at every scrape and must answer at once, on the event loop.
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        *,
+        store: Callable[[], StoreFigures],
+        origin: Callable[[], OriginFigures],
+        connections: Callable[[], int],
+        version: str,
+    ) -> None:
+        self.registry = CollectorRegistry()
+        self.registry.register(_EdgeCollector(ledger, store, origin, connections, version))
+        ProcessCollector(registry=self.registry)
+
+    def render(self, accept: str = "") -> tuple[bytes, str]:
+        """The series as the `Accept` field value asks (Prometheus text or OpenMetrics), with its content type."""
+        encode, content_type = choose_encoder(accept)
+        return encode(self.registry), content_type
+
+
+class _EdgeCollector(Collector):
+    def __init__(
+        self,
+        ledger: Ledger,
+        store: Callable[[], StoreFigures],
+        origin: Callable[[], OriginFigures],
+        connections: Callable[[], int],
+        version: str,
+    ) -> None:
+        self._ledger = ledger
+        self._store = store
+        self._origin = origin
+        self._connections = connections
+        self._version = version
+
+    def collect(self) -> Iterator[Metric]:
+        yield InfoMetricFamily(
+            "cachewire_build",
+            "What is running.",
+            value={"version": self._version, "python": platform.python_version()},
+        )
+        yield from self._http()
+        yield from _cache(self._store())
+        yield from self._origin_series()
+
+    def _http(self) -> Iterator[Metric]:
+        ledger = self._ledger
+        requests = CounterMetricFamily(
+            "cachewire_http_requests",
+            "Finished exchanges. Hits are the verdicts hit, stale and revalidated.",
+            labels=("route", "strategy", "verdict", "status"),
+        )
+        for key, count in ledger.requests.items():
+            requests.add_metric(list(key), count)
+        yield requests
+        received = CounterMetricFamily(
+            "cachewire_http_request_bytes", "Content bytes received from clients.", labels=("verdict",)
+        )
+        sent = CounterMetricFamily(
+            "cachewire_http_response_bytes", "Content bytes sent to clients.", labels=("verdict",)
+        )
+        for verdict, traffic in ledger.traffic.items():
+            received.add_metric([verdict], traffic.bytes_in)
+            sent.add_metric([verdict], traffic.bytes_out)
+        yield received
+        yield sent
+        durations = HistogramMetricFamily(
+            "cachewire_http_request_duration_seconds",
+            "From the request head to the last byte of the answer.",
+            labels=("verdict",),
+        )
+        for verdict, histogram in ledger.durations.items():
+            durations.add_metric([verdict], _buckets(histogram), histogram.sum)
+        yield durations
+        yield CounterMetricFamily(
+            "cachewire_http_requests_collapsed",
+            "Requests answered from another request's fetch.",
+            value=ledger.collapsed,
+        )
+        yield GaugeMetricFamily(
+            "cachewire_http_requests_in_flight", "Exchanges that have begun and not ended.", value=ledger.in_flight
+        )
+        fallbacks = CounterMetricFamily(
+            "cachewire_fallbacks", "Stored answers used because the origin gave none it could use.", labels=("reason",)
+        )
+        for reason, count in ledger.fallbacks.items():
+            fallbacks.add_metric([reason], count)
+        yield fallbacks
+        yield GaugeMetricFamily(
+            "cachewire_connections", "Open client connections of the public listener.", value=self._connections()
+        )
+
+    def _origin_series(self) -> Iterator[Metric]:
+        figures = self._origin()
+        if figures.up is not None:
+            yield GaugeMetricFamily(
+                "cachewire_origin_up", "1 when the origin answered last, 0 when it did not.", value=int(figures.up)
+            )
+        durations = HistogramMetricFamily(
+            "cachewire_origin_request_duration_seconds", "From asking the origin to its response head.", labels=()
+        )
+        durations.add_metric([], _buckets(self._ledger.origin_durations), self._ledger.origin_durations.sum)
+        yield durations
+        for name, what, count in (
+            ("requests", "Requests sent to the origin, retries included.", figures.requests),
+            ("errors", "Requests the origin gave no usable response head to.", figures.errors),
+            ("retries", "Requests sent once more after a connection error.", figures.retries),
+            ("connect_errors", "Connections to the origin that could not be made.", figures.connect_errors),
+        ):
+            yield CounterMetricFamily(f"cachewire_origin_{name}", what, value=count)
+        connections = GaugeMetricFamily("cachewire_origin_connections", "Connections to the origin.", labels=("state",))
+        connections.add_metric(["open"], figures.open_connections)
+        connections.add_metric(["idle"], figures.idle_connections)
+        yield connections
+
+
+def _cache(figures: StoreFigures) -> Iterator[Metric]:
+    yield GaugeMetricFamily(
+        "cachewire_cache_stored_responses", "Stored responses, each counted once.", value=figures.entries
+    )
+    entries = GaugeMetricFamily(
+        "cachewire_cache_entries", "Stored responses a tier holds; one may be in both.", labels=("tier",)
+    )
+    size = GaugeMetricFamily("cachewire_cache_bytes", "Bytes a tier holds.", labels=("tier",))
+    evictions = CounterMetricFamily(
+        "cachewire_cache_evictions", "Stored responses a tier gave up for room.", labels=("tier",)
+    )
+    for tier, held, held_bytes, evicted in (
+        ("memory", figures.memory_entries, figures.memory_bytes, figures.memory_evictions),
+        ("disk", figures.disk_entries, figures.disk_bytes, figures.disk_evictions),
+    ):
+        entries.add_metric([tier], held)
+        size.add_metric([tier], held_bytes)
+        evictions.add_metric([tier], evicted)
+    yield from (entries, size, evictions)
+    yield GaugeMetricFamily(
+        "cachewire_cache_write_behind_bytes", "Bytes waiting to be written to disk.", value=figures.write_behind_bytes
+    )
+    for name, what, count in (
+        ("cache_dropped_writes", "Writes to disk given up because too many waited.", figures.dropped_writes),
+        ("cache_purged", "Stored responses removed by a purge.", figures.purged),
+        ("cache_damaged", "Stored responses found damaged and dropped.", figures.damaged),
+        ("storage_errors", "Failures of a storage tier; each cost a hit, no answer.", figures.storage_errors),
+    ):
+        yield CounterMetricFamily(f"cachewire_{name}", what, value=count)
+
+
+def _buckets(histogram: Histogram) -> list[tuple[str, float]]:
+    return list(zip(_LE, (count for _, count in histogram.cumulative()), strict=True))
+
+
+_LE = tuple("+Inf" if bound == float("inf") else repr(bound) for bound in BOUNDS)

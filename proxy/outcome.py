@@ -1,0 +1,38 @@
+"""What became of one exchange: the single record that metrics, live traffic and the log read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Verdict = Literal["hit", "stale", "revalidated", "miss", "bypass", "error", "refused", "local"]
+"""`hit`: stored and fresh; `stale`: stored, used although not fresh; `revalidated`: stored, confirmed by the
+origin; `miss`: the origin's answer on a route that caches; `bypass`: the origin's answer where nothing is looked
+up or stored; `error`: neither origin nor store could answer; `refused`: the request broke a rule; `local`: answered
+by the edge itself."""
+
+
+@dataclass(slots=True)
+class Outcome:
+    """One finished exchange. Times are seconds, `started` since the epoch; `reason` is a short slug that says why.
+
+    `origin_duration` is the time from asking the origin to its response head, None when it was not asked.
+    `collapsed` says the answer came from another request's fetch. `complete` is False when the body broke off.
+    """
+
+    method: str
+    target: str
+    client: str
+    started: float
+    route: str = ""
+    strategy: str = ""
+    verdict: Verdict = "error"
+    reason: str = ""
+    status: int = 0
+    duration: float = 0.0
+    origin_duration: float | None = None
+    bytes_in: int = 0
+    bytes_out: int = 0
+    collapsed: bool = False
+    stored: bool = False
+    complete: bool = True

@@ -1,0 +1,71 @@
+"""HTTP dates, read and written without the machine's locale or time zone (RFC 9110 section 5.6.7)."""
+
+from __future__ import annotations
+
+import math
+import re
+from datetime import UTC, datetime, timedelta
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_END = 253_402_300_799  # 9999-12-31T23:59:59Z: the grammar has four digits for a year
+_DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+
+_DAY_NAME = "(?:" + "|".join(_DAYS) + ")"
+_LONG_DAY_NAME = "(?:Monday|Tuesday|Wednesday|Thursday|Friday|Saturday|Sunday)"
+_MONTH = "(?P<month>" + "|".join(_MONTHS) + ")"
+_TIME = "(?P<hour>[0-9]{2}):(?P<minute>[0-9]{2}):(?P<second>[0-9]{2})"
+# RFC 9111 section 4.2: a cache matches dates without regard to case, and no zone but GMT is valid.
+_FORMS = tuple(
+    re.compile(form, re.IGNORECASE | re.ASCII)
+    for form in (
+        rf"{_DAY_NAME}, (?P<day>[0-9]{{2}}) {_MONTH} (?P<year>[0-9]{{4}}) {_TIME} GMT",
+        rf"{_LONG_DAY_NAME}, (?P<day>[0-9]{{2}})-{_MONTH}-(?P<year>[0-9]{{2}}) {_TIME} GMT",
+        rf"{_DAY_NAME} {_MONTH} (?P<day>[0-9]{{2}}| [0-9]) {_TIME} (?P<year>[0-9]{{4}})",
+    )
+)
+
+
+def parse_date(value: str, reference: float | None = None) -> float | None:
+    """The moment an HTTP-date names, in seconds since the epoch; None when it is not an HTTP-date.
+
+    All three forms are read: IMF-fixdate, RFC 850 and asctime. A two-digit year is the one nearest to
+    `reference` (seconds since the epoch) that is not more than 50 years after it; without a reference, 69 to
+    99 are the 1900s. A day name that does not fit the date is forgiven, an impossible date is not.
+    """
+    for form in _FORMS:
+        if match := form.fullmatch(value):
+            return _moment(match.groupdict(), reference)
+    return None
+
+
+def format_date(seconds: float) -> str:
+    """`seconds` since the epoch as an IMF-fixdate, fractions cut off; beyond the years 1970 to 9999 the nearest end."""
+    moment = _EPOCH + timedelta(seconds=math.floor(min(max(seconds, 0), _END)))
+    return (
+        f"{_DAYS[moment.weekday()]}, {moment.day:02} {_MONTHS[moment.month - 1]} {moment.year:04}"
+        f" {moment.hour:02}:{moment.minute:02}:{moment.second:02} GMT"
+    )
+
+
+def _moment(parts: dict[str, str], reference: float | None) -> float | None:
+    year = int(parts["year"]) if len(parts["year"]) == 4 else _full_year(int(parts["year"]), reference)
+    month = _MONTHS.index(parts["month"].capitalize()) + 1
+    hour, minute, second = int(parts["hour"]), int(parts["minute"]), int(parts["second"])
+    if hour > 23 or minute > 59 or second > 60:  # the grammar admits a leap second
+        return None
+    try:
+        midnight = datetime(year, month, int(parts["day"]), tzinfo=UTC)
+    except ValueError:
+        return None
+    return (midnight - _EPOCH).total_seconds() + hour * 3600 + minute * 60 + second
+
+
+def _full_year(two_digits: int, reference: float | None) -> int:
+    if reference is None:
+        return two_digits + (1900 if two_digits >= 69 else 2000)
+    # RFC 9110 section 5.6.7: what appears to be more than 50 years in the future is the most recent past
+    # year with the same last two digits.
+    this_year = (_EPOCH + timedelta(seconds=min(max(reference, 0), _END))).year
+    year = this_year - this_year % 100 + two_digits
+    return year - 100 if year > this_year + 50 else year

@@ -1,0 +1,145 @@
+"""May a response be stored, and which of its fields (RFC 9111 section 3)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from proxy.policy.directives import request_directives, response_directives
+from proxy.policy.forwarding import end_to_end
+from proxy.policy.freshness import HEURISTICALLY_CACHEABLE, Lifetime, lifetime
+from proxy.policy.messages import Fields, Request, Response, Rules
+
+UNDERSTOOD = frozenset(
+    {*range(200, 206), *range(300, 304), 305, 307, 308, *range(400, 418), 421, 422, 426, *range(500, 506)}
+)
+"""The statuses whose caching requirements are implemented here, for `must-understand` (RFC 9111 section 5.2.2.3)."""
+
+_INDISPENSABLE = frozenset({"cache-control", "content-encoding", "content-range", "content-type", "vary"})
+"""Without these the rest cannot be understood. Listed in `no-cache` or `private` they stay, and then bind the whole."""
+
+
+@dataclass(frozen=True, slots=True)
+class Storing:
+    """The decision about one response. `reason` is a slug: what forbids storing it, or what makes it worth it.
+
+    `private`: under the key of this request's own credentials only. `fields` is the head to store; it lacks
+    what must not be kept, and storing the received head instead would leak it.
+    """
+
+    store: bool
+    reason: str
+    private: bool = False
+    fields: Fields = field(default_factory=Fields)
+
+
+def storing(request: Request, response: Response, rules: Rules) -> Storing:
+    """Decide whether the response to `request` is stored for later requests."""
+    fields = stored_fields(response.fields)
+    obstacle = (
+        _unstorable_exchange(request, response)
+        or _forbidden(request, response, rules)
+        or _narrowed(response, rules)
+        or _personal(request, fields, rules)
+    )
+    if obstacle:
+        return Storing(False, obstacle)
+    allowed = lifetime(response, rules)
+    # A status that is not cacheable by itself needs a lifetime that is worth something: an error page with an
+    # Expires in the past would be permitted, but only push the last good answer out.
+    if response.status not in HEURISTICALLY_CACHEABLE and allowed.seconds <= 0:
+        return Storing(False, "status-not-cacheable")
+    private = _belongs_to_one_user(request, fields, rules)
+    return Storing(True, "private" if private else _worth(allowed, fields), private, fields)
+
+
+def stored_fields(fields: Fields) -> Fields:
+    """The fields to keep (RFC 9111 section 3.1): all but hop-by-hop ones, a proxy's, and those that a qualified
+    `no-cache` or `private` lists."""
+    directives = response_directives(fields)
+    listed = (*directives.field_names("no-cache"), *directives.field_names("private"))
+    return end_to_end(fields).without(*(name for name in listed if name not in _INDISPENSABLE))
+
+
+def has_credentials(request: Request) -> bool:
+    """Whether the request says who is asking: Authorization or Cookie."""
+    return "Authorization" in request.fields or "Cookie" in request.fields
+
+
+def explicitly_shared(response_fields: Fields) -> bool:
+    """Whether the origin says that everyone may have this response: `public` or `s-maxage`, and not `private`."""
+    directives = response_directives(response_fields)
+    return ("public" in directives or "s-maxage" in directives) and not directives.unqualified("private")
+
+
+def shareable(request: Request, response_fields: Fields) -> bool:
+    """Whether a shared cache may connect this request, with the credentials it has, to this response.
+
+    After an Authorization field `must-revalidate` permits it as well (RFC 9111 section 3.5); for cookies, about
+    which the RFC is silent, only `public` and `s-maxage` do.
+    """
+    if not has_credentials(request) or explicitly_shared(response_fields):
+        return True
+    directives = response_directives(response_fields)
+    return "Cookie" not in request.fields and "must-revalidate" in directives and not directives.unqualified("private")
+
+
+def _unstorable_exchange(request: Request, response: Response) -> str | None:
+    if request.method != "GET":
+        return "method"
+    if request.has_body:
+        return "request-body"
+    if response.status < 200:
+        return "not-final"
+    if response.status in (206, 304):
+        return "partial" if response.status == 206 else "not-modified"
+    return None
+
+
+def _forbidden(request: Request, response: Response, rules: Rules) -> str | None:
+    directives = response_directives(response.fields)
+    if "no-store" in request_directives(request, rules):
+        return "request-no-store"
+    if "must-understand" in directives:
+        # It tells a cache that understands the status to ignore the `no-store` beside it.
+        if response.status not in UNDERSTOOD:
+            return "must-understand"
+    elif "no-store" in directives:
+        return "response-no-store"
+    return "vary" if "*" in response.fields.members("Vary") else None
+
+
+def _narrowed(response: Response, rules: Rules) -> str | None:
+    """Why the route's own `cacheable` keeps the response out, or None."""
+    if rules.statuses is not None and response.status not in rules.statuses:
+        return "route-status"
+    for name, value in rules.required_fields:
+        if name not in response.fields or (value is not None and response.fields.combined(name) != value):
+            return "route-field"
+    return None
+
+
+def _personal(request: Request, fields: Fields, rules: Rules) -> str | None:
+    """Why the response is too personal to store, or None."""
+    directives = response_directives(fields)
+    own_copy = rules.credentials == "partition" and has_credentials(request)
+    listed = any(name in fields for name in directives.field_names("private"))
+    if (directives.unqualified("private") or listed) and not own_copy:
+        return "response-private"
+    if "Set-Cookie" in fields and not ("public" in directives and explicitly_shared(fields)):
+        return "set-cookie"
+    if rules.credentials == "bypass" and not shareable(request, fields):
+        return "credentials"
+    return None
+
+
+def _belongs_to_one_user(request: Request, fields: Fields, rules: Rules) -> bool:
+    return rules.credentials == "partition" and has_credentials(request) and not explicitly_shared(fields)
+
+
+def _worth(allowed: Lifetime, fields: Fields) -> str:
+    if allowed.explicit and allowed.seconds > 0:
+        return "explicit-lifetime"
+    if allowed.seconds > 0:
+        return "heuristic-lifetime" if allowed.source == "heuristic" else "assigned-lifetime"
+    # Never fresh, but RFC 9111 section 3 permits it for this status, and it is what network-first falls back on.
+    return "validator" if "ETag" in fields or "Last-Modified" in fields else "fallback"

@@ -1,0 +1,91 @@
+"""What a purge covers: parsed once from an operator's words into a question about an entry."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import NoReturn
+from urllib.parse import urlsplit
+
+from proxy.errors import RequestRefused
+from proxy.policy.globs import Glob
+from proxy.policy.messages import Request
+from proxy.storage.base import Entry
+
+KINDS = ("url", "prefix", "glob", "tag", "route", "everything")
+
+
+@dataclass(frozen=True, slots=True)
+class Purge:
+    """`covers` says which entries go; `soft` keeps them as stale ones; `dry_run` only counts."""
+
+    covers: Callable[[Entry], bool]
+    words: str
+    soft: bool = False
+    dry_run: bool = False
+
+
+def parse_purge(document: object, url_of: Callable[[Request], str]) -> Purge:
+    """A purge from its JSON form; `url_of` tells a request's URL as it is listed. Raises RequestRefused(400) that says what would be right."""
+    if not isinstance(document, Mapping):
+        _refuse("the body is not a JSON object")
+    unknown = sorted(set(document) - {*KINDS, "soft", "dry_run"})
+    if unknown:
+        _refuse(f"{unknown[0]!r} is not known here")
+    for flag in ("soft", "dry_run", "everything"):
+        if not isinstance(document.get(flag, False), bool):
+            _refuse(f"{flag!r} is true or false")
+    chosen = [kind for kind in KINDS if document.get(kind) not in (None, False)]
+    if len(chosen) != 1:
+        _refuse("say exactly one of them")
+    kind = chosen[0]
+    value = document[kind]
+    if kind != "everything" and (not isinstance(value, str) or not value):
+        _refuse(f"{kind!r} is a text that is not empty")
+    covers = (lambda _entry: True) if kind == "everything" else covering(kind, str(value), url_of)
+    words = "everything" if kind == "everything" else f"{kind} {value}"
+    return Purge(covers, words, document.get("soft", False), document.get("dry_run", False))
+
+
+def covering(kind: str, value: str, url_of: Callable[[Request], str]) -> Callable[[Entry], bool]:
+    """Whether an entry is meant by `kind` and `value`. A path without scheme and host means every host's."""
+    if kind == "tag":
+        return lambda entry: value in entry.tags
+    if kind == "route":
+        return lambda entry: entry.route == value
+    absolute = "://" in value
+    if kind == "url":
+        listed = url_of(request_for(value))
+        wanted = listed if absolute else target_of(listed)
+        return lambda entry: (entry.url if absolute else target_of(entry.url)) == wanted
+    if not absolute and not value.startswith(("/", "*")):
+        _refuse(f"the {kind} {value!r} begins with neither / nor a scheme such as http://")
+    if kind == "prefix":
+        return lambda entry: (entry.url if absolute else target_of(entry.url)).startswith(value)
+    try:
+        glob = Glob(value)
+    except ValueError as error:
+        _refuse(str(error))
+    return lambda entry: glob.matches(entry.url if absolute else target_of(entry.url))
+
+
+def target_of(url: str) -> str:
+    """The path and query of a stored URL."""
+    start = url.find("/", url.find("://") + 3)
+    return url[start:] if start >= 0 else "/"
+
+
+def request_for(url: str, scheme: str = "http", host: str = "") -> Request:
+    """The GET request of an absolute URL, or of a path on `host`. Raises RequestRefused(400) for anything else."""
+    if url.startswith("/"):
+        return Request("GET", url.partition("#")[0], host.lower(), scheme=scheme)
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.netloc or "@" in parts.netloc:
+        _refuse(f"{url!r} is not a URL; write http://host/path, or a path that begins with /")
+    target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    return Request("GET", target, parts.netloc.lower(), scheme=parts.scheme)
+
+
+def _refuse(what: str) -> NoReturn:
+    ways = '{"url": "..."}, {"prefix": "..."}, {"glob": "..."}, {"tag": "..."}, {"route": "..."}, {"everything": true}'
+    raise RequestRefused(400, "bad-purge", f'{what}; a purge is one of {ways}, with "soft" and "dry_run" as wished')

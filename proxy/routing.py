@@ -1,0 +1,89 @@
+"""Routes as the exchange needs them: the configuration's words turned into rules, once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from proxy.config.model import Config
+from proxy.config.model import Route as RouteSettings
+from proxy.policy.matching import KeyRules, normalised_url
+from proxy.policy.messages import Request, Rules
+from proxy.policy.routes import RouteMatch, Routes
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One configured route, compiled."""
+
+    name: str
+    match: RouteMatch
+    strategy: str
+    rules: Rules
+    key: KeyRules
+    network_timeout: float | None
+    fallback_on: frozenset[int]
+    refresh_window: float | None
+    tags: tuple[str, ...] = ()
+
+
+UNROUTED = Route(
+    name="(no route)",
+    match=RouteMatch("/**"),
+    strategy="network-only",
+    rules=Rules(),
+    key=KeyRules("all", (), (), ()),
+    network_timeout=None,
+    fallback_on=frozenset(),
+    refresh_window=None,
+)
+"""What takes a request that no route matches: it goes to the origin and back, unstored."""
+
+
+class RouteTable:
+    """Finds the route of a request: the first that matches."""
+
+    def __init__(self, config: Config) -> None:
+        self.routes: Sequence[Route] = [compiled(settings, config.cache.expiry) for settings in config.routes]
+        self._routes = Routes([(route.match, route) for route in self.routes])
+
+    def find(self, request: Request) -> Route:
+        return self._routes.find(request) or UNROUTED
+
+    def url_of(self, request: Request) -> str:
+        """The URL under which a response to this request is listed, as its route's key tells URLs apart."""
+        return normalised_url(request, self.find(request).key)
+
+
+def matcher(settings: RouteSettings) -> RouteMatch:
+    match = settings.match
+    return RouteMatch(match.path, match.regex, match.methods, match.hosts, match.content_types)
+
+
+def compiled(settings: RouteSettings, expiry: dict[str, float]) -> Route:
+    """A route from its settings; `expiry` gives each content type pattern its lifetime in seconds."""
+    cache_first = settings.strategy in ("cache-first", "cache-only")
+    max_age = settings.expiration.max_age
+    return Route(
+        name=settings.name,
+        match=matcher(settings),
+        strategy=settings.strategy,
+        rules=Rules(
+            statuses=frozenset(settings.cacheable.statuses) or None,
+            required_fields=tuple(settings.cacheable.headers.items()),
+            max_age=max_age,
+            expiry=tuple(expiry.items()),
+            assign_lifetime=cache_first,
+            origin_freshness_only=not cache_first,
+            stale_if_error=settings.stale_if_error,
+            credentials=settings.credentials,
+            honour_request_directives=settings.request_directives,
+        ),
+        key=KeyRules(settings.key.query.mode, settings.key.query.names, settings.key.headers, settings.key.cookies),
+        network_timeout=settings.network_timeout,
+        fallback_on=frozenset(settings.fallback_on),
+        refresh_window=(max_age if max_age is not None else float("inf"))
+        if settings.strategy == "stale-while-revalidate"
+        else None,
+        tags=settings.tags,
+    )

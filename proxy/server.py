@@ -1,0 +1,180 @@
+"""The public listener: a request of aiohttp's becomes a Request, a route's strategy makes an Answer of it.
+
+One way in, one way out, one Outcome per exchange.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import logging
+import time
+from collections.abc import Callable
+
+from aiohttp import web
+
+from proxy.answer import Answer, Upload
+from proxy.config.model import Config
+from proxy.connection import ClientListener, problem
+from proxy.delivery import deliver
+from proxy.errors import CachewireError, RequestRefused
+from proxy.exchange import Edge, HttpExchange
+from proxy.operations.ledger import Ledger
+from proxy.outcome import Outcome
+from proxy.policy.forwarding import forwarded_scheme, looped
+from proxy.policy.framing import Limits, parse_head
+from proxy.policy.messages import Fields, Request
+from proxy.routing import RouteTable
+from proxy.strategies import STRATEGIES
+from proxy.tunnel import Tunnel
+from proxy.uploading import Continue, body_of
+from proxy.websocket import is_websocket, relay
+
+_log = logging.getLogger("cachewire.server")
+
+LocalPage = Callable[[], bytes]
+"""Makes the JSON body of a page that the edge answers itself."""
+
+
+class Server:
+    """Serves one edge. `local` maps paths to what the edge answers itself, ahead of every route."""
+
+    def __init__(
+        self,
+        config: Config,
+        edge: Edge,
+        routes: RouteTable,
+        ledger: Ledger,
+        local: dict[str, LocalPage],
+    ) -> None:
+        settings = config.server
+        self._settings = settings
+        self._edge = edge
+        self._routes = routes
+        self._ledger = ledger
+        self._local = local
+        self._limits = Limits(settings.max_target, settings.max_head, settings.max_body)
+        self._trusted = tuple(ipaddress.ip_network(text, strict=False) for text in settings.trusted_proxies)
+        self.listener = ClientListener(
+            self.handle,
+            refused=self._refused,
+            head_timeout=settings.head_timeout,
+            idle_timeout=settings.idle_timeout,
+            max_connections=settings.max_connections,
+            max_head=settings.max_head,
+            max_target=settings.max_target,
+        )
+
+    async def handle(self, http: web.BaseRequest) -> web.StreamResponse:
+        """Answer one request. Whatever happens, there is an answer and an outcome."""
+        outcome = Outcome(http.method, http.raw_path, http.remote or "", self._edge.now())
+        began = time.perf_counter()
+        self._ledger.begin()
+        try:
+            return await self._exchange(http, outcome)
+        except CachewireError as error:
+            return self._problem(http, outcome, error, None)
+        except ConnectionError:
+            outcome.complete, outcome.reason = False, "client-left"
+            raise
+        except Exception:
+            outcome.status, outcome.reason = 500, "internal"
+            raise
+        finally:
+            outcome.duration = time.perf_counter() - began
+            self._ledger.end()
+            self._ledger.record(outcome)
+
+    async def _exchange(self, http: web.BaseRequest, outcome: Outcome) -> web.StreamResponse:
+        trusted = self._is_trusted(http.remote)
+        request = self._parsed(http, trusted)
+        page = self._local.get(request.path)
+        if page is not None and request.method in ("GET", "HEAD"):
+            return _local_answer(http, outcome, page())
+        if looped(request.fields, self._edge.name):
+            raise RequestRefused(508, "loop", "this request has been here before: origin.url leads back to this edge")
+        route = self._routes.find(request)
+        outcome.route, outcome.strategy = route.name, route.strategy
+        exchange = HttpExchange(self._edge, request, route, trusted)
+        try:
+            if is_websocket(http):
+                return await self._websocket(http, exchange, outcome)
+            return await self._answered(http, exchange, outcome)
+        except CachewireError as error:
+            return self._problem(http, outcome, error, exchange.fwd)
+        finally:
+            await exchange.close()
+
+    async def _answered(self, http: web.BaseRequest, exchange: HttpExchange, outcome: Outcome) -> web.StreamResponse:
+        request, settings = exchange.request, self._settings
+        permission = Continue(http)
+        exchange.interim = permission.interim
+        if request.has_body:
+            length = request.fields.first("Content-Length")
+            chunks = body_of(http, permission, outcome, timeout=settings.body_timeout, most=settings.max_body)
+            exchange.upload = Upload(chunks, None if length is None else int(length))
+        if request.method in ("GET", "HEAD") and not request.has_body:
+            answer: Answer = await STRATEGIES[exchange.route.strategy](exchange)
+        else:
+            answer = await exchange.write_through()
+        return await self._delivered(http, request, answer, outcome)
+
+    async def _delivered(
+        self, http: web.BaseRequest, request: Request, answer: Answer, outcome: Outcome
+    ) -> web.StreamResponse:
+        outcome.verdict, outcome.reason = answer.verdict, answer.why
+        outcome.origin_duration = answer.origin_duration
+        outcome.collapsed, outcome.stored = answer.collapsed, answer.kept
+        try:
+            return await deliver(
+                http, request, answer, outcome, now=self._edge.now(), write_timeout=self._settings.write_timeout
+            )
+        finally:
+            await answer.close()
+
+    async def _websocket(self, http: web.BaseRequest, exchange: HttpExchange, outcome: Outcome) -> web.StreamResponse:
+        outcome.verdict, outcome.reason = "bypass", "websocket"
+        opened = await exchange.upgrade()
+        if isinstance(opened, Tunnel):
+            return await relay(http, opened, outcome, self._settings.write_timeout)
+        return await self._delivered(http, exchange.request, opened, outcome)
+
+    def _parsed(self, http: web.BaseRequest, trusted: bool) -> Request:
+        fields = Fields.from_raw(http.raw_headers)
+        scheme = (forwarded_scheme(fields) if trusted else None) or "http"
+        return parse_head(
+            method=http.method,
+            target=http.raw_path,
+            version=(http.version.major, http.version.minor),
+            fields=fields,
+            scheme=scheme,
+            client=http.remote or "",
+            limits=self._limits,
+        )
+
+    def _is_trusted(self, peer: str | None) -> bool:
+        if not self._trusted or not peer:
+            return False
+        address = ipaddress.ip_address(peer.partition("%")[0])
+        return any(address in network for network in self._trusted)
+
+    def _problem(
+        self, http: web.BaseRequest, outcome: Outcome, error: CachewireError, fwd: str | None
+    ) -> web.StreamResponse:
+        refused = isinstance(error, RequestRefused)
+        outcome.verdict = "refused" if refused else "error"
+        outcome.status, outcome.reason = error.status, error.reason
+        return problem(http, error.status, error.reason, error.public, close=refused or http.body_exists, fwd=fwd)
+
+    def _refused(self, client: str, status: int, reason: str) -> None:
+        """What never became a request is an outcome too."""
+        outcome = Outcome("", "", client, self._edge.now(), verdict="refused", reason=reason, status=status)
+        self._ledger.record(outcome)
+
+
+def _local_answer(http: web.BaseRequest, outcome: Outcome, body: bytes) -> web.StreamResponse:
+    outcome.verdict, outcome.reason, outcome.status, outcome.route = "local", "edge", 200, "(edge)"
+    return web.Response(
+        body=body if http.method == "GET" else b"",
+        content_type="application/json",
+        headers={"Cache-Control": "no-store", "Cache-Status": "cachewire; detail=local"},
+    )

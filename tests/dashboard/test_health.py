@@ -1,0 +1,47 @@
+"""One verdict, one sentence."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from webui.health import judge
+from webui.snapshot import Origin
+
+UP = Origin("http://127.0.0.1:3000", "up")
+DOWN = replace(UP, state="down", since=900.0)
+UNKNOWN = replace(UP, state="unknown")
+
+
+def test_an_origin_that_answers_without_errors_is_healthy() -> None:
+    assert judge(UP, now=1000, requests=5, error_ratio=0.0).state == "healthy"
+
+
+def test_before_the_first_request_the_edge_is_waiting() -> None:
+    assert judge(UNKNOWN, now=1000, requests=0, error_ratio=None).state == "waiting"
+
+
+def test_hits_from_a_warm_store_are_healthy_although_the_origin_was_not_asked() -> None:
+    assert judge(UNKNOWN, now=1000, requests=5, error_ratio=0.0).state == "healthy"
+
+
+def test_an_origin_that_is_away_degrades_while_the_store_stands_in() -> None:
+    health = judge(DOWN, now=1000, requests=5, error_ratio=0.0)
+    assert health.state == "degraded"
+    assert health.sentence == "The origin has been down for 1 min; stored responses stand in."
+    assert "http://127.0.0.1:3000" in health.advice
+
+
+def test_an_origin_that_is_away_fails_when_clients_see_errors() -> None:
+    health = judge(DOWN, now=1000, requests=5, error_ratio=0.4)
+    assert health.state == "failing"
+    assert "40.0 %" in health.sentence
+
+
+def test_errors_of_an_origin_that_answers_degrade_and_then_fail() -> None:
+    assert judge(UP, now=1000, requests=500, error_ratio=0.009).state == "healthy"
+    assert judge(UP, now=1000, requests=500, error_ratio=0.01).state == "degraded"
+    assert judge(UP, now=1000, requests=500, error_ratio=0.05).state == "failing"
+
+
+def test_failures_of_the_store_degrade() -> None:
+    assert judge(UP, now=1000, requests=5, error_ratio=0.0, storage_errors=1).state == "degraded"

@@ -1,0 +1,153 @@
+"""What the pages show: frozen values, filled by the composition root, rendered by the templates.
+
+Moments are seconds since the epoch, spans seconds, sizes bytes, ratios shares of one. None: no figure yet.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from webui.query import CacheQuery
+
+OriginState = Literal["up", "down", "unknown"]
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """The verdict of the whole: `state` for the eye, `sentence` for the reader at two in the morning."""
+
+    state: Literal["healthy", "waiting", "degraded", "failing"]
+    sentence: str
+    advice: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """The application behind the edge, as its client sees it. `since` is when `state` began."""
+
+    url: str
+    state: OriginState
+    since: float | None = None
+    last_error: str = ""
+    last_error_at: float | None = None
+    p50: float | None = None
+    p95: float | None = None
+    requests_per_second: float | None = None
+    open_connections: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Tier:
+    """One storage tier and its limit."""
+
+    name: str
+    entries: int
+    used: int
+    limit: int
+
+    @property
+    def share(self) -> float:
+        return min(self.used / self.limit, 1.0) if self.limit else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class RecentExchange:
+    """One finished exchange of the recent-traffic list."""
+
+    started: float
+    method: str
+    target: str
+    status: int
+    verdict: str
+    reason: str
+    duration: float
+    route: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """Everything the overview shows. `window` is the span the rates and latencies are taken over.
+
+    `series` holds (requests, hits) of the last seconds, oldest first.
+    """
+
+    version: str
+    now: float
+    uptime: float
+    health: Health
+    public_url: str
+    window: float
+    requests_total: int
+    requests_per_second: float
+    bytes_per_second: float
+    hit_ratio: float | None
+    byte_hit_ratio: float | None
+    error_ratio: float | None
+    p50: float | None
+    p95: float | None
+    in_flight: int
+    connections: int
+    origin: Origin
+    stored: int
+    tiers: tuple[Tier, ...]
+    write_behind: int
+    recent: tuple[RecentExchange, ...] = ()
+    series: tuple[tuple[int, int], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class CacheRow:
+    """One stored response. `fresh_for` is negative once it is stale; `age` is the time since it was stored here."""
+
+    id: str
+    url: str
+    route: str
+    status: int
+    content_type: str
+    size: int
+    age: float
+    fresh_for: float
+    tiers: tuple[str, ...]
+    hits: int
+    tags: tuple[str, ...] = ()
+    variants: int = 1
+
+    @property
+    def authority(self) -> str:
+        """The URL up to its path."""
+        return self.url.removesuffix(self.target)
+
+    @property
+    def target(self) -> str:
+        """The URL's path and query."""
+        slash = self.url.find("/", self.url.find("://") + 3)
+        return self.url[slash:] if slash >= 0 else ""
+
+
+@dataclass(frozen=True, slots=True)
+class CacheList:
+    """One page of the stored responses. `total` match the query, `stored` are there at all."""
+
+    query: CacheQuery
+    rows: tuple[CacheRow, ...]
+    total: int
+    stored: int
+    size: int
+    public_url: str
+
+    @property
+    def pages(self) -> int:
+        return max(1, -(-self.total // self.query.PAGE_SIZE))
+
+
+class Actions(Protocol):
+    """What an operator can do from the pages."""
+
+    async def purge_entry(self, entry_id: str) -> int:
+        """Remove the stored response with this id; how many were removed (0: it was gone already)."""
+        ...
+
+    async def purge(self, query: CacheQuery) -> int:
+        """Remove every stored response that `query` accepts, whatever its page; how many were removed."""
+        ...
