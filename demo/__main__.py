@@ -26,6 +26,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.basicConfig(format="%(message)s", stream=sys.stderr)
     logging.getLogger("demo.access").setLevel(logging.WARNING if options.quiet else logging.INFO)
     try:
+        options.data.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        print(f"demo: error: cannot keep pictures in {options.data}: {error.strerror}; use --data DIR", file=sys.stderr)
+        return 1
+    try:
         asyncio.run(serve(options))
     except OSError as error:
         print(f"demo: error: {trouble(error, *options.listen)}", file=sys.stderr)

@@ -51,7 +51,7 @@ class Chaos:
         return json_answer(request, self.behaviour.document(), {"Cache-Control": "no-store"})
 
     async def change(self, request: web.Request) -> web.Response:
-        self.behaviour = parse_behaviour(await json_object(request))
+        self.behaviour = parse_behaviour(await json_object(request, typed=False))
         return await self.show(request)
 
     @property

@@ -70,12 +70,13 @@ def text(document: Mapping[str, Any], name: str, *, longest: int, default: str |
     return value
 
 
-async def json_object(request: web.Request) -> dict[str, Any]:
+async def json_object(request: web.Request, *, typed: bool = True) -> dict[str, Any]:
     """The request body as a JSON object.
 
     Other content types are refused: a page of another site can post a form here without asking, JSON it cannot.
+    `typed` False takes any, for what `curl -d` sends.
     """
-    if request.content_type != "application/json":
+    if typed and request.content_type != "application/json":
         raise Problem(415, "Send a JSON object with Content-Type: application/json.")
     try:
         document = json.loads(await request.read())

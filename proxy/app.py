@@ -110,7 +110,7 @@ class App:
             listening.close()
         ends = time.monotonic() + self.config.server.drain_timeout
         listener = self.server.listener
-        listener.pre_shutdown()
+        listener.drain()
         while listener.connections and time.monotonic() < ends:  # noqa: ASYNC110 (nobody tells when the last one closes)
             await asyncio.sleep(0.02)
         if listener.connections:

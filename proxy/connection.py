@@ -62,6 +62,13 @@ class ClientConnection(RequestHandler):
         elif idle and data and self._head_timer is None:
             self._await_head()
 
+    def drain(self) -> None:
+        """Take no further request: close now when none is under way, else after it."""
+        idle = self._waiter is not None and not self._messages
+        self.close()
+        if idle:
+            self.force_close()
+
     def handle_error(
         self,
         request: web.BaseRequest,
@@ -162,6 +169,12 @@ class ClientListener(web.Server):
             "auto_decompress": False,
             "access_log": None,
         }
+
+    def drain(self) -> None:
+        """Let every connection end as soon as nothing is under way on it."""
+        for connection in list(self.connections):
+            if isinstance(connection, ClientConnection):
+                connection.drain()
 
     def __call__(self) -> ClientConnection:
         return ClientConnection(self, asyncio.get_running_loop(), **self._settings)

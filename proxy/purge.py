@@ -26,7 +26,10 @@ class Purge:
 
 
 def parse_purge(document: object, url_of: Callable[[Request], str]) -> Purge:
-    """A purge from its JSON form; `url_of` tells a request's URL as it is listed. Raises RequestRefused(400) that says what would be right."""
+    """A purge from its JSON form; `url_of` tells a request's URL as it is listed.
+
+    Raises RequestRefused(400) that says what would be right.
+    """
     if not isinstance(document, Mapping):
         _refuse("the body is not a JSON object")
     unknown = sorted(set(document) - {*KINDS, "soft", "dry_run"})

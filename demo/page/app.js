@@ -16,8 +16,9 @@ wireChat();
 
 who.addEventListener("change", async () => {
   try {
-    const answer = who.value ? await send("POST", "/api/auth/login", { user: who.value }) : await send("POST", "/api/auth/logout");
-    become(answer.document.user);
+    await (who.value ? send("POST", "/api/auth/login", { user: who.value }) : send("POST", "/api/auth/logout"));
+    // Asked rather than taken from the answer: a copy of the session is what a reload lives on while the origin is away.
+    become((await readOwn("/api/auth/session")).document.user);
   } catch (failure) {
     if (!(failure instanceof Failure)) throw failure;
     toast(`Nobody opens the door: ${failure.message}`, "bad");

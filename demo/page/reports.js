@@ -4,7 +4,7 @@ import { avatar, element, icon, photo, plural, toast, when, words } from "./dom.
 import { Failure, idempotencyKey, read, readOwn, send } from "./network.js";
 
 const PER_PAGE = 12;
-const HEALING = 5000;
+const HEALING = 3000;
 
 const grid = document.getElementById("reports");
 const more = document.getElementById("more");

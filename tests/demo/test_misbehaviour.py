@@ -95,6 +95,13 @@ async def test_slow_waits_before_it_answers(origin: Client, fetch: Fetch) -> Non
     assert loop.time() - started >= 0.3
 
 
+async def test_chaos_takes_what_curl_sends_without_a_content_type_of_its_own(origin: Client, fetch: Fetch) -> None:
+    form = {"Content-Type": "application/x-www-form-urlencoded"}
+    async with origin.post("/demo/chaos", data='{"mode": "errors"}', headers=form) as response:
+        assert response.status == 200
+    assert (await fetch("/demo/chaos"))["mode"] == "errors"
+
+
 async def test_chaos_strikes_only_what_matches(origin: Client, fetch: Fetch) -> None:
     await chaos(origin, mode="errors", match="/api/reports/*")
     await fetch("/api/reports/r1", 503)

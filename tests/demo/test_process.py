@@ -106,3 +106,9 @@ def test_an_address_that_is_none_is_explained(listen: str, capsys: pytest.Captur
         main(["--listen", listen])
     assert ended.value.code == 2
     assert "is not host:port" in capsys.readouterr().err
+
+
+def test_a_data_directory_that_cannot_be_made_is_explained(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "file").touch()
+    assert main(["--listen", "127.0.0.1:0", "--data", str(tmp_path / "file" / "below")]) == 1
+    assert "use --data DIR" in capsys.readouterr().err

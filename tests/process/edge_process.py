@@ -1,0 +1,84 @@
+"""The edge as its users run it: its own process, started by the command line, ended by signals."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import signal
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import yaml
+
+ROOT = Path(__file__).parents[2]
+
+
+class EdgeProcess:
+    """A running `cachewire serve`. Its banner has been printed: it serves."""
+
+    def __init__(self, process: asyncio.subprocess.Process, port: int, admin_port: int) -> None:
+        self.process = process
+        self.port = port
+        self.admin_port = admin_port
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def admin_url(self) -> str:
+        return f"http://127.0.0.1:{self.admin_port}"
+
+    def signal(self, number: signal.Signals) -> None:
+        self.process.send_signal(number)
+
+    async def ended(self) -> int:
+        """The exit status."""
+        async with asyncio.timeout(30):
+            return await self.process.wait()
+
+    def resident_bytes(self, kind: str = "VmRSS") -> int:
+        """Resident memory now, or at its peak with `VmHWM`."""
+        status = Path(f"/proc/{self.process.pid}/status").read_text()
+        match = re.search(rf"{kind}:\s+(\d+) kB", status)
+        assert match is not None
+        return int(match[1]) * 1024
+
+
+@asynccontextmanager
+async def serving(directory: Path, origin_url: str, **settings: object) -> AsyncIterator[EdgeProcess]:
+    """`cachewire serve` on free ports with its cache in `directory`. Killed at the end if it still runs."""
+    config = directory / "cachewire.yaml"
+    sections = {
+        "server": {"listen": "127.0.0.1:0", "drain_timeout": "5s"},
+        "admin": {"listen": "127.0.0.1:0"},
+        "cache": {"dir": str(directory / "cache")},
+        "routes": [{"name": "all", "match": "/**", "strategy": "cache-first", "expiration": {"max_age": "30d"}}],
+        **settings,
+    }
+    config.write_text(yaml.safe_dump(sections))
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "proxy", "serve", "--config", str(config), "--origin", origin_url,
+        cwd=ROOT, stdout=asyncio.subprocess.PIPE, env={**os.environ, "PYTHONUNBUFFERED": "1"},
+    )  # fmt: skip
+    try:
+        yield EdgeProcess(process, *await _ports(process))
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.communicate()
+
+
+async def _ports(process: asyncio.subprocess.Process) -> tuple[int, int]:
+    assert process.stdout is not None
+    found: list[int] = []
+    async with asyncio.timeout(30):
+        while len(found) < 2:
+            line = (await process.stdout.readline()).decode()
+            assert line, "the edge ended before it served"
+            if match := re.search(r"(?:edge|dashboard) +http://127\.0\.0\.1:(\d+)", line):
+                found.append(int(match[1]))
+    return found[0], found[1]
