@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 
 from proxy.config.model import Config
@@ -21,6 +22,7 @@ from webui.query import CacheQuery
 WINDOW = 30
 SPARKLINE = 120
 RECENT = 15
+TROUBLE = 300
 
 
 class Dashboard:
@@ -47,6 +49,7 @@ class Dashboard:
         self._connections = connections
         self._public_url = public_url
         self._started = now()
+        self._errors_seen: deque[tuple[float, int]] = deque([(self._started, 0)], maxlen=1000)
 
     def overview(self) -> snapshot.Overview:
         """Everything the first page shows, as of now."""
@@ -62,7 +65,7 @@ class Dashboard:
                 now=self._now(),
                 requests=self._ledger.total,
                 error_ratio=rates.error_ratio,
-                storage_errors=figures.storage_errors,
+                storage_errors=self._recent_storage_errors(figures.storage_errors),
             ),
             public_url=self._public_url(),
             window=rates.window,
@@ -86,6 +89,14 @@ class Dashboard:
             recent=tuple(_shown(outcome) for outcome in self._ledger.recent(RECENT)),
             series=tuple(self._ledger.series(SPARKLINE)),
         )
+
+    def _recent_storage_errors(self, count: int) -> int:
+        """How many of them since some look within TROUBLE seconds; trouble that is over is over."""
+        now = self._now()
+        self._errors_seen.append((now, count))
+        while len(self._errors_seen) > 1 and self._errors_seen[1][0] < now - TROUBLE:
+            self._errors_seen.popleft()
+        return count - self._errors_seen[0][1]
 
     def cache(self, query: CacheQuery) -> snapshot.CacheList:
         """The page of stored responses that `query` asks for."""

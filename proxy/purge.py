@@ -66,7 +66,7 @@ def covering(kind: str, value: str, url_of: Callable[[Request], str]) -> Callabl
     if kind == "prefix":
         return lambda entry: (entry.url if absolute else target_of(entry.url)).startswith(value)
     try:
-        glob = Glob(value)
+        glob = Glob([value], "/")
     except ValueError as error:
         _refuse(str(error))
     return lambda entry: glob.matches(entry.url if absolute else target_of(entry.url))

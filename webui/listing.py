@@ -74,6 +74,7 @@ def _row(entry: Listed, now: float, variants: int) -> CacheRow:
         size=entry.length,
         age=max(now - entry.stored_at, 0.0),
         fresh_for=entry.fresh_until - now,
+        never_fresh=entry.fresh_until <= 0,
         tiers=tuple(tiers),
         hits=entry.hits,
         tags=entry.tags,

@@ -98,7 +98,10 @@ class Overview:
 
 @dataclass(frozen=True, slots=True)
 class CacheRow:
-    """One stored response. `fresh_for` is negative once it is stale; `age` is the time since it was stored here."""
+    """One stored response. `fresh_for` is negative once it is stale; `age` is the time since it was stored here.
+
+    `never_fresh`: it may never be used without asking the origin; kept for validation, and for when the origin fails.
+    """
 
     id: str
     url: str
@@ -108,6 +111,7 @@ class CacheRow:
     size: int
     age: float
     fresh_for: float
+    never_fresh: bool
     tiers: tuple[str, ...]
     hits: int
     tags: tuple[str, ...] = ()

@@ -4,44 +4,28 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from playwright.async_api import Browser, Page, async_playwright, expect
+from playwright.async_api import Browser, Page, expect
 from pytest_aiohttp import AiohttpServer
 
+from tests.browser import chromium, in_browser
 from webui.snapshot import Health, RecentExchange
 
 if TYPE_CHECKING:
     from tests.dashboard.conftest import EdgeUnderView
 
-CHROMIUM = Path("/usr/bin/chromium")
-ARGUMENTS = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    # A name on plain HTTP is no trustworthy origin: there Chromium sends no Sec-Fetch-Site.
-    "--host-resolver-rules=MAP ops.example 127.0.0.1",
-]
+# A name on plain HTTP is no trustworthy origin: there Chromium sends no Sec-Fetch-Site.
+OPS_EXAMPLE = "--host-resolver-rules=MAP ops.example 127.0.0.1"
 
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(not CHROMIUM.exists(), reason="needs /usr/bin/chromium (Debian: apt install chromium)"),
-]
+pytestmark = in_browser
 
 
 @pytest.fixture
 async def browser() -> AsyncIterator[Browser]:
-    async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+    async with chromium(OPS_EXAMPLE) as browser:
         yield browser
-        await browser.close()
 
 
 @pytest.fixture

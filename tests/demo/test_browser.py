@@ -9,27 +9,15 @@ from typing import Any
 import pytest
 from aiohttp.test_utils import TestClient
 from PIL import Image
-from playwright.async_api import Page, ViewportSize, async_playwright, expect
+from playwright.async_api import Page, ViewportSize, expect
+
+from tests.browser import chromium, in_browser
 
 Client = TestClient[Any, Any]
-CHROMIUM = Path("/usr/bin/chromium")
-ARGUMENTS = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 DESK = ViewportSize(width=1400, height=1000)
 PHONE = ViewportSize(width=390, height=844)
 
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(not CHROMIUM.exists(), reason="needs /usr/bin/chromium (Debian: apt install chromium)"),
-]
+pytestmark = in_browser
 
 
 @pytest.fixture
@@ -40,15 +28,13 @@ def complaints() -> list[str]:
 
 @pytest.fixture(params=[DESK], ids=["desk"])
 async def page(request: pytest.FixtureRequest, origin: Client, complaints: list[str]) -> AsyncIterator[Page]:
-    async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+    async with chromium() as browser:
         page = await browser.new_page(viewport=request.param)
         page.on("console", lambda said: complaints.append(said.text) if said.type in ("error", "warning") else None)
         page.on("pageerror", lambda error: complaints.append(str(error)))
         await page.goto(str(origin.make_url("/")))
         await expect(page.locator(".card h3")).to_have_count(12)
         yield page
-        await browser.close()
 
 
 async def log_in(page: Page, user: str) -> None:

@@ -19,8 +19,9 @@ ROOT = Path(__file__).parents[2]
 class EdgeProcess:
     """A running `cachewire serve`. Its banner has been printed: it serves."""
 
-    def __init__(self, process: asyncio.subprocess.Process, port: int, admin_port: int) -> None:
+    def __init__(self, process: asyncio.subprocess.Process, port: int, admin_port: int, origin_url: str) -> None:
         self.process = process
+        self.origin_url = origin_url
         self.port = port
         self.admin_port = admin_port
 
@@ -60,25 +61,44 @@ async def serving(directory: Path, origin_url: str, **settings: object) -> Async
         **settings,
     }
     config.write_text(yaml.safe_dump(sections))
+    async with _running("serve", "--config", str(config), "--origin", origin_url) as edge:
+        yield edge
+
+
+@asynccontextmanager
+async def demonstrating(directory: Path) -> AsyncIterator[EdgeProcess]:
+    """`cachewire demo` on free ports, as `make run` calls it, with its cache in `directory`."""
+    free = "127.0.0.1:0"
+    cache = f"cache.dir={directory / 'cache'}"
+    async with _running("demo", "--listen", free, "--admin", free, "--origin-listen", free, "--set", cache) as edge:
+        yield edge
+
+
+@asynccontextmanager
+async def _running(*arguments: str) -> AsyncIterator[EdgeProcess]:
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "proxy", "serve", "--config", str(config), "--origin", origin_url,
+        sys.executable, "-m", "proxy", *arguments,
         cwd=ROOT, stdout=asyncio.subprocess.PIPE, env={**os.environ, "PYTHONUNBUFFERED": "1"},
     )  # fmt: skip
     try:
-        yield EdgeProcess(process, *await _ports(process))
+        yield EdgeProcess(process, *await _addresses(process))
     finally:
         if process.returncode is None:
             process.kill()
         await process.communicate()
 
 
-async def _ports(process: asyncio.subprocess.Process) -> tuple[int, int]:
+async def _addresses(process: asyncio.subprocess.Process) -> tuple[int, int, str]:
+    """The ports of the edge and the dashboard, and the origin's URL, as the banner tells them."""
     assert process.stdout is not None
-    found: list[int] = []
-    async with asyncio.timeout(30):
-        while len(found) < 2:
+    banner = ""
+    async with asyncio.timeout(60):
+        while "dashboard" not in banner:
             line = (await process.stdout.readline()).decode()
             assert line, "the edge ended before it served"
-            if match := re.search(r"(?:edge|dashboard) +http://127\.0\.0\.1:(\d+)", line):
-                found.append(int(match[1]))
-    return found[0], found[1]
+            banner += line
+    edge = re.search(r"edge +http://[^ ]+:(\d+) +in front of (\S+)", banner)
+    dashboard = re.search(r"dashboard +http://[^ ]+:(\d+)", banner)
+    assert edge is not None
+    assert dashboard is not None
+    return int(edge[1]), int(dashboard[1]), edge[2]
