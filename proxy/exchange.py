@@ -11,14 +11,14 @@ from proxy.answer import Answer, Match, Passing, Upload
 from proxy.background import Background
 from proxy.errors import OriginError, OriginTimeout
 from proxy.fetching import Confirmed, Fetcher, Landing, Plan, Spooled, Unshared
-from proxy.flight import Flight, Flights
+from proxy.flight import Flight, Flights, Interim
 from proxy.outcome import Verdict
 from proxy.policy.directives import Directives, parse_directives
 from proxy.policy.forwarding import to_origin, upgrade_to_origin
 from proxy.policy.freshness import freshness
 from proxy.policy.invalidation import invalidated_urls, invalidates
 from proxy.policy.matching import choose, credential_partition, normalised_url, primary_key, selects
-from proxy.policy.messages import Fields, Request, StoredResponse
+from proxy.policy.messages import Request, StoredResponse
 from proxy.policy.reuse import reuse, stale_permitted
 from proxy.routing import Route
 from proxy.storage.base import Body, Entry, Store
@@ -28,9 +28,6 @@ from proxy.upstream import Origin, OriginRequest, OriginResponse
 
 CONDITIONAL = ("If-None-Match", "If-Modified-Since", "If-Range", "Range")
 """What the edge evaluates itself once it has a whole response."""
-
-Interim = Callable[[int, Fields], None]
-"""Takes interim responses (1xx) on their way to the client."""
 
 ALONE = "\nalone "
 """Marks the flight key of a fetch that nobody may join."""
@@ -252,7 +249,7 @@ class HttpExchange:
         """A request that only its sender can use the answer of: nothing is stored."""
         try:
             async with asyncio.timeout(within):
-                response = await self.edge.origin.send(self._forwarded(shared=False))
+                response = await self.edge.origin.send(self._forwarded(shared=False), interim=self.interim)
         except TimeoutError:
             raise _late(within) from None
         return self._passing(response, "miss", "partial" if "Range" in self.request.fields else "head", None)
@@ -296,7 +293,7 @@ class HttpExchange:
     async def _landed(self, flight: Flight[Landing], within: float | None, ends: float | None) -> Landing:
         left = None if ends is None else max(0.0, ends - asyncio.get_running_loop().time())
         try:
-            return await flight.land(left)
+            return await flight.land(left, self.interim)
         except TimeoutError:
             flight.keep = True  # a late answer still updates the cache
             raise _late(within) from None

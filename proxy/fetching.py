@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from proxy.errors import BodyIncomplete, StorageError
-from proxy.flight import Flight
+from proxy.flight import Flight, Interim
 from proxy.policy.dates import format_date, parse_date
 from proxy.policy.forwarding import end_to_end
 from proxy.policy.freshness import fresh_until
@@ -82,13 +82,13 @@ class Fetcher:
     async def fly(self, flight: Flight[Landing], plan: Plan) -> None:
         """Ask, land, fill and put. Raises what the origin client raises when there is no response head."""
         mark = self._store.mark()
-        response = await self._ask(plan)
+        response = await self._ask(plan, flight.tell)
         if response.head.status == 304 and plan.validating is not None:
             entry = await self._confirmed(plan, response)
             if entry is not None:
                 flight.landing.set_result(Confirmed(entry, _duration(response.head)))
                 return
-            response = await self._origin.send(plan.forwarded)
+            response = await self._origin.send(plan.forwarded, interim=flight.tell)
         landing = await self._land(plan, response)
         flight.landing.set_result(landing)
         if isinstance(landing, Spooled):
@@ -96,12 +96,12 @@ class Fetcher:
         elif not flight.led:
             await response.close()
 
-    async def _ask(self, plan: Plan) -> OriginResponse:
+    async def _ask(self, plan: Plan, interim: Interim) -> OriginResponse:
         if plan.validating is None:
-            return await self._origin.send(plan.forwarded)
+            return await self._origin.send(plan.forwarded, interim=interim)
         lines = conditional_lines(plan.validating[1])
         conditional = replace(plan.forwarded, fields=plan.forwarded.fields.plus(*lines))
-        return await self._origin.send(conditional)
+        return await self._origin.send(conditional, interim=interim)
 
     async def _confirmed(self, plan: Plan, response: OriginResponse) -> Entry | None:
         """The freshened entry, or None when the 304 speaks of something else or the entry is gone."""

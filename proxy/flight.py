@@ -13,8 +13,12 @@ from collections.abc import Callable, Coroutine
 from typing import Any, Generic, TypeVar
 
 from proxy.background import Background
+from proxy.policy.messages import Fields
 
 Landing = TypeVar("Landing")
+
+Interim = Callable[[int, Fields], None]
+"""Takes interim responses (1xx) on their way to a client."""
 
 
 class Flight(Generic[Landing]):
@@ -25,7 +29,7 @@ class Flight(Generic[Landing]):
     the request that began the flight has gone.
     """
 
-    __slots__ = ("keep", "key", "landing", "led", "waiters")
+    __slots__ = ("_heard", "_listeners", "keep", "key", "landing", "led", "waiters")
 
     def __init__(self, key: str, landing: asyncio.Future[Landing]) -> None:
         self.key = key
@@ -33,10 +37,26 @@ class Flight(Generic[Landing]):
         self.waiters = 0
         self.keep = False
         self.led = True
+        self._heard: list[tuple[int, Fields]] = []
+        self._listeners: list[Interim] = []
 
-    async def land(self, timeout: float | None) -> Landing:
-        """Wait for the landing. Raises TimeoutError after `timeout` seconds; the flight goes on regardless."""
+    def tell(self, status: int, fields: Fields) -> None:
+        """An interim response has come: pass it on to all who wait, now and later."""
+        self._heard.append((status, fields))
+        for listener in self._listeners:
+            listener(status, fields)
+
+    async def land(self, timeout: float | None, interim: Interim | None = None) -> Landing:
+        """Wait for the landing. Raises TimeoutError after `timeout` seconds; the flight goes on regardless.
+
+        `interim` gets every interim response of this flight in order, while it waits and not a moment longer:
+        after that the final response may be on the wire.
+        """
         self.waiters += 1
+        if interim is not None and not self.landing.done():
+            for status, fields in self._heard:
+                interim(status, fields)
+            self._listeners.append(interim)
         try:
             if self.landing.done():
                 return self.landing.result()
@@ -44,6 +64,8 @@ class Flight(Generic[Landing]):
                 return await asyncio.shield(self.landing)
         finally:
             self.waiters -= 1
+            if interim is not None and interim in self._listeners:
+                self._listeners.remove(interim)
 
 
 class Flights(Generic[Landing]):

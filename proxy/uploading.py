@@ -10,6 +10,7 @@ from aiohttp import web
 from proxy.connection import head_bytes
 from proxy.errors import RequestRefused
 from proxy.outcome import Outcome
+from proxy.policy.forwarding import end_to_end
 from proxy.policy.messages import Fields
 
 
@@ -27,7 +28,7 @@ class Continue:
             self._due = False
         transport = self._http.transport
         if transport is not None and not transport.is_closing() and self._http.version >= (1, 1):
-            transport.write(head_bytes(status, "", fields, None, keep_alive=True))
+            transport.write(head_bytes(status, "", end_to_end(fields), None, keep_alive=True))
 
     def wanted(self) -> None:
         """Someone asks for the content now."""
