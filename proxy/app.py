@@ -32,7 +32,7 @@ from proxy.flight import Flights
 from proxy.operations.ledger import Ledger
 from proxy.operations.metrics import Metrics
 from proxy.operations.performance import performance
-from proxy.purging import Purger
+from proxy.purging import PurgeMethod, Purger
 from proxy.routing import RouteTable
 from proxy.server import Server
 from proxy.storage.index import RouteLimits
@@ -92,7 +92,15 @@ class App:
             name=f"cachewire-{secrets.token_hex(4)}",
         )
         report = {"/api/performance": lambda: json.dumps(self.performance()).encode()}
-        self.server = Server(config, edge, self.routes, self.ledger, report if config.server.performance_report else {})
+        token = config.admin.purge_token
+        self.server = Server(
+            config,
+            edge,
+            self.routes,
+            self.ledger,
+            report if config.server.performance_report else {},
+            None if token is None else PurgeMethod(self.purger, token, self.routes.url_of),
+        )
         self.public_address = await self._listen(self.server.listener, config.server.listen, "server.listen")
         admin = self._admin(edge)
         await admin.setup()

@@ -181,8 +181,9 @@ class ClientListener(web.Server):
 
 
 class HeadResponse(web.StreamResponse):
-    """A response whose head is exactly the bytes it is given; the first body bytes leave with it.
+    """A response whose head is exactly the bytes it is given.
 
+    Body bytes that are there at once leave with it; it does not wait for those that are not.
     `length` is the body's length on the wire, None for one without announced length.
     """
 
@@ -202,7 +203,15 @@ class HeadResponse(web.StreamResponse):
         writer.length = self._announced
         writer._headers_buf = self._head
         writer._headers_written = False
+        asyncio.get_running_loop().call_soon(_send_head, writer)
         return writer  # type: ignore[no-any-return]
+
+
+def _send_head(writer: AbstractStreamWriter) -> None:
+    try:
+        writer.send_headers()
+    except ConnectionError:
+        pass  # whoever writes the body will notice that the client has left
 
 
 class Ended(web.StreamResponse):

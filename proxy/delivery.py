@@ -120,10 +120,16 @@ def finished_fields(answer: Answer, shape: Shape, now: float, detail: str) -> Fi
         ttl=answer.ttl,
         stored=answer.kept,
         collapsed=answer.collapsed,
+        key=answer.key if answer.key is not None and _may_be_shown(answer.key) else None,
         detail=detail,
         existing=answer.fields.combined("Cache-Status"),
     )
     return fields.plus(("Cache-Status", status))
+
+
+def _may_be_shown(key: str) -> bool:
+    """Keys of one user's copies, or with cookies in them, stay in the house; long ones would only be a burden."""
+    return len(key) <= 256 and " partition=" not in key and " cookies=" not in key
 
 
 async def deliver(

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import hmac
 from collections.abc import Callable
 
+from proxy.errors import RequestRefused
 from proxy.fetching import Landing
 from proxy.flight import Flights
+from proxy.policy.messages import Request
+from proxy.purge import parse_purge
 from proxy.storage.base import Entry, Store
 
 
@@ -25,3 +29,33 @@ class Purger:
         if soft:
             return await self._store.expire(covers, self._now())
         return await self._store.remove(covers)
+
+
+class PurgeMethod:
+    """The PURGE method on the public listener, for those who know the token.
+
+    It purges the URL it is sent to, or the tags that its Surrogate-Key or Cache-Tag name; `Purge: soft` and
+    `Purge: prefix` (or both) say so.
+    """
+
+    def __init__(self, purger: Purger, token: str, url_of: Callable[[Request], str]) -> None:
+        self._purger = purger
+        self._token = token.encode()
+        self._url_of = url_of
+
+    async def carry_out(self, request: Request) -> dict[str, object]:
+        """Carry it out and count. Raises RequestRefused (401) without the token, and for what is not clear (400)."""
+        scheme, _, presented = (request.fields.first("Authorization") or "").partition(" ")
+        if scheme.lower() != "bearer" or not hmac.compare_digest(presented.strip().encode(), self._token):
+            raise RequestRefused(401, "purge-token", "PURGE needs the bearer token of admin.purge_token")
+        wishes = {wish.lower() for wish in request.fields.members("Purge")}
+        if unknown := wishes - {"soft", "prefix"}:
+            raise RequestRefused(400, "bad-purge", f"Purge: {min(unknown)} is not known; write soft, prefix or both")
+        tags = [*(request.fields.combined("Surrogate-Key") or "").split(), *request.fields.members("Cache-Tag")]
+        kind = "prefix" if "prefix" in wishes else "url"
+        asked = [{"tag": tag} for tag in tags] or [{kind: request.url}]
+        count = 0
+        for one in asked:
+            purge = parse_purge({**one, "soft": "soft" in wishes}, self._url_of)
+            count += await self._purger.purge(purge.covers, soft=purge.soft)
+        return {"count": count, "soft": "soft" in wishes}

@@ -6,6 +6,7 @@ One way in, one way out, one Outcome per exchange.
 from __future__ import annotations
 
 import ipaddress
+import json
 import logging
 import time
 from collections.abc import Callable
@@ -20,9 +21,11 @@ from proxy.errors import CachewireError, RequestRefused
 from proxy.exchange import Edge, HttpExchange
 from proxy.operations.ledger import Ledger
 from proxy.outcome import Outcome
+from proxy.policy.cache_status import cache_status
 from proxy.policy.forwarding import forwarded_scheme, looped
 from proxy.policy.framing import Limits, parse_head
 from proxy.policy.messages import Fields, Request
+from proxy.purging import PurgeMethod
 from proxy.routing import RouteTable
 from proxy.strategies import STRATEGIES
 from proxy.tunnel import Tunnel
@@ -45,6 +48,7 @@ class Server:
         routes: RouteTable,
         ledger: Ledger,
         local: dict[str, LocalPage],
+        purge_method: PurgeMethod | None = None,
     ) -> None:
         settings = config.server
         self._settings = settings
@@ -52,6 +56,7 @@ class Server:
         self._routes = routes
         self._ledger = ledger
         self._local = local
+        self._purge_method = purge_method
         self._limits = Limits(settings.max_target, settings.max_head, settings.max_body)
         self._trusted = tuple(ipaddress.ip_network(text, strict=False) for text in settings.trusted_proxies)
         self.listener = ClientListener(
@@ -89,9 +94,12 @@ class Server:
         request = self._parsed(http, trusted)
         page = self._local.get(request.path)
         if page is not None and request.method in ("GET", "HEAD"):
-            return _local_answer(http, outcome, page())
+            return _local_answer(outcome, _json(page() if request.method == "GET" else b""))
         if looped(request.fields, self._edge.name):
             raise RequestRefused(508, "loop", "this request has been here before: origin.url leads back to this edge")
+        if request.method == "PURGE" and self._purge_method is not None:
+            purged = await self._purge_method.carry_out(request)
+            return _local_answer(outcome, _json(json.dumps(purged).encode()))
         route = self._routes.find(request)
         outcome.route, outcome.strategy = route.name, route.strategy
         exchange = HttpExchange(self._edge, request, route, trusted)
@@ -171,10 +179,11 @@ class Server:
         self._ledger.record(outcome)
 
 
-def _local_answer(http: web.BaseRequest, outcome: Outcome, body: bytes) -> web.StreamResponse:
-    outcome.verdict, outcome.reason, outcome.status, outcome.route = "local", "edge", 200, "(edge)"
-    return web.Response(
-        body=body if http.method == "GET" else b"",
-        content_type="application/json",
-        headers={"Cache-Control": "no-store", "Cache-Status": "cachewire; detail=local"},
-    )
+def _local_answer(outcome: Outcome, response: web.Response) -> web.StreamResponse:
+    outcome.verdict, outcome.reason, outcome.status, outcome.route = "local", "edge", response.status, "(edge)"
+    response.headers["Cache-Status"] = cache_status(detail="local")
+    return response
+
+
+def _json(body: bytes) -> web.Response:
+    return web.Response(body=body, content_type="application/json", headers={"Cache-Control": "no-store"})

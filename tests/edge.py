@@ -201,7 +201,7 @@ class EdgeUnderTest:
 
 @asynccontextmanager
 async def edge_before(
-    origin: ScriptedOrigin | str, *, cache_dir: Path | None = None, clock: Clock | None = None, **settings: Any
+    origin: ScriptedOrigin | str, /, *, cache_dir: Path | None = None, clock: Clock | None = None, **settings: Any
 ) -> AsyncIterator[EdgeUnderTest]:
     """A running edge. `settings` are sections of the configuration; the disk tier is on only with `cache_dir`."""
     clock = clock or Clock()
