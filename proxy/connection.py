@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from http import HTTPStatus
 from typing import Any
 
@@ -29,13 +30,14 @@ Refused = Callable[[str, int, str], None]
 class ClientConnection(RequestHandler):
     """One connection of a client."""
 
-    __slots__ = ("_head_timeout", "_head_timer", "_last_line", "_line_ended", "_line_length", "_listener")
+    __slots__ = ("_delivery", "_head_timeout", "_head_timer", "_last_line", "_line_ended", "_line_length", "_listener")
 
     def __init__(self, listener: ClientListener, loop: asyncio.AbstractEventLoop, **settings: Any) -> None:
         super().__init__(listener, loop=loop, **settings)
         self._listener = listener
         self._head_timeout = listener.head_timeout
         self._head_timer: asyncio.TimerHandle | None = None
+        self._delivery: asyncio.Task[Any] | None = None
         self._last_line = 0
         self._line_length = 0
         self._line_ended = False
@@ -49,6 +51,8 @@ class ClientConnection(RequestHandler):
     def connection_lost(self, exc: BaseException | None) -> None:
         self._cancel_head_timer()
         super().connection_lost(exc)
+        if self._delivery is not None:
+            self._delivery.cancel()
 
     def data_received(self, data: bytes) -> None:
         idle = self._waiter is not None and not self._messages
@@ -61,6 +65,26 @@ class ClientConnection(RequestHandler):
             self._wake_reader_of_broken_body()
         elif idle and data and self._head_timer is None:
             self._await_head()
+
+    @contextmanager
+    def delivery(self) -> Iterator[None]:
+        """While inside, a client that leaves is noticed at once, even if there is nothing to write to it.
+
+        Raises ConnectionResetError then. Without this, a silent source would be read for nobody.
+        """
+        task = asyncio.current_task()
+        assert task is not None
+        if self.transport is None:
+            raise ConnectionResetError("the client has left")
+        self._delivery = task
+        try:
+            yield
+        except asyncio.CancelledError:
+            if self.transport is not None or task.uncancel() > 0:
+                raise
+            raise ConnectionResetError("the client has left") from None
+        finally:
+            self._delivery = None
 
     def drain(self) -> None:
         """Take no further request: close now when none is under way, else after it."""

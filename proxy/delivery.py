@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from aiohttp import web
 
 from proxy.answer import Answer
-from proxy.connection import Ended, HeadResponse, head_bytes
+from proxy.connection import ClientConnection, Ended, HeadResponse, head_bytes
 from proxy.errors import BodyIncomplete
 from proxy.outcome import Outcome
 from proxy.policy.cache_status import cache_status
@@ -159,8 +159,9 @@ async def deliver(
     if shape.bodiless:
         return response
     try:
-        async for chunk in parts(answer, shape):
-            await _write(response, chunk, outcome, write_timeout)
+        with _connection(http).delivery():
+            async for chunk in parts(answer, shape):
+                await _write(response, chunk, outcome, write_timeout)
     except (BodyIncomplete, TimeoutError, ConnectionError) as error:
         outcome.complete = False
         outcome.reason = getattr(error, "reason", "client-left")
@@ -168,6 +169,11 @@ async def deliver(
             http.transport.abort()
         return Ended()
     return response
+
+
+def _connection(http: web.BaseRequest) -> ClientConnection:
+    assert isinstance(http.protocol, ClientConnection)
+    return http.protocol
 
 
 async def _write(response: web.StreamResponse, chunk: bytes, outcome: Outcome, timeout: float) -> None:

@@ -23,6 +23,10 @@ FINISH_WITHIN = 4 * 2**20
 """A fill that nobody reads any more is finished when at most this many bytes are missing."""
 
 
+ENDLESS = frozenset(("text/event-stream", "multipart/x-mixed-replace"))
+"""Media types of responses that go on until one side leaves: there is never a whole body to store or share."""
+
+
 @dataclass(frozen=True, slots=True)
 class Plan:
     """What to ask and where the answer would be kept.
@@ -124,6 +128,8 @@ class Fetcher:
                 outdated = plan.validating[0]
                 await self._store.remove(lambda entry: entry is outdated)
             return Unshared(response, verdict.reason, _duration(head))
+        if media_type(head.fields) in ENDLESS:
+            return Unshared(response, "endless", _duration(head))
         if not plan.route.match.admits(head.fields.first("Content-Type")):
             # A page at /account/x.css is no stylesheet: its route was chosen by a name that the client made up.
             return Unshared(response, "other-content-type", _duration(head))
@@ -196,6 +202,11 @@ def dated(fields: Fields, received: float) -> Fields:
     if date is not None and parse_date(date) is not None:
         return fields
     return fields.replacing(("Date", format_date(received)))
+
+
+def media_type(fields: Fields) -> str:
+    """The type and subtype of Content-Type in lower case, without parameters; empty when there is none."""
+    return (fields.first("Content-Type") or "").partition(";")[0].strip().lower()
 
 
 def tags(fields: Fields) -> tuple[str, ...]:

@@ -53,7 +53,7 @@ class _FromClient:
                 self._paused = False
                 with contextlib.suppress(RuntimeError):  # the transport closed meanwhile
                     self._transport.resume_reading()
-        self._tunnel.write_eof()
+        await self._tunnel.close()
 
 
 async def relay(http: web.BaseRequest, tunnel: Tunnel, outcome: Outcome, write_timeout: float) -> web.StreamResponse:

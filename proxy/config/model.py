@@ -118,7 +118,7 @@ class Origin(Section):
     """Time to establish a connection."""
     response_timeout: Duration = 60.0
     """Time to the response head, waiting for a connection included."""
-    body_timeout: Duration = 30.0
+    body_timeout: Duration = 60.0
     """Longest silence inside a response body."""
     idle_timeout: Duration = 15.0
     """How long an idle connection is kept; below the application's own keep-alive, or it may close first."""

@@ -151,3 +151,22 @@ async def test_a_refill_that_began_before_a_purge_does_not_restore_what_was_purg
         gate.set()
         assert (await asking).body == b"old"
         assert (await edge.get("/a")).body == b"new"
+
+
+async def test_an_event_stream_is_neither_stored_nor_shared_and_its_head_does_not_wait(origin: ScriptedOrigin) -> None:
+    gate = asyncio.Event()
+    stream = head(200, {"Content-Type": "text/event-stream; charset=utf-8", "Transfer-Encoding": "chunked"})
+    origin.on("/events", steps(raw(stream), when(gate, raw(b"9\r\ndata: 1\n\n\r\n"))))
+    async with edge_before(origin) as edge:
+        listeners = [await edge.connect() for _ in range(2)]
+        for listener in listeners:
+            await listener.send(edge.request("GET", "/events"))
+        for listener in listeners:
+            assert b"text/event-stream" in await listener.reader.readuntil(b"\r\n\r\n")
+        gate.set()
+        for listener in listeners:
+            assert await listener.reader.readexactly(3 + 9 + 2) == b"9\r\ndata: 1\n\n\r\n"
+            listener.leave()
+        assert origin.count("/events") == 2
+        assert list(edge.app.store.entries()) == []
+        await origin.until(lambda: origin.open_connections == 0)
