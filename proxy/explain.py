@@ -2,30 +2,37 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from proxy.answer import Match
 from proxy.config.units import format_duration, format_size
 from proxy.exchange import Edge, HttpExchange
 from proxy.policy.freshness import freshness
 from proxy.policy.messages import Request
 from proxy.policy.validation import conditional_lines
 from proxy.routing import RouteTable
-from proxy.strategies import Match
 
 
-async def explain(edge: Edge, routes: RouteTable, request: Request) -> dict[str, object]:
-    """The route, the key, what is stored and what the next such request would do, as facts and as sentences."""
+async def explain(edge: Edge, routes: RouteTable, request: Request) -> dict[str, Any]:
+    """The route, the key, what is stored and what the next such request would do, as facts and as sentences.
+
+    The fact `next` is one of `hit` (answered from the store), `hit-and-refresh` (and the origin asked in the
+    background), `ask` (the origin is asked), `ask-if-changed` (with validators), `refuse` (504).
+    """
     route = routes.find(request)
     exchange = HttpExchange(edge, request, route)
     lines = [f"{request.method} {request.url} is taken by route {route.name!r} ({route.strategy})."]
-    facts: dict[str, object] = {"route": route.name, "strategy": route.strategy}
+    facts: dict[str, Any] = {"route": route.name, "strategy": route.strategy}
     try:
         if route.strategy == "network-only":
-            return facts | {"lines": [*lines, "It goes to the origin; nothing is looked up or stored."]}
+            return facts | {"next": "ask", "lines": [*lines, "It goes to the origin; nothing is looked up or stored."]}
         match = await exchange.match()
         facts |= {"keys": list(exchange.keys), "stored": match is not None}
         lines.extend(f"It is stored under the key {key!r}." for key in exchange.keys[-1:])
         if match is None:
             lines.append(_nothing(edge, exchange))
-            lines.append(_next_without(route.strategy))
+            facts["next"] = "refuse" if _forbidden(exchange) else "ask"
+            lines.append(_NEXT[facts["next"]])
         else:
             stored, now = match.stored, edge.now()
             state = freshness(stored, route.rules, now)
@@ -43,7 +50,8 @@ async def explain(edge: Edge, routes: RouteTable, request: Request) -> dict[str,
                 f" {format_duration(round(state.age))} old{_variant(stored.vary)}."
             )
             lines.append(_freshness(state.lifetime, state.source, state.ttl, match))
-            lines.append(_next_with(exchange, match, bool(conditional_lines(stored))))
+            facts["next"] = _next(exchange, match)
+            lines.append(_NEXT[facts["next"]] + _reserve(exchange, facts["next"]))
         return facts | {"lines": lines}
     finally:
         await exchange.close()
@@ -73,20 +81,32 @@ def _freshness(lifetime: float, source: str, ttl: float, match: Match) -> str:
     return f"It has been stale for {format_duration(round(-ttl))}; {given}."
 
 
-def _next_with(exchange: HttpExchange, match: Match, validator: bool) -> str:
+def _next(exchange: HttpExchange, match: Match) -> str:
     if match.fresh:
-        return "The next such request is a hit: the origin is not asked."
-    if match.refreshable:
-        return "The next such request gets it at once, and it is refreshed in the background."
-    if exchange.route.strategy == "cache-only":
-        return "The origin is never asked on this route."
-    how = "asks the origin whether it has changed" if validator else "asks the origin for it again"
+        return "hit"
+    if match.refreshable and exchange.route.strategy != "network-first":
+        return "hit-and-refresh"
+    if _forbidden(exchange):
+        return "refuse"
+    return "ask-if-changed" if conditional_lines(match.stored) else "ask"
+
+
+def _forbidden(exchange: HttpExchange) -> bool:
+    return exchange.route.strategy == "cache-only" or exchange.only_if_cached
+
+
+def _reserve(exchange: HttpExchange, following: str) -> str:
+    if not following.startswith("ask"):
+        return ""
     timeout = exchange.network_timeout
     late = "" if timeout is None else f" or is silent for {format_duration(timeout)}"
-    return f"The next such request {how}; if the origin fails{late}, the stored one may be used as the rules allow."
+    return f" If the origin fails{late}, the stored one may be used as the rules allow."
 
 
-def _next_without(strategy: str) -> str:
-    if strategy == "cache-only":
-        return "The next such request gets 504: the origin is never asked on this route."
-    return "The next such request asks the origin, and the answer is stored if it may be."
+_NEXT = {
+    "hit": "The next such request is a hit: the origin is not asked.",
+    "hit-and-refresh": "The next such request gets it at once, and it is refreshed in the background.",
+    "ask": "The next such request asks the origin for it, and the answer is stored if it may be.",
+    "ask-if-changed": "The next such request asks the origin whether it has changed.",
+    "refuse": "The next such request gets 504: the origin may not be asked.",
+}

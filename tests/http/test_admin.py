@@ -114,6 +114,7 @@ class TestExplain:
         told = await explain(edge, "/a")
         assert told["fresh"]
         assert "the origin is not asked" in told["lines"][-1]
+        assert told["next"] == "hit"
         assert (await edge.get("/a")).cache_status.startswith("cachewire; hit")
         edge.clock.advance(61)
         assert "whether it has changed" in (await explain(edge, "/a"))["lines"][-1]
