@@ -41,7 +41,8 @@ class Answer:
     """A response ready to be sent, and how it came about.
 
     `whole` says that the body can be read in parts: ranges and preconditions may be applied to it. `length` is
-    None when the origin did not announce one. `hit`, `fwd`, `fwd_status`, `ttl`, `kept` and `collapsed` are the
+    that of the representation, None when the origin did not announce one; `offset` the place of the body's first
+    byte in it, where only a part is at hand. `hit`, `fwd`, `fwd_status`, `ttl`, `kept` and `collapsed` are the
     parameters of Cache-Status (RFC 9211 section 2).
     """
 
@@ -54,6 +55,7 @@ class Answer:
     why: str
     stored: StoredResponse | None = None
     whole: bool = False
+    offset: int = 0
     hit: bool = False
     fwd: str | None = None
     fwd_status: int | None = None

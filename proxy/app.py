@@ -24,8 +24,8 @@ from proxy.background import Background
 from proxy.config.model import Config
 from proxy.config.units import Address
 from proxy.dashboard import Dashboard
+from proxy.edge import Edge
 from proxy.errors import CachewireError
-from proxy.exchange import Edge
 from proxy.explain import explain
 from proxy.fetching import Fetcher, Landing
 from proxy.flight import Flights
@@ -38,6 +38,7 @@ from proxy.server import Server
 from proxy.storage.index import RouteLimits
 from proxy.storage.tiers import Tiers
 from proxy.upstream import Origin
+from proxy.variances import Variances
 from proxy.version import __version__
 from webui import pages
 from webui.auth import security
@@ -80,16 +81,18 @@ class App:
         await self.store.open()
         self._open.push_async_callback(self.store.close)
         self._open.push_async_callback(self.origin.close)
+        variances = Variances()
         edge = Edge(
             origin=self.origin,
             store=self.store,
             flights=self.flights,
-            fetcher=Fetcher(self.origin, self.store, self._now),
+            fetcher=Fetcher(self.origin, self.store, variances),
             background=self.background,
             now=self._now,
             secret=_secret(config),
             origin_host=None if config.origin.preserve_host else config.origin.url.partition("://")[2],
             name=f"cachewire-{secrets.token_hex(4)}",
+            variances=variances,
         )
         report = {"/api/performance": lambda: json.dumps(self.performance()).encode()}
         token = config.admin.purge_token

@@ -94,7 +94,7 @@ def parts(answer: Answer, shape: Shape) -> AsyncIterator[bytes]:
     if not shape.ranges:
         return answer.body.chunks()
     if not shape.boundary:
-        return answer.body.chunks(shape.ranges[0].start, shape.ranges[0].stop)
+        return answer.body.chunks(shape.ranges[0].start - answer.offset, shape.ranges[0].stop - answer.offset)
     return _multipart(answer, shape.ranges, shape.boundary)
 
 
@@ -103,7 +103,7 @@ async def _multipart(answer: Answer, ranges: Sequence[ByteRange], boundary: str)
     kind = answer.fields.first("Content-Type")
     for one in ranges:
         yield multipart_head(boundary, kind, one, answer.length)
-        async for chunk in answer.body.chunks(one.start, one.stop):
+        async for chunk in answer.body.chunks(one.start - answer.offset, one.stop - answer.offset):
             yield chunk
     yield multipart_end(boundary)
 

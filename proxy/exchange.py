@@ -5,51 +5,38 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 from proxy.answer import Answer, Match, Passing, Upload
-from proxy.background import Background
+from proxy.edge import Edge
 from proxy.errors import OriginError, OriginTimeout
-from proxy.fetching import Confirmed, Fetcher, Landing, Plan, Spooled, Unshared
-from proxy.flight import Flight, Flights, Interim
+from proxy.fetching import Confirmed, Landing, Plan, Spooled, Unshared
+from proxy.flight import Flight, Interim
+from proxy.lookup import Lookup
 from proxy.outcome import Verdict
+from proxy.partial import completable
 from proxy.policy.directives import Directives, parse_directives
-from proxy.policy.forwarding import to_origin, upgrade_to_origin
+from proxy.policy.forwarding import end_to_end, to_origin, upgrade_to_origin
 from proxy.policy.freshness import freshness
+from proxy.policy.groups import group_tags, invalidated_groups
 from proxy.policy.invalidation import invalidated_urls, invalidates
-from proxy.policy.matching import choose, credential_partition, normalised_url, primary_key, selects
-from proxy.policy.messages import Request, StoredResponse
+from proxy.policy.matching import normalised_url, selects
+from proxy.policy.messages import Fields, Request, Response, StoredResponse
+from proxy.policy.no_vary_search import DEFAULT
+from proxy.policy.parts import stored_part
 from proxy.policy.reuse import reuse, stale_permitted
+from proxy.policy.validation import head_effect
 from proxy.routing import Route
-from proxy.storage.base import Body, Entry, Store
 from proxy.strategies import Cause
 from proxy.tunnel import Tunnel
-from proxy.upstream import Origin, OriginRequest, OriginResponse
+from proxy.upstream import OriginRequest, OriginResponse
 
-CONDITIONAL = ("If-None-Match", "If-Modified-Since", "If-Range", "Range")
+PRECONDITIONS = ("If-None-Match", "If-Modified-Since")
+RANGES = ("Range", "If-Range")
 """What the edge evaluates itself once it has a whole response."""
 
 ALONE = "\nalone "
 """Marks the flight key of a fetch that nobody may join."""
-
-
-@dataclass(frozen=True, slots=True)
-class Edge:
-    """What every exchange of one edge shares.
-
-    `origin_host` replaces the client's Host when set; `name` is how this process signs Via and CDN-Loop; `secret`
-    keys the digests that keep users apart.
-    """
-
-    origin: Origin
-    store: Store
-    flights: Flights[Landing]
-    fetcher: Fetcher
-    background: Background
-    now: Callable[[], float]
-    secret: bytes
-    origin_host: str | None
-    name: str
 
 
 @dataclass(slots=True)
@@ -65,9 +52,10 @@ class HttpExchange:
     trusted: bool = False
     upload: Upload | None = None
     interim: Interim | None = None
-    fwd: str = "uri-miss"
+    content_digest: str = ""
+    writing: bool = False
     _seen: Match | None = None
-    _keys: tuple[str, ...] = field(default=())
+    _lookup: Lookup | None = None
 
     @property
     def network_timeout(self) -> float | None:
@@ -85,65 +73,19 @@ class HttpExchange:
 
     async def match(self) -> Match | None:
         """The stored response that this request selects, fresh or not; None when there is nothing to use."""
-        if self.request.method not in ("GET", "HEAD") or self.request.has_body:
-            self.fwd = "method"
-            return None
-        for key in self.keys:
-            entries = self.edge.store.variants(key)
-            entry = choose(entries, self.request)
-            if entry is None:
-                self.fwd = "vary-miss" if entries else self.fwd
-                continue
-            loaded = await self.edge.store.load(entry)
-            if loaded is None:
-                continue
-            match = self._considered(entry, *loaded)
-            if match.reuse.usable:
-                self._seen = match
-                self.fwd = "request" if match.reuse.reason.startswith("request-") else "stale"
-                return match
-            self.fwd = "bypass"
-            await match.body.close()
-        return None
+        self._seen = await self.lookup.find()
+        return self._seen
 
     @property
-    def keys(self) -> tuple[str, ...]:
-        """Where to look: what only this user may see first, then what all share."""
-        if not self._keys:
-            shared = primary_key(self.request, self.route.key)
-            partition = self._partition
-            own = primary_key(self.request, self.route.key, partition) if partition else shared
-            self._keys = (own, shared) if partition and self.route.rules.credentials == "partition" else (shared,)
-        return self._keys
-
-    def _considered(self, entry: Entry, stored: StoredResponse, body: Body) -> Match:
-        now = self.edge.now()
-        own = self._is_own(stored)
-        verdict = reuse(self.request, stored, self.route.rules, now, own=own)
-        refreshable = (
-            verdict.usable
-            and not verdict.fresh
-            and not verdict.reason.startswith("request-")
-            and stale_permitted(
-                self.request,
-                stored,
-                self.route.rules,
-                now,
-                "revalidating",
-                own=own,
-                strategy_window=self.route.refresh_window,
-            ).allowed
-        )
-        return Match(entry, stored, body, verdict, refreshable)
-
-    def _is_own(self, stored: StoredResponse) -> bool:
-        return len(self.keys) == 2 and stored.key == self.keys[0]
+    def lookup(self) -> Lookup:
+        if self._lookup is None:
+            self._lookup = Lookup(self.edge, self.request, self.route, self.content_digest)
+        return self._lookup
 
     @property
-    def _partition(self) -> str:
-        if self.route.rules.credentials == "ignore":
-            return ""
-        return credential_partition(self.request, self.edge.secret)
+    def fwd(self) -> str:
+        """Why the origin is asked (RFC 9211 section 2.2)."""
+        return "method" if self.writing else self.lookup.fwd
 
     def answer(self, match: Match) -> Answer:
         """A match as an answer."""
@@ -153,7 +95,7 @@ class HttpExchange:
         """The match although it is not fresh, or None where RFC 9111 section 4.2.4 or the route forbid it."""
         if match is None or match.used:
             return None
-        own = self._is_own(match.stored)
+        own = self.lookup.is_own(match.stored)
         permission = stale_permitted(self.request, match.stored, self.route.rules, self.edge.now(), cause, own=own)
         if not permission.allowed:
             return None
@@ -171,12 +113,14 @@ class HttpExchange:
     def _stored_answer(self, match: Match, verdict: Verdict, why: str) -> Answer:
         match.used = True
         stored = match.stored
+        part = stored_part(stored.fields) if stored.status == 206 else None
         return Answer(
-            status=stored.status,
-            reason=stored.reason,
-            fields=stored.fields,
+            status=stored.status if part is None else 200,
+            reason=stored.reason if part is None else "",
+            fields=stored.fields if part is None else stored.fields.without("Content-Range"),
             body=match.body,
-            length=stored.length,
+            length=stored.length if part is None else part.total,
+            offset=0 if part is None else part.start,
             verdict=verdict,
             why=why,
             stored=stored,
@@ -206,21 +150,35 @@ class HttpExchange:
 
     async def write_through(self) -> Answer:
         """Send a write to the origin, and drop what it makes outdated (RFC 9111 section 4.4)."""
-        self.fwd = "method"
-        answer = await self.fetch()
-        answer.why = "method"
-        if invalidates(self.request.method, answer.status):
-            self.edge.flights.forget()
-            for url in invalidated_urls(self.request, answer.fields, self.route.key):
-                await self.edge.store.remove(lambda _entry: True, url=url)
+        self.writing = True
+        response = await self.edge.origin.send(self._forwarded(shared=False), interim=self.interim)
+        await self._invalidate(response.head)
+        answer = self._passing(response, "bypass", "method", None)
+        if self.request.method == "POST" and self.route.strategy not in ("network-only", "cache-only"):
+            # What a GET would get now may be in the answer to a POST (RFC 9110 section 9.3.3).
+            get = replace(self, request=replace(self.request, method="GET", has_body=False), _lookup=None)
+            plan = replace(get._plan(forwarding=False), request=self.request)
+            landing = await self.edge.fetcher.keep(plan, response, self.edge.background)
+            if isinstance(landing, Spooled):
+                answer.body, answer.kept = landing.spool.open(), True
         return answer
+
+    async def _invalidate(self, head: Response) -> None:
+        request, store = self.request, self.edge.store
+        if invalidates(request.method, head.status):
+            self.edge.flights.forget()
+            for url in invalidated_urls(request, head.fields, self.route.key):
+                await store.remove(lambda _entry: True, url=url)
+            for tag in group_tags(request, invalidated_groups(request, head.fields, status=head.status)):
+                await store.remove(lambda _entry: True, tag=tag)
 
     async def fetch_and_put(self, within: float | None = None) -> Answer:
         """Ask the origin together with all who ask the same now, and store what may be stored."""
         fields = self.request.fields
         # If-Match and If-Unmodified-Since are for the origin to judge (RFC 9110 section 13.1).
         origin_judges = "If-Match" in fields or "If-Unmodified-Since" in fields
-        if self.request.method == "HEAD" or origin_judges or ("Range" in fields and self._seen is None):
+        several = "," in (fields.combined("Range") or "")
+        if self.request.method == "HEAD" or origin_judges or (several and self._seen is None):
             return await self._alone(within)
         return await self._together(within)
 
@@ -232,7 +190,7 @@ class HttpExchange:
 
     async def refresh(self) -> None:
         """Bring the stored response up to date, with nobody waiting."""
-        plan = self._plan()
+        plan = await self._completing(self._plan())
         if self.edge.flights.current(self._flight_key(plan)) is None:
             flight = self._begin(self._flight_key(plan), plan)
             flight.keep = True
@@ -252,10 +210,22 @@ class HttpExchange:
                 response = await self.edge.origin.send(self._forwarded(shared=False), interim=self.interim)
         except TimeoutError:
             raise _late(within) from None
+        await self._learn(response.head)
         return self._passing(response, "miss", "partial" if "Range" in self.request.fields else "head", None)
 
+    async def _learn(self, head: Response) -> None:
+        """What the answer to a HEAD says of the stored response to GET (RFC 9111 section 4.3.5)."""
+        if self.request.method != "HEAD" or self._seen is None:
+            return
+        entry, stored = self._seen.entry, self._seen.stored
+        effect = head_effect(stored, replace(head, fields=end_to_end(head.fields)), self.route.rules)
+        if effect == "invalidate":
+            await self.edge.store.remove(lambda other: other is entry, url=entry.url)
+        elif effect is not None:
+            await self.edge.store.freshen(entry, effect)
+
     async def _together(self, within: float | None) -> Answer:
-        plan = self._plan()
+        plan = await self._completing(self._plan())
         key = self._flight_key(plan)
         if self.edge.flights.unshareable(key) or "no-store" in self._directives:
             # Nothing is likely to be kept, so the client's own validators may spare the origin a body.
@@ -330,7 +300,7 @@ class HttpExchange:
         loaded = await self.edge.store.load(landing.entry)
         if loaded is None:
             return None
-        match = self._considered(landing.entry, *loaded)
+        match = self.lookup.considered(landing.entry, *loaded)
         answer = self._stored_answer(match, "revalidated", "validated")
         answer.hit, answer.fwd, answer.fwd_status = False, self.fwd, 304
         answer.collapsed = collapsed
@@ -375,26 +345,43 @@ class HttpExchange:
 
     # What is asked
 
-    def _plan(self) -> Plan:
-        shared = self.keys[-1]
-        match = self._seen
+    def _plan(self, *, forwarding: bool = True) -> Plan:
+        lookup, match = self.lookup, self._seen
+        ranged = "Range" in self.request.fields and match is None
+        forwarded = self._forwarded(shared=True, ranged=ranged) if forwarding else OriginRequest("GET", "/", Fields())
         return Plan(
             request=self.request,
-            forwarded=self._forwarded(shared=True),
+            forwarded=forwarded,
             route=self.route,
-            key=shared,
-            own_key=self.keys[0],
+            key_of=lambda private, variance: lookup.key(lookup.partition if private else "", variance),
             url=normalised_url(self.request, self.route.key),
             validating=None if match is None else (match.entry, match.stored),
             has_fallback=match is not None,
+            content_keyed=bool(self.content_digest),
         )
+
+    async def _completing(self, plan: Plan) -> Plan:
+        """The same plan, asking only for what is missing when parts are stored and the whole is wanted."""
+        if plan.validating is not None or self.request.method != "GET" or "Range" in self.request.fields:
+            return plan
+        parts = completable(await self.lookup.parts())
+        if parts:
+            self.lookup.fwd = "partial"
+        return replace(plan, completing=parts) if parts else plan
 
     def _flight_key(self, plan: Plan) -> str:
         """Requests of one flight key get the same answer: same resource, same user, same variant as far as known."""
         chosen = plan.validating[0].vary if plan.validating is not None else ()
-        return "\n".join([plan.key, self._partition, *(f"{name}={value}" for name, value in chosen)])
+        asked = [
+            ("range", plan.forwarded.fields.combined("Range")),
+            ("if-range", self.request.fields.first("If-Range")),
+        ]
+        if plan.forwarded.fields.combined("Range") is None:
+            asked = []
+        lines = [f"{name}={value}" for name, value in (*chosen, *asked)]
+        return "\n".join([plan.key_of(False, DEFAULT), self.lookup.partition, *lines])
 
-    def _forwarded(self, *, shared: bool, conditional: bool = False) -> OriginRequest:
+    def _forwarded(self, *, shared: bool, conditional: bool = False, ranged: bool = False) -> OriginRequest:
         fields = to_origin(
             self.request,
             origin_host=self.edge.origin_host,
@@ -404,7 +391,7 @@ class HttpExchange:
             keyed=self.route.key.headers,
         )
         if shared and not conditional:
-            fields = fields.without(*CONDITIONAL)
+            fields = fields.without(*(PRECONDITIONS if ranged else (*PRECONDITIONS, *RANGES)))
         upload = self.upload
         return OriginRequest(
             method=self.request.method,

@@ -6,7 +6,8 @@ from typing import Any
 
 from proxy.answer import Match
 from proxy.config.units import format_duration, format_size
-from proxy.exchange import Edge, HttpExchange
+from proxy.edge import Edge
+from proxy.exchange import HttpExchange
 from proxy.policy.freshness import freshness
 from proxy.policy.messages import Request
 from proxy.policy.validation import conditional_lines
@@ -27,8 +28,8 @@ async def explain(edge: Edge, routes: RouteTable, request: Request) -> dict[str,
         if route.strategy == "network-only":
             return facts | {"next": "ask", "lines": [*lines, "It goes to the origin; nothing is looked up or stored."]}
         match = await exchange.match()
-        facts |= {"keys": list(exchange.keys), "stored": match is not None}
-        lines.extend(f"It is stored under the key {key!r}." for key in exchange.keys[-1:])
+        facts |= {"keys": list(exchange.lookup.keys), "stored": match is not None}
+        lines.extend(f"It is stored under the key {key!r}." for key in exchange.lookup.keys[-1:])
         if match is None:
             lines.append(_nothing(edge, exchange))
             facts["next"] = "refuse" if _forbidden(exchange) else "ask"
@@ -58,7 +59,7 @@ async def explain(edge: Edge, routes: RouteTable, request: Request) -> dict[str,
 
 
 def _nothing(edge: Edge, exchange: HttpExchange) -> str:
-    variants = sum(len(edge.store.variants(key)) for key in exchange.keys)
+    variants = sum(len(edge.store.variants(key)) for key in exchange.lookup.keys)
     if exchange.fwd == "vary-miss":
         return f"Its {variants} stored variants were selected by other request fields than these (Vary)."
     if exchange.fwd == "bypass":

@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, replace
 
+from proxy.background import Background
 from proxy.errors import BodyIncomplete, StorageError
 from proxy.flight import Flight, Interim
+from proxy.partial import PARTS, Completion, completed, join, placed, rest_lines
 from proxy.policy.dates import format_date, parse_date
 from proxy.policy.forwarding import end_to_end
 from proxy.policy.freshness import fresh_until
+from proxy.policy.groups import group_tags, groups
 from proxy.policy.matching import has_dot_segments, vary_of
 from proxy.policy.messages import Fields, Request, Response, StoredResponse
+from proxy.policy.no_vary_search import NoVarySearch, parse_no_vary_search
+from proxy.policy.parts import received_part
 from proxy.policy.storing import Storing, storing
 from proxy.policy.validation import conditional_lines, confirms, freshened
 from proxy.routing import Route
 from proxy.storage.base import Entry, Spool, Store
 from proxy.upstream import Origin, OriginRequest, OriginResponse
+from proxy.variances import Variances
 
 FINISH_WITHIN = 4 * 2**20
 """A fill that nobody reads any more is finished when at most this many bytes are missing."""
@@ -32,17 +38,19 @@ class Plan:
     """What to ask and where the answer would be kept.
 
     `request` decides what may be stored; `forwarded` is what the origin gets, without conditional fields of its
-    own. `own_key` takes what only this user may see again. `validating` is what a 304 would confirm.
+    own. `key_of` gives the key for a response by whether only this user may see it again, and by its variance.
+    `validating` is what a 304 would confirm, `completing` the parts that a range of the rest would make whole.
     """
 
     request: Request
     forwarded: OriginRequest
     route: Route
-    key: str
-    own_key: str
+    key_of: Callable[[bool, NoVarySearch], str]
     url: str
     validating: tuple[Entry, StoredResponse] | None = None
+    completing: tuple[tuple[Entry, StoredResponse], ...] = ()
     has_fallback: bool = False
+    content_keyed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,10 +86,10 @@ Landing = Spooled | Confirmed | Unshared
 class Fetcher:
     """Carries out plans. One for the whole edge."""
 
-    def __init__(self, origin: Origin, store: Store, now: Callable[[], float]) -> None:
+    def __init__(self, origin: Origin, store: Store, variances: Variances) -> None:
         self._origin = origin
         self._store = store
-        self._now = now
+        self._variances = variances
 
     async def fly(self, flight: Flight[Landing], plan: Plan) -> None:
         """Ask, land, fill and put. Raises what the origin client raises when there is no response head."""
@@ -93,17 +101,45 @@ class Fetcher:
                 flight.landing.set_result(Confirmed(entry, _duration(response.head)))
                 return
             response = await self._origin.send(plan.forwarded, interim=flight.tell)
-        landing = await self._land(plan, response)
+        completion = completed(plan.completing, response.head) if plan.completing else None
+        if plan.completing and completion is None and response.head.status in (206, 416):
+            await response.close()
+            response = await self._origin.send(plan.forwarded, interim=flight.tell)
+        landing = await self._land(plan, response, completion)
         flight.landing.set_result(landing)
         if isinstance(landing, Spooled):
-            await self._fill(flight, landing, response, mark)
+            chunks = response.chunks() if completion is None else completion.chunks(self._store, response.chunks())
+            await self._fill(flight, landing, response, chunks, mark)
+            await self._tidy(plan, landing, mark)
         elif not flight.led:
             await response.close()
 
+    async def keep(self, plan: Plan, response: OriginResponse, background: Background) -> Landing:
+        """Store a response that somebody asked for outside of any flight, if it may be; read it from the landing."""
+        mark = self._store.mark()
+        landing = await self._land(plan, response, None)
+        if isinstance(landing, Spooled):
+            flight: Flight[Landing] = Flight(plan.url, asyncio.get_running_loop().create_future())
+            flight.keep = True
+            background.spawn(self._fill(flight, landing, response, response.chunks(), mark), f"store {plan.url}")
+        return landing
+
+    async def _tidy(self, plan: Plan, landing: Spooled, mark: int) -> None:
+        """After a part was stored, put it together with its neighbours."""
+        stored = landing.stored
+        if stored.status == 206:
+            for entry in self._store.variants(stored.key):
+                if entry.vary == stored.vary:
+                    await join(self._store, entry, stored, plan.route.rules, mark)
+                    return
+
     async def _ask(self, plan: Plan, interim: Interim) -> OriginResponse:
-        if plan.validating is None:
+        if plan.completing:
+            lines = rest_lines(plan.completing)
+        elif plan.validating is not None:
+            lines = conditional_lines(plan.validating[1])
+        else:
             return await self._origin.send(plan.forwarded, interim=interim)
-        lines = conditional_lines(plan.validating[1])
         conditional = replace(plan.forwarded, fields=plan.forwarded.fields.plus(*lines))
         return await self._origin.send(conditional, interim=interim)
 
@@ -117,9 +153,9 @@ class Fetcher:
             return None
         return await self._store.freshen(entry, freshened(stored, head, plan.route.rules))
 
-    async def _land(self, plan: Plan, response: OriginResponse) -> Landing:
-        head = response.head
-        verdict = storing(plan.request, head, plan.route.rules)
+    async def _land(self, plan: Plan, response: OriginResponse, completion: Completion | None) -> Landing:
+        head = response.head if completion is None else completion.head(response.head)
+        verdict = storing(plan.request, head, plan.route.rules, content_keyed=plan.content_keyed)
         if verdict.store and plan.has_fallback and head.status in plan.route.fallback_on:
             return Unshared(response, "keeps-last-good", _duration(head))
         if not verdict.store:
@@ -137,18 +173,27 @@ class Fetcher:
             # The key resolves them, the origin may not: its answer could stand in for another path's.
             return Unshared(response, "dot-segments", _duration(head))
         stored = stored_response(plan, head, verdict)
-        spool = None if stored is None else self._store.spool(response.length)
+        length = response.length if completion is None else completion.total
+        spool = None if stored is None else self._store.spool(length)
         if stored is None or spool is None:
             return Unshared(response, "vary-any" if stored is None else "too-large", _duration(head))
-        return Spooled(stored, spool, response.length, _duration(head))
+        self._variances.remember(plan.url, parse_no_vary_search(head.fields))
+        return Spooled(stored, spool, length, _duration(head))
 
-    async def _fill(self, flight: Flight[Landing], landing: Spooled, response: OriginResponse, mark: int) -> None:
+    async def _fill(
+        self,
+        flight: Flight[Landing],
+        landing: Spooled,
+        response: OriginResponse,
+        chunks: AsyncIterator[bytes],
+        mark: int,
+    ) -> None:
         spool = landing.spool
         # Those who waited for the landing open the spool before it can leave them behind.
         while flight.waiters:  # noqa: ASYNC110 (they are all about to run)
             await asyncio.sleep(0)
         try:
-            async for chunk in response.chunks():
+            async for chunk in chunks:
                 await spool.write(chunk)
                 if self._abandoned(flight, landing):
                     await spool.abort(BodyIncomplete("nobody wants the rest of this body"))
@@ -178,10 +223,17 @@ def stored_response(plan: Plan, head: Response, verdict: Storing) -> StoredRespo
     vary = vary_of(plan.request, head.fields)
     if vary is None:
         return None
+    variance = parse_no_vary_search(head.fields)
+    key = plan.key_of(verdict.private, variance)
+    if head.status == 206:
+        part = received_part(plan.request, head)
+        if part is None or not variance.is_default:
+            return None
+        key, vary = key + PARTS, placed(vary, part)
     stored = StoredResponse(
-        key=plan.own_key if verdict.private else plan.key,
+        key=key,
         vary=vary,
-        method=plan.request.method,
+        method=verdict.method,
         url=plan.url,
         status=head.status,
         reason=head.reason,
@@ -191,7 +243,7 @@ def stored_response(plan: Plan, head: Response, verdict: Storing) -> StoredRespo
         length=0,
         checksum=0,
         route=plan.route.name,
-        tags=(*plan.route.tags, *tags(head.fields)),
+        tags=(*plan.route.tags, *tags(head.fields), *group_tags(plan.request, groups(head.fields))),
     )
     return replace(stored, fresh_until=fresh_until(stored, plan.route.rules))
 

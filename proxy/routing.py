@@ -77,6 +77,7 @@ def compiled(settings: RouteSettings, expiry: dict[str, float]) -> Route:
             origin_freshness_only=not cache_first,
             stale_if_error=settings.stale_if_error,
             credentials=settings.credentials,
+            partial=True,
             honour_request_directives=settings.request_directives,
         ),
         key=KeyRules(settings.key.query.mode, settings.key.query.names, settings.key.headers, settings.key.cookies),

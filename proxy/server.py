@@ -17,8 +17,9 @@ from proxy.answer import Answer, Upload
 from proxy.config.model import Config
 from proxy.connection import ClientListener, problem
 from proxy.delivery import deliver
+from proxy.edge import Edge
 from proxy.errors import CachewireError, RequestRefused
-from proxy.exchange import Edge, HttpExchange
+from proxy.exchange import HttpExchange
 from proxy.operations.ledger import Ledger
 from proxy.outcome import Outcome
 from proxy.policy.cache_status import cache_status
@@ -29,7 +30,7 @@ from proxy.purging import PurgeMethod
 from proxy.routing import RouteTable
 from proxy.strategies import STRATEGIES
 from proxy.tunnel import Tunnel
-from proxy.uploading import Continue, body_of
+from proxy.uploading import Continue, Held, body_of
 from proxy.websocket import is_websocket, relay
 
 _log = logging.getLogger("cachewire.server")
@@ -116,15 +117,32 @@ class Server:
         request, settings = exchange.request, self._settings
         permission = Continue(http)
         exchange.interim = permission.interim
-        if request.has_body:
+        if request.method == "QUERY" and (held := await self._held(http, request, permission, outcome)) is not None:
+            exchange.upload = Upload(held, held.length)
+            exchange.content_digest = held.digest
+        elif request.has_body:
             length = request.fields.first("Content-Length")
             chunks = body_of(http, permission, outcome, timeout=settings.body_timeout, most=settings.max_body)
             exchange.upload = Upload(chunks, None if length is None else int(length))
-        if request.method in ("GET", "HEAD") and not request.has_body:
+        plain = request.method in ("GET", "HEAD") and not request.has_body
+        if plain or exchange.content_digest:
             answer: Answer = await STRATEGIES[exchange.route.strategy](exchange)
         else:
             answer = await exchange.write_through()
         return await self._delivered(http, request, answer, outcome)
+
+    async def _held(
+        self, http: web.BaseRequest, request: Request, permission: Continue, outcome: Outcome
+    ) -> Held | None:
+        """The content of a QUERY, which is part of its key; None when it is too large or of unknown length."""
+        length = request.fields.first("Content-Length")
+        if request.has_body and (length is None or int(length) > Held.MOST):
+            return None
+        settings, parts = self._settings, []
+        if request.has_body:
+            content = body_of(http, permission, outcome, timeout=settings.body_timeout, most=settings.max_body)
+            parts = [part async for part in content]
+        return Held(b"".join(parts))
 
     async def _delivered(
         self, http: web.BaseRequest, request: Request, answer: Answer, outcome: Outcome

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from collections.abc import AsyncIterator
+from typing import Self
 
 from aiohttp import web
 
@@ -34,6 +36,28 @@ class Continue:
         """Someone asks for the content now."""
         if self._due:
             self.interim(100, Fields())
+
+
+class Held:
+    """Content that was read whole: it can be told from other content, and sent more than once."""
+
+    MOST = 2**20
+
+    def __init__(self, content: bytes) -> None:
+        self._content = content
+        self._given = False
+        self.length = len(content)
+        self.digest = hashlib.sha256(content).hexdigest()
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> bytes:
+        self._given = not self._given
+        if not self._given or not self._content:
+            self._given = False
+            raise StopAsyncIteration
+        return self._content
 
 
 async def body_of(

@@ -1,0 +1,40 @@
+"""Which No-Vary-Search variances the responses of a path are known to state, so that their keys can be looked up."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterable
+
+from proxy.policy.no_vary_search import NoVarySearch
+
+MOST_PATHS = 10_000
+MOST_PER_PATH = 3
+
+
+class Variances:
+    """A bounded memory. What falls out of it costs hits, nothing else."""
+
+    def __init__(self) -> None:
+        self._by_path: OrderedDict[str, tuple[NoVarySearch, ...]] = OrderedDict()
+
+    def known(self, url: str) -> tuple[NoVarySearch, ...]:
+        """The variances seen for the URL's path, latest first; none for most paths."""
+        return self._by_path.get(_path(url), ()) if self._by_path else ()
+
+    def remember(self, url: str, variance: NoVarySearch) -> None:
+        """Note that a response for this URL's path stated `variance`."""
+        if variance.is_default:
+            return
+        path = _path(url)
+        others = (other for other in self._by_path.pop(path, ()) if other != variance)
+        self._by_path[path] = (variance, *others)[:MOST_PER_PATH]
+        if len(self._by_path) > MOST_PATHS:
+            self._by_path.popitem(last=False)
+
+    def remember_all(self, stated: Iterable[tuple[str, NoVarySearch]]) -> None:
+        for url, variance in stated:
+            self.remember(url, variance)
+
+
+def _path(url: str) -> str:
+    return url.partition("?")[0]
