@@ -12,7 +12,7 @@ _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 _DAY_NAME = "(?:" + "|".join(_DAYS) + ")"
-_LONG_DAY_NAME = "(?:Monday|Tuesday|Wednesday|Thursday|Friday|Saturday|Sunday)"
+_LONG_DAY_NAME = "(?P<day_name>Monday|Tuesday|Wednesday|Thursday|Friday|Saturday|Sunday)"
 _MONTH = "(?P<month>" + "|".join(_MONTHS) + ")"
 _TIME = "(?P<hour>[0-9]{2}):(?P<minute>[0-9]{2}):(?P<second>[0-9]{2})"
 # RFC 9111 section 4.2: a cache matches dates without regard to case, and no zone but GMT is valid.
@@ -30,8 +30,9 @@ def parse_date(value: str, reference: float | None = None) -> float | None:
     """The moment an HTTP-date names, in seconds since the epoch; None when it is not an HTTP-date.
 
     All three forms are read: IMF-fixdate, RFC 850 and asctime. A two-digit year is the one nearest to
-    `reference` (seconds since the epoch) that is not more than 50 years after it; without a reference, 69 to
-    99 are the 1900s. A day name that does not fit the date is forgiven, an impossible date is not.
+    `reference` (seconds since the epoch) that is not more than 50 years after it, or the one a century before if
+    only that has the day name; without a reference, 69 to 99 are the 1900s. A day name that does not fit the date
+    is otherwise forgiven, an impossible date is not.
     """
     for form in _FORMS:
         if match := form.fullmatch(value):
@@ -49,16 +50,37 @@ def format_date(seconds: float) -> str:
 
 
 def _moment(parts: dict[str, str], reference: float | None) -> float | None:
-    year = int(parts["year"]) if len(parts["year"]) == 4 else _full_year(int(parts["year"]), reference)
-    month = _MONTHS.index(parts["month"].capitalize()) + 1
+    month, day = _MONTHS.index(parts["month"].capitalize()) + 1, int(parts["day"])
     hour, minute, second = int(parts["hour"]), int(parts["minute"]), int(parts["second"])
     if hour > 23 or minute > 59 or second > 60:  # the grammar admits a leap second
         return None
-    try:
-        midnight = datetime(year, month, int(parts["day"]), tzinfo=UTC)
-    except ValueError:
+    if len(parts["year"]) == 4:
+        midnight = _midnight(int(parts["year"]), month, day)
+    else:
+        midnight = _in_some_century(parts["day_name"], day, month, int(parts["year"]), reference)
+    if midnight is None:
         return None
     return (midnight - _EPOCH).total_seconds() + hour * 3600 + minute * 60 + second
+
+
+def _in_some_century(day_name: str, day: int, month: int, two_digits: int, reference: float | None) -> datetime | None:
+    year = _full_year(two_digits, reference)
+    midnight, earlier = _midnight(year, month, day), _midnight(year - 100, month, day)
+    # "Thursday, 01-Jan-70" is how some origins say "long ago"; in 2070 that day is a Wednesday.
+    if reference is not None and _is(day_name, earlier) and not _is(day_name, midnight):
+        return earlier
+    return midnight
+
+
+def _midnight(year: int, month: int, day: int) -> datetime | None:
+    try:
+        return datetime(year, month, day, tzinfo=UTC)
+    except ValueError:
+        return None
+
+
+def _is(day_name: str, date: datetime | None) -> bool:
+    return date is not None and _DAYS[date.weekday()] == day_name[:3].capitalize()
 
 
 def _full_year(two_digits: int, reference: float | None) -> int:

@@ -1,4 +1,6 @@
-"""Cache directives as values: the one place where Cache-Control is read (RFC 9111 section 5.2).
+"""Cache directives as values: the one place where Cache-Control and CDN-Cache-Control are read.
+
+RFC 9111 section 5.2 and RFC 9213.
 
 Where a field contradicts itself or is malformed, the reading is the one that reuses less, except that of
 several values for one directive the first counts (section 4.2.1 leaves the choice between the two).
@@ -8,11 +10,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
 
 from proxy.policy.messages import Fields, Request, Rules
+from proxy.policy.structured import Member, dictionary
 
 MOST_SECONDS = 2**31
 """What a larger number of seconds counts as (RFC 9111 section 1.2.2)."""
+
+TARGETED = "CDN-Cache-Control"
+"""The field by which an origin speaks to caches that it runs itself, as this one (RFC 9213 section 3.1)."""
+
+_SECONDS = frozenset({"max-age", "s-maxage", "stale-if-error", "stale-while-revalidate"})
+_FIELD_LISTS = frozenset({"no-cache", "private"})
+_PERMISSIONS = frozenset({"immutable", "must-understand", "public"})
 
 _QUOTED = re.compile(r'"([^"\\]*(?:\\.[^"\\]*)*)"', re.DOTALL)
 _QUOTED_PAIR = re.compile(r"\\(.)", re.DOTALL)
@@ -21,12 +32,16 @@ _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 
 
 class Directives:
-    """The directives of one message. Names are matched without regard to case; unknown ones are kept."""
+    """The directives of one message. Names are matched without regard to case; unknown ones are kept.
 
-    __slots__ = ("_arguments",)
+    `targeted`: they come from a targeted field, beside which Expires is to be ignored (RFC 9213 section 2.2).
+    """
 
-    def __init__(self, arguments: Mapping[str, tuple[str | None, ...]]) -> None:
+    __slots__ = ("_arguments", "targeted")
+
+    def __init__(self, arguments: Mapping[str, tuple[str | None, ...]], *, targeted: bool = False) -> None:
         self._arguments = arguments
+        self.targeted = targeted
 
     def __contains__(self, name: str) -> bool:
         return name in self._arguments
@@ -92,12 +107,35 @@ def parse_seconds(value: str) -> int | None:
 
 
 def response_directives(fields: Fields) -> Directives:
-    """What a response says about its caching.
+    """What a response says about its caching: by its targeted field if that is usable, else by Cache-Control.
 
-    A targeted field (RFC 9213) would take Cache-Control's place, and Expires', here and in
-    `freshness.lifetime`: nothing else reads either of them.
+    Nothing else reads either of them.
     """
+    if TARGETED in fields:
+        lines = tuple(fields.all(TARGETED))
+        # Only short ones are remembered, which bounds the memory of the memo.
+        targeted = _remembered(lines) if sum(map(len, lines)) <= 256 else targeted_directives(lines)
+        if targeted is not None:
+            return targeted
     return parse_directives(fields.all("Cache-Control"))
+
+
+def targeted_directives(lines: Sequence[str]) -> Directives | None:
+    """The directives in the lines of a targeted field; None when it is empty or malformed, and so to be ignored.
+
+    Its errors are those of a structured dictionary and not those of Cache-Control: an upper-case name makes the
+    field malformed, and of several values the last counts. A directive whose value has a type that it does not
+    take is left out, so that `max-age=1.5` gives no lifetime (RFC 9213 section 2.1), unless it restricts: a
+    `no-store=1` still forbids.
+    """
+    members = dictionary(lines)
+    if not members:
+        return None
+    stated = {name: _argument(name, value) for name, value in members.items() if _is_understood(name, value)}
+    return Directives({name: (argument,) for name, argument in stated.items()}, targeted=True)
+
+
+_remembered = lru_cache(maxsize=256)(targeted_directives)
 
 
 def request_directives(request: Request, rules: Rules) -> Directives:
@@ -111,6 +149,19 @@ def request_directives(request: Request, rules: Rules) -> Directives:
         return parse_directives(request.fields.all("Cache-Control"))
     pragma = parse_directives(request.fields.all("Pragma"))
     return Directives({"no-cache": (None,)} if "no-cache" in pragma else {})
+
+
+def _is_understood(name: str, value: Member) -> bool:
+    if name in _SECONDS:
+        return type(value) is int
+    return value is True if name in _PERMISSIONS else value is not False
+
+
+def _argument(name: str, value: Member) -> str | None:
+    """The argument as Cache-Control would state it. A field list of another type than String binds the whole."""
+    if value is True or (name in _FIELD_LISTS and not isinstance(value, str)):
+        return None
+    return str(value)
 
 
 def _members(value: str) -> Iterator[str]:

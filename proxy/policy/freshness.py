@@ -135,7 +135,7 @@ def _explicit(response: Response | StoredResponse) -> Lifetime | None:
         return Lifetime(float(shared), "s-maxage")
     if (stated := directives.seconds("max-age")) is not None:
         return Lifetime(float(stated), "max-age")
-    if (expires := response.fields.first("Expires")) is None:
+    if directives.targeted or (expires := response.fields.first("Expires")) is None:
         return None
     # RFC 9111 section 5.3: an invalid date, "0" above all, lies in the past.
     moment = parse_date(expires, response.response_time)

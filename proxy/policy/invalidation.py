@@ -26,20 +26,13 @@ def invalidated_urls(request: Request, response_fields: Fields, rules: KeyRules 
     urls = [normalised_url(request, rules)]
     for name in ("location", "content-location"):
         for reference in response_fields.all(name):
-            url = _resolved(reference, request, rules)
+            url = resolved_url(reference, request, rules)
             if url is not None and url not in urls:
                 urls.append(url)
     return tuple(urls)
 
 
-# RFC 3986 appendix B.
-_REFERENCE = re.compile(
-    r"(?:(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*):)?(?://(?P<authority>[^/?#]*))?"
-    r"(?P<path>[^?#]*)(?P<query>\?[^#]*)?(?:#.*)?"
-)
-
-
-def _resolved(reference: str, request: Request, rules: KeyRules | None) -> str | None:
+def resolved_url(reference: str, request: Request, rules: KeyRules | None = None) -> str | None:
     """The normalised URL of a reference if it is of the request's origin, else None (RFC 3986 section 5.2.2)."""
     match = _REFERENCE.fullmatch(reference)
     if match is None or re.search(r"[\x00-\x20\x7f]", reference):
@@ -55,6 +48,13 @@ def _resolved(reference: str, request: Request, rules: KeyRules | None) -> str |
     else:
         target = _relative(match["path"], match["query"], request)
     return normalised_url(replace(request, target=target), rules)
+
+
+# RFC 3986 appendix B.
+_REFERENCE = re.compile(
+    r"(?:(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*):)?(?://(?P<authority>[^/?#]*))?"
+    r"(?P<path>[^?#]*)(?P<query>\?[^#]*)?(?:#.*)?"
+)
 
 
 def _relative(path: str, query: str | None, request: Request) -> str:

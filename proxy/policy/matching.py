@@ -9,7 +9,7 @@ from __future__ import annotations
 import hmac
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Protocol, TypeVar
@@ -17,6 +17,8 @@ from urllib.parse import unquote
 
 from proxy.policy.globs import Glob
 from proxy.policy.messages import Fields, Request, Vary
+from proxy.policy.negotiation import CHOSEN_BY, chosen, equivalent, favourite
+from proxy.policy.no_vary_search import DEFAULT, NoVarySearch, canonical_query
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,13 +50,26 @@ class Selectable(Protocol):
 T = TypeVar("T", bound=Selectable)
 
 
-def primary_key(request: Request, rules: KeyRules, partition: str = "") -> str:
+def primary_key(
+    request: Request,
+    rules: KeyRules,
+    partition: str = "",
+    *,
+    content_digest: str = "",
+    no_vary_search: NoVarySearch = DEFAULT,
+) -> str:
     """The key under which responses to `request` are stored, such as `GET http://example.org/path?q=1`.
 
     HEAD has GET's key. What the rules add follows after a space, which no URL contains, as JSON.
+
+    `content_digest` is a digest of the request's content, for QUERY: with the fields that say how to read it, it
+    tells apart what the URL does not (RFC 10008 section 2.7). Nothing found under such a key answers GET or HEAD.
+    `no_vary_search` gives the key of those responses that state exactly this variance; parameters that do not
+    matter to them are left out of it. A response is stored under the key of its own variance, and looked up under
+    those that its path is known to use.
     """
     method = "GET" if request.method == "HEAD" else request.method
-    key = f"{method} {normalised_url(request, rules)}"
+    key = f"{method} {_varying_url(request, rules, no_vary_search)}"
     if partition:
         key += f" partition={json.dumps(partition)}"
     headers = {name.lower(): value for name in rules.headers if (value := normalised(name, request)) is not None}
@@ -63,6 +78,8 @@ def primary_key(request: Request, rules: KeyRules, partition: str = "") -> str:
     cookies = _kept_cookies(request, rules)
     if cookies:
         key += f" cookies={json.dumps(cookies, sort_keys=True, separators=(',', ':'))}"
+    if content_digest:
+        key += f" content={_content(request, content_digest)}"
     return key
 
 
@@ -75,40 +92,52 @@ def credential_partition(request: Request, secret: bytes) -> str:
 
 
 def vary_of(request: Request, fields: Fields) -> Vary | None:
-    """The request fields that select a response with these fields; None when `*` says that nothing known does."""
+    """The request fields that select a response with these fields; None when `*` says that nothing known does.
+
+    Where the response states what was chosen by Accept-Encoding or Accept-Language, that follows under its own
+    field's name with a colon before it, which no request field can have; `selects` explains why.
+    """
     names = {name.lower() for name in fields.members("vary")}
     if "*" in names:
         return None
-    return tuple((name, normalised(name, request)) for name in sorted(names))
+    asked = tuple((name, normalised(name, request)) for name in sorted(names))
+    if names.isdisjoint(CHOSEN_BY):
+        return asked
+    stated = ((name, chosen(name, fields.combined(CHOSEN_BY[name]) or "")) for name in sorted(names & CHOSEN_BY.keys()))
+    return asked + tuple((f":{CHOSEN_BY[name]}", choice) for name, choice in stated if choice is not None)
 
 
 def selects(vary: Vary, request: Request) -> bool:
-    """Whether every field a response was selected by has an equivalent value in `request` (RFC 9111 section 4.1)."""
-    return all(normalised(name, request) == value for name, value in vary)
+    """Whether every field a response was selected by has an equivalent value in `request` (RFC 9111 section 4.1).
+
+    A coding or language may differ in the rest when the request prefers, alone before all others, exactly what
+    the response is: weights exist to rank stored responses too, and an origin that has what is wanted most sends
+    it. Anything less certain, such as a tie, a prefix of a language or a wildcard, asks the origin.
+    """
+    return all(
+        name.startswith(":") or normalised(name, request) == value or _prefers(name, vary, request)
+        for name, value in vary
+    )
 
 
-def choose(entries: Sequence[T], request: Request) -> T | None:
-    """The first of `entries` that `request` selects, or None."""
-    for entry in entries:
-        if selects(entry.vary, request):
-            return entry
-    return None
+def choose(entries: Sequence[T], request: Request, *, recency: Callable[[T], float] | None = None) -> T | None:
+    """The one of `entries` that `request` selects, or None.
+
+    Of several it is the most recent (RFC 9111 section 4.1): the one of the greatest `recency`, such as the
+    response's Date in seconds since the epoch; without it, and among equals, the first.
+    """
+    selected = (entry for entry in entries if selects(entry.vary, request))
+    return next(selected, None) if recency is None else max(selected, key=recency, default=None)
 
 
 def normalised(name: str, request: Request) -> str | None:
     """The value of a request field such that equivalent values are equal; None when it is absent.
 
-    RFC 9111 section 4.1 allows only what is known to keep the meaning: lines are joined and whitespace around
-    commas is folded, except in fields that are not lists; members of the negotiation fields are ordered by
-    weight, their weights written one way, duplicates dropped. A member that is not understood keeps its
-    field as it came.
+    RFC 9111 section 4.1 allows only what is known to keep the meaning: lines are joined, and the rest is
+    `negotiation.equivalent`.
     """
     values = request.fields.all(name)
-    if not values:
-        return None
-    value = ", ".join(values)
-    # Attackers choose long values; remembering only short ones keeps the memory of the memo bounded.
-    return _remembered(name.lower(), value) if len(value) <= 256 else _equivalent(name.lower(), value)
+    return equivalent(name.lower(), ", ".join(values)) if values else None
 
 
 def normalised_url(request: Request, rules: KeyRules | None = None) -> str:
@@ -220,6 +249,29 @@ def _keeps(parameter: str, rules: KeyRules) -> bool:
     return _names(rules.query_names).matches(name) == (rules.query_mode == "only")
 
 
+def _varying_url(request: Request, rules: KeyRules, variance: NoVarySearch) -> str:
+    url = normalised_url(request, rules)
+    if variance.is_default:
+        return url
+    location, _, query = url.partition("?")
+    canonical = canonical_query(query, variance)
+    return f"{location}{'?' if canonical else ''}{canonical} no-vary-search={variance}"
+
+
+def _content(request: Request, digest: str) -> str:
+    """The digest and the fields without which the content has no meaning (RFC 9110 section 8)."""
+    lines = {name: request.fields.all(name) for name in ("content-encoding", "content-language", "content-type")}
+    stated = {name: values for name, values in lines.items() if values}
+    return json.dumps({"digest": digest} | stated, separators=(",", ":"))
+
+
+def _prefers(name: str, vary: Vary, request: Request) -> bool:
+    """Whether the request's own ranking by the field `name` has what the response is as its only first."""
+    field = CHOSEN_BY.get(name)
+    choice = None if field is None else next((value for other, value in vary if other == f":{field}"), None)
+    return choice is not None and favourite(name, request.fields.combined(name) or "") == choice
+
+
 def _kept_cookies(request: Request, rules: KeyRules) -> dict[str, list[str]]:
     lines = request.fields.all("cookie") if rules.cookies else []
     # Origins disagree whether a quoted value may hold `;`, so the whole field is what distinguishes then.
@@ -231,80 +283,3 @@ def _kept_cookies(request: Request, rules: KeyRules) -> dict[str, list[str]]:
         if (name := name.strip(" \t")) in rules.cookies:
             kept.setdefault(name, []).append(value.strip(" \t"))
     return kept
-
-
-_NOT_LISTS = frozenset(
-    (
-        "authorization",
-        "cookie",
-        "date",
-        "dnt",
-        "from",
-        "host",
-        "if-modified-since",
-        "if-range",
-        "if-unmodified-since",
-        "origin",
-        "proxy-authorization",
-        "range",
-        "referer",
-        "user-agent",
-    )
-)
-_NEGOTIATION = frozenset(("accept", "accept-charset", "accept-encoding", "accept-language"))
-_CODING_ALIASES = {"x-gzip": "gzip", "x-compress": "compress"}
-_WEIGHT = re.compile(r"0(\.[0-9]{0,3})?|1(\.0{0,3})?")
-
-
-def _equivalent(name: str, value: str) -> str:
-    if name in _NOT_LISTS:
-        return value
-    members = _split(value, ",")
-    if members is None:
-        return value
-    if name in _NEGOTIATION:
-        preferences = {_preference(name, member) for member in members if member}
-        if None not in preferences:
-            # RFC 9110 section 12.5: order says nothing, weight does.
-            return ", ".join(text for _, text in sorted(p for p in preferences if p))
-    return ", ".join(members)
-
-
-_remembered = lru_cache(maxsize=1024)(_equivalent)
-
-
-def _preference(name: str, member: str) -> tuple[float, str] | None:
-    """A member of a negotiation field as (order, text), heaviest first; None when it is not understood."""
-    value, *parameters = _split(member, ";") or [""]
-    text, weight = value.lower(), 1.0
-    if name == "accept-encoding":
-        text = _CODING_ALIASES.get(text, text)
-    for parameter in parameters:
-        key, equals, argument = parameter.partition("=")
-        if key.lower() == "q":
-            if not _WEIGHT.fullmatch(argument):
-                return None
-            weight = float(argument)
-        elif name != "accept" or not equals:
-            return None
-        else:
-            text += f";{key.lower()}={argument}"
-    return (-weight, text if weight == 1 else f"{text};q={weight:g}") if value else None
-
-
-def _split(value: str, separator: str) -> list[str] | None:
-    """The stripped parts between separators outside quoted strings; None when a quoted string never ends."""
-    if '"' not in value:
-        return [part.strip(" \t") for part in value.split(separator)]
-    parts, begun, quoted, escaped = [], 0, False, False
-    for at, char in enumerate(value):
-        if escaped:
-            escaped = False
-        elif quoted and char == "\\":
-            escaped = True
-        elif char == '"':
-            quoted = not quoted
-        elif char == separator and not quoted:
-            parts.append(value[begun:at].strip(" \t"))
-            begun = at + 1
-    return None if quoted else [*parts, value[begun:].strip(" \t")]

@@ -164,7 +164,8 @@ class Rules:
     `max_age` is the route's `expiration.max_age`; `expiry` maps content type patterns (`image/*`) to
     lifetimes for responses that bring no explicit one; both give a lifetime only when `assign_lifetime`
     (the cache-first strategy) is set. `max_age` always bounds how old a response may be when it is used stale.
-    `origin_freshness_only` switches heuristics off. `stale_if_error` is the route's own window.
+    `origin_freshness_only` switches heuristics off. `stale_if_error` is the route's own window. `partial` lets
+    206 responses be stored, for a store that can combine them.
     """
 
     statuses: frozenset[int] | None = None
@@ -176,3 +177,4 @@ class Rules:
     stale_if_error: float | None = None
     credentials: str = "bypass"
     honour_request_directives: bool = True
+    partial: bool = False

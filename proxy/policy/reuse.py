@@ -8,11 +8,16 @@ from typing import Literal
 from proxy.policy.directives import Directives, request_directives, response_directives
 from proxy.policy.freshness import Freshness, freshness, validation_required
 from proxy.policy.messages import Request, Rules, StoredResponse
+from proxy.policy.parts import answerable
 from proxy.policy.storing import explicitly_shared, has_credentials, shareable
 
 Cause = Literal["unreachable", "error-status", "fallback", "revalidating"]
 """Why stale use is considered: no answer from the origin; an error status from it; network-first's rule, which
 looks at neither; or an answer now with the validation in the background."""
+
+
+_ANSWERS = {"GET": ("GET", "HEAD"), "POST": ("GET", "HEAD"), "QUERY": ("QUERY",)}
+"""Which requests the response to each method may answer (RFC 9111 section 4, RFC 9110 section 9.3)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +49,7 @@ def reuse(request: Request, stored: StoredResponse, rules: Rules, now: float, *,
     not keep it from what is already stored (RFC 9111 section 5.2.1.5).
     """
     state = freshness(stored, rules, now)
-    if foreign := _foreign(request, stored, rules, own):
+    if foreign := _mismatch(request, stored) or _foreign(request, stored, rules, own):
         return Reuse(False, False, foreign, state)
     wishes = request_directives(request, rules)
     obstacle = validation_required(stored) or _asks_for_newer(wishes, stored, state)
@@ -74,7 +79,7 @@ def stale_permitted(
     response is better than an error. So they count only for "revalidating", which asks too late. A stated limit
     on staleness, `max-stale=N`, holds always, unless the request's own `stale-if-error` reaches further.
     """
-    refusal = _foreign(request, stored, rules, own) or validation_required(stored)
+    refusal = _mismatch(request, stored) or _foreign(request, stored, rules, own) or validation_required(stored)
     if refusal:
         return Permission(False, refusal)
     wishes = request_directives(request, rules)
@@ -88,6 +93,13 @@ def stale_permitted(
     if cause == "revalidating":
         return _while_revalidating(stored, state, now, strategy_window)
     return Permission(True, "fallback") if cause == "fallback" else _if_error(wishes, stored, rules, state, cause)
+
+
+def _mismatch(request: Request, stored: StoredResponse) -> str | None:
+    """Why a response of this method and extent cannot answer the request, or None."""
+    if request.method not in _ANSWERS.get(stored.method, ()):
+        return "method"
+    return "partial" if stored.status == 206 and not answerable(request, stored) else None
 
 
 def _foreign(request: Request, stored: StoredResponse, rules: Rules, own: bool) -> str | None:

@@ -7,10 +7,13 @@ from dataclasses import dataclass, field
 from proxy.policy.directives import request_directives, response_directives
 from proxy.policy.forwarding import end_to_end
 from proxy.policy.freshness import HEURISTICALLY_CACHEABLE, Lifetime, lifetime
+from proxy.policy.invalidation import resolved_url
+from proxy.policy.matching import normalised_url
 from proxy.policy.messages import Fields, Request, Response, Rules
+from proxy.policy.parts import received_part
 
 UNDERSTOOD = frozenset(
-    {*range(200, 206), *range(300, 304), 305, 307, 308, *range(400, 418), 421, 422, 426, *range(500, 506)}
+    {*range(200, 207), *range(300, 304), 305, 307, 308, *range(400, 418), 421, 422, 426, *range(500, 506)}
 )
 """The statuses whose caching requirements are implemented here, for `must-understand` (RFC 9111 section 5.2.2.3)."""
 
@@ -23,20 +26,26 @@ class Storing:
     """The decision about one response. `reason` is a slug: what forbids storing it, or what makes it worth it.
 
     `private`: under the key of this request's own credentials only. `fields` is the head to store; it lacks
-    what must not be kept, and storing the received head instead would leak it.
+    what must not be kept, and storing the received head instead would leak it. `method` is the one under whose key
+    it is stored: the response to a POST may answer GET and HEAD, and never another POST (RFC 9110 section 9.3.3).
     """
 
     store: bool
     reason: str
     private: bool = False
     fields: Fields = field(default_factory=Fields)
+    method: str = "GET"
 
 
-def storing(request: Request, response: Response, rules: Rules) -> Storing:
-    """Decide whether the response to `request` is stored for later requests."""
+def storing(request: Request, response: Response, rules: Rules, *, content_keyed: bool = False) -> Storing:
+    """Decide whether the response to `request` is stored for later requests.
+
+    `content_keyed` promises that the key holds a digest of the request's content, without which the response to a
+    QUERY is never stored (RFC 10008 section 2.7).
+    """
     fields = stored_fields(response.fields)
     obstacle = (
-        _unstorable_exchange(request, response)
+        _unstorable_exchange(request, response, rules, content_keyed)
         or _forbidden(request, response, rules)
         or _narrowed(response, rules)
         or _personal(request, fields, rules)
@@ -49,7 +58,8 @@ def storing(request: Request, response: Response, rules: Rules) -> Storing:
     if response.status not in HEURISTICALLY_CACHEABLE and allowed.seconds <= 0:
         return Storing(False, "status-not-cacheable")
     private = _belongs_to_one_user(request, fields, rules)
-    return Storing(True, "private" if private else _worth(allowed, fields), private, fields)
+    method = "QUERY" if request.method == "QUERY" else "GET"
+    return Storing(True, "private" if private else _worth(allowed, fields), private, fields, method)
 
 
 def stored_fields(fields: Fields) -> Fields:
@@ -83,16 +93,31 @@ def shareable(request: Request, response_fields: Fields) -> bool:
     return "Cookie" not in request.fields and "must-revalidate" in directives and not directives.unqualified("private")
 
 
-def _unstorable_exchange(request: Request, response: Response) -> str | None:
-    if request.method != "GET":
+def _unstorable_exchange(request: Request, response: Response, rules: Rules, content_keyed: bool) -> str | None:
+    storable = {"GET": True, "QUERY": content_keyed, "POST": _is_representation(request, response, rules)}
+    if not storable.get(request.method):
         return "method"
-    if request.has_body:
+    if request.method == "GET" and request.has_body:
         return "request-body"
     if response.status < 200:
         return "not-final"
-    if response.status in (206, 304):
-        return "partial" if response.status == 206 else "not-modified"
+    if response.status == 304:
+        return "not-modified"
+    if response.status == 206 and not (rules.partial and received_part(request, response)):
+        return "partial"
     return None
+
+
+def _is_representation(request: Request, response: Response, rules: Rules) -> bool:
+    """Whether the answer to a POST is what a GET would get, and says for how long (RFC 9110 section 9.3.3).
+
+    Only as a 200: another status would tell a later GET of something that the POST did.
+    """
+    stated = response.fields.all("Content-Location")
+    if request.method != "POST" or response.status != 200 or len(stated) != 1:
+        return False
+    allowed = lifetime(response, rules)
+    return allowed.explicit and allowed.seconds > 0 and resolved_url(stated[0], request) == normalised_url(request)
 
 
 def _forbidden(request: Request, response: Response, rules: Rules) -> str | None:

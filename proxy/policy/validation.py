@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from typing import Literal
 
 from proxy.policy.dates import format_date, parse_date
 from proxy.policy.directives import response_directives
 from proxy.policy.freshness import fresh_until
 from proxy.policy.messages import Fields, Request, Response, Rules, StoredResponse
+from proxy.policy.parts import complete_length
 from proxy.policy.storing import stored_fields
 
 _KEPT_ON_UPDATE = ("Content-Length", "Content-Encoding", "Content-Type", "Content-Range")
@@ -80,6 +82,28 @@ def freshened(stored: StoredResponse, response_304: Response, rules: Rules) -> S
         stale_since=None,
     )
     return replace(updated, fresh_until=fresh_until(updated, rules))
+
+
+def head_effect(
+    stored: StoredResponse, head_response: Response, rules: Rules
+) -> StoredResponse | Literal["invalidate"] | None:
+    """What the answer to a HEAD says of a stored response that a GET would have got (RFC 9111 section 4.3.5).
+
+    A 200 whose validators and Content-Length, as far as it has them, are the stored ones brings new fields: the
+    freshened response. Another 200 means that the stored one is outdated: "invalidate". Any other status, and what
+    is said of a response to another method, says nothing: None.
+    """
+    if head_response.status != 200 or stored.method not in ("GET", "POST"):
+        return None
+    known, news = stored.fields, head_response.fields
+    length = complete_length(head_response)
+    same = (
+        stored.status in (200, 206)
+        and ("ETag" not in news or news.all("ETag") == known.all("ETag"))
+        and ("Last-Modified" not in news or _same_date(news.first("Last-Modified"), known.first("Last-Modified")))
+        and ("Content-Length" not in news or length == complete_length(stored))
+    )
+    return freshened(stored, head_response, rules) if same else "invalidate"
 
 
 def not_modified(request: Request, fields: Fields, *, status: int = 200, received: float | None = None) -> bool:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from datetime import UTC, datetime
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from email.utils import formatdate
 
 import pytest
@@ -95,6 +96,12 @@ def test_a_two_digit_year_is_never_more_than_fifty_years_ahead(two_digits: str, 
     )
 
 
+@pytest.mark.parametrize(("day", "year"), [("Thursday", 1970), ("Wednesday", 2070), ("Monday", 2070)])
+def test_a_day_name_that_only_fits_a_century_ago_means_that_year(day: str, year: int) -> None:
+    now = datetime(2026, 6, 1, tzinfo=UTC).timestamp()
+    assert parse_date(f"{day}, 01-Jan-70 00:00:00 GMT", now) == datetime(year, 1, 1, tzinfo=UTC).timestamp()
+
+
 @pytest.mark.parametrize(("two_digits", "expected"), [("69", 1969), ("68", 2068)])
 def test_without_a_reference_two_digit_years_turn_at_69(two_digits: str, expected: int) -> None:
     moment = parse_date(f"Sunday, 06-Nov-{two_digits} 00:00:00 GMT")
@@ -137,3 +144,23 @@ def test_neither_the_locale_nor_the_time_zone_of_the_machine_matters() -> None:
     environment = {**os.environ, "TZ": "Pacific/Auckland", "LC_ALL": "de_DE.UTF-8"}
     done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "Sun, 06 Nov 1994 08:49:37 GMT 784111777.0"
+
+
+@given(
+    seconds=st.integers(min_value=0, max_value=253_402_300_799),
+    day=st.integers(0, 6),
+    form=st.sampled_from(["{day}, %d {month} %Y %H:%M:%S GMT", "{day} {month} {monthday:2} %H:%M:%S %Y"]),
+    case=st.sampled_from([str.upper, str.lower, str.title, str.swapcase]),
+)
+def test_neither_case_nor_day_name_changes_the_moment_rfc_9111_section_4_2(
+    seconds: int, day: int, form: str, case: Callable[[str], str]
+) -> None:
+    moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=seconds)
+    name = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")[day]
+    month = "JanFebMarAprMayJunJulAugSepOctNovDec"[3 * moment.month - 3 : 3 * moment.month]
+    written = form.format(day=name, month=month, monthday=moment.day)
+    for code, number in (("%d", f"{moment.day:02}"), ("%Y", f"{moment.year:04}"), ("%H", f"{moment.hour:02}")):
+        written = written.replace(code, number)
+    written = written.replace("%M", f"{moment.minute:02}").replace("%S", f"{moment.second:02}")
+
+    assert parse_date(case(written)) == seconds

@@ -128,6 +128,36 @@ class TestExplicitLifetime:
         assert lifetime(odd, Rules()) == lifetime(asctime, Rules()) == lifetime(rfc850, Rules())
         assert lifetime(odd, Rules()).seconds > 20 * 365 * DAY
 
+    @pytest.mark.parametrize(
+        "value", ["Thu, 01 Jan 1970 00:00:00 GMT", "Thu Jan  1 00:00:00 1970", "Thursday, 01-Jan-70 00:00:00 GMT"]
+    )
+    def test_an_expires_at_the_epoch_lies_in_the_past_rfc_9111_section_5_3(self, value: str) -> None:
+        assert lifetime(stored(("Expires", value)), Rules()) == Lifetime(0, "expires")
+
+    def test_a_wrong_day_name_does_not_spoil_an_expires_rfc_9110_section_5_6_7(self) -> None:
+        right, wrong = format_date(NOW + 60), format_date(NOW + 60 + DAY)[:3] + format_date(NOW + 60)[3:]
+        assert right != wrong
+        assert lifetime(stored(("Expires", wrong)), Rules()).seconds == 60
+
+    def test_expires_counts_from_arrival_where_date_is_unreadable_rfc_9110_section_6_6_1(self) -> None:
+        answer = stored(("Date", "Fri, 15 Jan 2027 08:00:00 UTC"), ("Expires", format_date(NOW + 60)), date=None)
+        assert lifetime(answer, Rules()) == Lifetime(60, "expires")
+
+    @pytest.mark.parametrize(
+        "control", ['max-age="60"', "MAX-AGE=60", "Max-Age=0060", "x=1,,max-age=60,", 'MAX-AGE="060"']
+    )
+    def test_an_odd_but_valid_max_age_counts_rfc_9111_section_5_2(self, control: str) -> None:
+        assert lifetime(stored(("Cache-Control", control)), Rules()) == Lifetime(60, "max-age")
+
+    @pytest.mark.parametrize("argument", ["1.0", "-1", " 60", "60 ", "'60'", "1e2", "", "60;x"])
+    def test_an_invalid_s_maxage_means_stale_whatever_max_age_says_rfc_9111_section_4_2_1(self, argument: str) -> None:
+        answer = stored(("Cache-Control", f"s-maxage={argument}x, max-age=60"))
+        assert lifetime(answer, Rules()) == Lifetime(0, "s-maxage")
+
+    def test_a_quoted_directive_in_an_extension_is_no_lifetime_rfc_9111_section_5_2(self) -> None:
+        answer = stored(("Cache-Control", 'x="max-age=60", y="s-maxage=60"'), ("Expires", format_date(NOW + 7)))
+        assert lifetime(answer, Rules()) == Lifetime(7, "expires")
+
     def test_of_several_expires_lines_the_first_counts(self) -> None:
         answer = stored(("Expires", format_date(NOW + 5)), ("Expires", format_date(NOW + DAY)))
         assert lifetime(answer, Rules()).seconds == 5
