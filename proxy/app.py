@@ -82,6 +82,7 @@ class App:
         self._open.push_async_callback(self.store.close)
         self._open.push_async_callback(self.origin.close)
         variances = Variances()
+        variances.recall((entry.key, entry.url) for entry in self.store.entries())
         edge = Edge(
             origin=self.origin,
             store=self.store,

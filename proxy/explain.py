@@ -68,9 +68,8 @@ def _nothing(edge: Edge, exchange: HttpExchange) -> str:
 
 
 def _variant(vary: tuple[tuple[str, str | None], ...]) -> str:
-    if not vary:
-        return ""
-    return ", the variant for " + ", ".join(f"{name}: {'(absent)' if value is None else value}" for name, value in vary)
+    asked = [f"{name}: {'(absent)' if value is None else value}" for name, value in vary if not name.startswith(":")]
+    return ", the variant for " + ", ".join(asked) if asked else ""
 
 
 def _freshness(lifetime: float, source: str, ttl: float, match: Match) -> str:

@@ -245,7 +245,10 @@ def stored_response(plan: Plan, head: Response, verdict: Storing) -> StoredRespo
         route=plan.route.name,
         tags=(*plan.route.tags, *tags(head.fields), *group_tags(plan.request, groups(head.fields))),
     )
-    return replace(stored, fresh_until=fresh_until(stored, plan.route.rules))
+    until = fresh_until(stored, plan.route.rules)
+    if head.status == 206 and until <= head.response_time:
+        return None  # a part is used while it is fresh, or never
+    return replace(stored, fresh_until=until)
 
 
 def dated(fields: Fields, received: float) -> Fields:

@@ -36,7 +36,7 @@ class Lookup:
         """The stored response that the request selects, opened, fresh or not; None when there is nothing to use."""
         for key in self.keys:
             entries = self.edge.store.variants(key)
-            entry = choose(entries, self.request)
+            entry = choose(entries, self.request, recency=_stored_at)
             if entry is None:
                 self.fwd = "vary-miss" if entries else self.fwd
                 continue
@@ -142,3 +142,7 @@ class Lookup:
     async def _opened(self, entry: Entry) -> Match | None:
         loaded = await self.edge.store.load(entry)
         return None if loaded is None else self.considered(entry, *loaded)
+
+
+def _stored_at(entry: Entry) -> float:
+    return entry.stored_at

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections import OrderedDict
 from collections.abc import Iterable
 
 from proxy.policy.no_vary_search import NoVarySearch
+
+MARK = " no-vary-search="
+"""What comes before the variance in a primary key (proxy.policy.matching)."""
 
 MOST_PATHS = 10_000
 MOST_PER_PATH = 3
@@ -31,9 +35,18 @@ class Variances:
         if len(self._by_path) > MOST_PATHS:
             self._by_path.popitem(last=False)
 
-    def remember_all(self, stated: Iterable[tuple[str, NoVarySearch]]) -> None:
-        for url, variance in stated:
-            self.remember(url, variance)
+    def recall(self, stored: Iterable[tuple[str, str]]) -> None:
+        """Remember what the (key, URL) pairs of stored responses tell, after a restart."""
+        for key, url in stored:
+            stated = key.partition(MARK)[2].partition(" ")[0]
+            if stated:
+                self.remember(url, _parsed(stated))
+
+
+def _parsed(text: str) -> NoVarySearch:
+    kind, names, key_order = json.loads(text)
+    named = frozenset(names)
+    return NoVarySearch(None, named, key_order) if kind == "except" else NoVarySearch(named, frozenset(), key_order)
 
 
 def _path(url: str) -> str:

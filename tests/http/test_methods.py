@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 
-from tests.edge import edge_before
+from tests.edge import Clock, edge_before
 from tests.origin import ScriptedOrigin, computed, reply
 
 FRESH = {"Cache-Control": "max-age=60"}
@@ -153,6 +154,15 @@ class TestNoVarySearch:
             for target in ("/s?q=1&p=2", "/s?p=2&q=1&t=9", "/s?ref=b&q=1&p=2"):
                 assert (await edge.get(target)).cache_status.startswith("cachewire; hit"), target
             assert "uri-miss" in (await edge.get("/s?q=2&p=2")).cache_status
+
+    async def test_it_is_known_again_after_a_restart(self, origin: ScriptedOrigin, tmp_path: Path) -> None:
+        origin.on("/s", reply(body=b"one", headers={**FRESH, "No-Vary-Search": 'params, except=("q")'}))
+        host = {"Host": "app.example"}
+        clock = Clock()
+        async with edge_before(origin, cache_dir=tmp_path, clock=clock) as edge:
+            await edge.get("/s?q=1&ref=a", host)
+        async with edge_before(origin, cache_dir=tmp_path, clock=clock) as edge:
+            assert (await edge.get("/s?q=1&ref=b", host)).cache_status.startswith("cachewire; hit")
 
     async def test_a_write_invalidates_by_the_url_it_was_stored_with(self, origin: ScriptedOrigin) -> None:
         origin.on("/s", reply(body=b"one", headers={**FRESH, "No-Vary-Search": "params"}))
