@@ -4,6 +4,7 @@ VENV ?= .venv
 LISTEN ?= 127.0.0.1:8080
 ADMIN ?= 127.0.0.1:8081
 ORIGIN ?= 127.0.0.1:3000
+CACHE ?= .cachewire/cache
 BIN := $(VENV)/bin
 
 .PHONY: help run test check unit bench lock clean
@@ -12,8 +13,9 @@ BIN := $(VENV)/bin
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 16
 
-run: $(VENV)/.run ## the demo application behind Cachewire (LISTEN=H:P ADMIN=H:P ORIGIN=H:P)
-	@$(BIN)/cachewire demo --listen $(LISTEN) --admin $(ADMIN) --origin-listen $(ORIGIN)
+run: $(VENV)/.run ## the demo application behind Cachewire (LISTEN=H:P ADMIN=H:P ORIGIN=H:P CACHE=DIR)
+	@$(BIN)/cachewire demo --listen $(LISTEN) --admin $(ADMIN) --origin-listen $(ORIGIN) \
+	  --set cache.dir="$(abspath $(CACHE))"
 
 test: check unit ## everything: format, lint, types, import contracts, all tests
 

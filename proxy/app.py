@@ -126,7 +126,7 @@ class App:
         while listener.connections and time.monotonic() < ends:  # noqa: ASYNC110 (nobody tells when the last one closes)
             await asyncio.sleep(0.02)
         if listener.connections:
-            _log.warning("%d connections were cut off after server.drain_timeout", len(listener.connections))
+            _log.warning("%d connection(s) cut off after server.drain_timeout", len(listener.connections))
         await listener.shutdown(0.1)
         self.background.cancel("sweep")
         await self.background.drain(max(0.1, ends - time.monotonic()))
@@ -180,7 +180,8 @@ class App:
             url_of=self.routes.url_of,
         ).setup(app)
         pages.setup(app, overview=dashboard.overview, cache=dashboard.cache, actions=dashboard)
-        return web.AppRunner(app, access_log=None, handle_signals=False)
+        # A head that never ends, and an idle connection, are cut by this one deadline.
+        return web.AppRunner(app, access_log=None, handle_signals=False, keepalive_timeout=15)
 
     async def _listen(self, factory: Callable[[], asyncio.Protocol], address: Address, key: str) -> Address:
         loop = asyncio.get_running_loop()

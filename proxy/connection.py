@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from http import HTTPStatus
@@ -30,14 +31,14 @@ Refused = Callable[[str, int, str], None]
 class ClientConnection(RequestHandler):
     """One connection of a client."""
 
-    __slots__ = ("_delivery", "_head_timeout", "_head_timer", "_last_line", "_line_ended", "_line_length", "_listener")
+    __slots__ = ("_head_timeout", "_head_timer", "_last_line", "_line_ended", "_line_length", "_listener", "_watched")
 
     def __init__(self, listener: ClientListener, loop: asyncio.AbstractEventLoop, **settings: Any) -> None:
         super().__init__(listener, loop=loop, **settings)
         self._listener = listener
         self._head_timeout = listener.head_timeout
         self._head_timer: asyncio.TimerHandle | None = None
-        self._delivery: asyncio.Task[Any] | None = None
+        self._watched: asyncio.Task[Any] | None = None
         self._last_line = 0
         self._line_length = 0
         self._line_ended = False
@@ -51,8 +52,8 @@ class ClientConnection(RequestHandler):
     def connection_lost(self, exc: BaseException | None) -> None:
         self._cancel_head_timer()
         super().connection_lost(exc)
-        if self._delivery is not None:
-            self._delivery.cancel()
+        if self._watched is not None:
+            self._watched.cancel()
 
     def data_received(self, data: bytes) -> None:
         idle = self._waiter is not None and not self._messages
@@ -60,14 +61,16 @@ class ClientConnection(RequestHandler):
             self._measure_line(data)
         super().data_received(data)
         if self._messages:
-            self._last_line, self._line_length, self._line_ended = self._line_length, 0, False
+            if idle:
+                self._last_line = self._line_length
+            self._line_length, self._line_ended = 0, False
             self._cancel_head_timer()
             self._wake_reader_of_broken_body()
         elif idle and data and self._head_timer is None:
             self._await_head()
 
     @contextmanager
-    def delivery(self) -> Iterator[None]:
+    def watched(self) -> Iterator[None]:
         """While inside, a client that leaves is noticed at once, even if there is nothing to write to it.
 
         Raises ConnectionResetError then. Without this, a silent source would be read for nobody.
@@ -75,8 +78,8 @@ class ClientConnection(RequestHandler):
         task = asyncio.current_task()
         assert task is not None
         if self.transport is None:
-            raise ConnectionResetError("the client has left")
-        self._delivery = task
+            raise ConnectionResetError("the client has left before it was answered")
+        self._watched = task
         try:
             yield
         except asyncio.CancelledError:
@@ -84,7 +87,7 @@ class ClientConnection(RequestHandler):
                 raise
             raise ConnectionResetError("the client has left") from None
         finally:
-            self._delivery = None
+            self._watched = None
 
     def drain(self) -> None:
         """Take no further request: close now when none is under way, else after it."""
@@ -108,7 +111,7 @@ class ClientConnection(RequestHandler):
             self.log_exception("an exchange failed", exc_info=exc)
             detail = "the edge failed to handle this request; its log says more"
         else:
-            detail = " ".join((message or "the request cannot be parsed").split())[:300]
+            detail = _in_our_words(message)
         self._listener.refused(_peer(self), status, reason)
         self._force_close_after_answer()
         return problem(request, status, reason, detail, close=True)
@@ -222,8 +225,7 @@ class HeadResponse(web.StreamResponse):
         self._req = request
         writer: Any = request._payload_writer
         self._payload_writer = writer
-        if self._chunks:
-            writer.enable_chunking()
+        writer.chunked = self._chunks
         writer.length = self._announced
         writer._headers_buf = self._head
         writer._headers_written = False
@@ -296,6 +298,13 @@ def problem(
     if request.method != "HEAD":
         head += body
     return HeadResponse(status, head, length=None, chunked=False, keep_alive=keep_alive)
+
+
+def _in_our_words(message: str | None) -> str:
+    """What the parser found wrong, without the bytes it quotes."""
+    lines = (line.strip(" :") for line in (message or "").splitlines())
+    said = [line for line in lines if line and not re.match(r"b['\"]|\^", line) and "bytearray" not in line]
+    return f"the request cannot be understood: {said[0]}" if said else "the request cannot be understood"
 
 
 def _problem_body(status: int, reason: str, detail: str) -> bytes:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections import deque
 from collections.abc import Callable
+from dataclasses import replace
 
 from proxy.config.model import Config
 from proxy.operations.ledger import Ledger
@@ -100,13 +102,14 @@ class Dashboard:
 
     def cache(self, query: CacheQuery) -> snapshot.CacheList:
         """The page of stored responses that `query` asks for."""
-        return cache_list(
+        listed = cache_list(
             self._store.entries(),
             query,
             now=self._now(),
             variants=lambda key: len(self._store.variants(key)),
             public_url=self._public_url(),
         )
+        return replace(listed, rows=tuple(replace(row, url=masked(row.url)) for row in listed.rows))
 
     async def purge_entry(self, entry_id_: str) -> int:
         """Remove the stored response with this id."""
@@ -165,11 +168,21 @@ class Dashboard:
         )
 
 
+def masked(url: str) -> str:
+    """A URL or target for eyes: the values of query parameters that sound like secrets are hidden."""
+    return _SECRET.sub(r"\1********", url) if "?" in url else url
+
+
+_SECRET = re.compile(
+    r"([?&;][^=&;]*(?:token|secret|passw|pwd|api_?key|auth|session|signature|code|jwt)[^=&;]*=)[^&;]*", re.IGNORECASE
+)
+
+
 def _shown(outcome: Outcome) -> snapshot.RecentExchange:
     return snapshot.RecentExchange(
         started=outcome.started,
         method=outcome.method,
-        target=outcome.target,
+        target=masked(outcome.target),
         status=outcome.status,
         verdict=outcome.verdict,
         reason=outcome.reason,

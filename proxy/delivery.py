@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import AsyncIterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 from aiohttp import web
 
 from proxy.answer import Answer
 from proxy.connection import ClientConnection, Ended, HeadResponse, head_bytes
-from proxy.errors import BodyIncomplete
+from proxy.errors import BodyIncomplete, OriginProtocolError
 from proxy.outcome import Outcome
 from proxy.policy.cache_status import cache_status
 from proxy.policy.dates import parse_date
@@ -159,21 +160,35 @@ async def deliver(
     if shape.bodiless:
         return response
     try:
-        with _connection(http).delivery():
+        with watched(http):
             async for chunk in parts(answer, shape):
                 await _write(response, chunk, outcome, write_timeout)
-    except (BodyIncomplete, TimeoutError, ConnectionError) as error:
-        outcome.complete = False
-        outcome.reason = getattr(error, "reason", "client-left")
-        if http.transport is not None:
-            http.transport.abort()
+    except BodyIncomplete as error:
+        if http.writer.output_size == 0:
+            raise OriginProtocolError(str(error)) from error  # nothing has left: there is still a clear answer
+        outcome.complete, outcome.reason = False, error.reason
+        # What did arrive is sent; that the end is missing must show, which by mere closing it would not here.
+        _end(http, abruptly=not chunked and shape.length is None)
+        return Ended()
+    except (TimeoutError, ConnectionError):
+        outcome.complete, outcome.reason = False, "client-left"
+        _end(http, abruptly=True)
         return Ended()
     return response
 
 
-def _connection(http: web.BaseRequest) -> ClientConnection:
+def _end(http: web.BaseRequest, *, abruptly: bool) -> None:
+    if http.transport is not None:
+        if abruptly:
+            http.transport.abort()
+        else:
+            http.transport.close()
+
+
+def watched(http: web.BaseRequest) -> AbstractContextManager[None]:
+    """While inside, a client that leaves ends the work for it with ConnectionResetError."""
     assert isinstance(http.protocol, ClientConnection)
-    return http.protocol
+    return http.protocol.watched()
 
 
 async def _write(response: web.StreamResponse, chunk: bytes, outcome: Outcome, timeout: float) -> None:

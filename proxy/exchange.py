@@ -91,13 +91,17 @@ class HttpExchange:
         """A match as an answer."""
         return self._stored_answer(match, "hit" if match.fresh else "stale", match.reuse.reason)
 
+    def may_stand_in(self, match: Match | None, cause: Cause) -> bool:
+        """The match may be used although it is not fresh (RFC 9111 section 4.2.4), if the origin fails in this way."""
+        if match is None or match.used:
+            return False
+        own = self.lookup.is_own(match.stored)
+        now = self.edge.now()
+        return stale_permitted(self.request, match.stored, self.route.rules, now, cause, own=own).allowed
+
     async def stale(self, match: Match | None, cause: Cause, instead_of: Answer | Exception) -> Answer | None:
         """The match although it is not fresh, or None where RFC 9111 section 4.2.4 or the route forbid it."""
-        if match is None or match.used:
-            return None
-        own = self.lookup.is_own(match.stored)
-        permission = stale_permitted(self.request, match.stored, self.route.rules, self.edge.now(), cause, own=own)
-        if not permission.allowed:
+        if match is None or not self.may_stand_in(match, cause):
             return None
         if isinstance(instead_of, Answer):
             why, fwd_status = f"origin-status-{instead_of.status}", instead_of.status

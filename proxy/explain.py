@@ -48,7 +48,7 @@ async def explain(edge: Edge, routes: RouteTable, request: Request) -> dict[str,
             }
             lines.append(
                 f"Stored: status {stored.status}, {format_size(stored.length)},"
-                f" {format_duration(round(state.age))} old{_variant(stored.vary)}."
+                f" {_about(state.age)} old{_variant(stored.vary)}."
             )
             lines.append(_freshness(state.lifetime, state.source, state.ttl, match))
             facts["next"] = _next(exchange, match)
@@ -75,10 +75,23 @@ def _variant(vary: tuple[tuple[str, str | None], ...]) -> str:
 def _freshness(lifetime: float, source: str, ttl: float, match: Match) -> str:
     if source == "none":
         return "Nothing gives it a lifetime, so it is never fresh."
-    given = f"its lifetime of {format_duration(round(lifetime))} comes from {source}"
+    given = f"its lifetime of {_about(lifetime)} comes from {source}"
     if ttl > 0:
-        return f"It is fresh for another {format_duration(round(ttl) or 1)}; {given}."
-    return f"It has been stale for {format_duration(round(-ttl))}; {given}."
+        return f"It is fresh for another {_about(max(ttl, 1))}; {given}."
+    return f"It has been stale for {_about(-ttl)}; {given}."
+
+
+def _about(seconds: float) -> str:
+    """A duration in its two largest units: `29 d 23 h`, `4 min 5 s`."""
+    rest = round(seconds)
+    said: list[str] = []
+    for size, unit in ((86400, "d"), (3600, "h"), (60, "min"), (1, "s")):
+        count, rest = divmod(rest, size)
+        if count or (unit == "s" and not said):
+            said.append(f"{count} {unit}")
+        elif said:
+            break
+    return " ".join(said[:2])
 
 
 def _next(exchange: HttpExchange, match: Match) -> str:

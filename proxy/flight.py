@@ -29,7 +29,7 @@ class Flight(Generic[Landing]):
     the request that began the flight has gone.
     """
 
-    __slots__ = ("_heard", "_listeners", "keep", "key", "landing", "led", "waiters")
+    __slots__ = ("_heard", "_listeners", "keep", "key", "landing", "led", "task", "waiters")
 
     def __init__(self, key: str, landing: asyncio.Future[Landing]) -> None:
         self.key = key
@@ -37,6 +37,7 @@ class Flight(Generic[Landing]):
         self.waiters = 0
         self.keep = False
         self.led = True
+        self.task: asyncio.Task[None] | None = None
         self._heard: list[tuple[int, Fields]] = []
         self._listeners: list[Interim] = []
 
@@ -45,6 +46,11 @@ class Flight(Generic[Landing]):
         self._heard.append((status, fields))
         for listener in self._listeners:
             listener(status, fields)
+
+    def _give_up_if_alone(self) -> None:
+        """The last one who waited is leaving, and there is no answer yet that somebody else could use."""
+        if self.waiters == 1 and not self.keep and not self.landing.done() and self.task is not None:
+            self.task.cancel()
 
     async def land(self, timeout: float | None, interim: Interim | None = None) -> Landing:
         """Wait for the landing. Raises TimeoutError after `timeout` seconds; the flight goes on regardless.
@@ -62,6 +68,9 @@ class Flight(Generic[Landing]):
                 return self.landing.result()
             async with asyncio.timeout(timeout):
                 return await asyncio.shield(self.landing)
+        except asyncio.CancelledError:
+            self._give_up_if_alone()
+            raise
         finally:
             self.waiters -= 1
             if interim is not None and interim in self._listeners:
@@ -90,7 +99,7 @@ class Flights(Generic[Landing]):
         landing.add_done_callback(lambda future: future.cancelled() or future.exception())
         flight = Flight(key, landing)
         self._by_key[key] = flight
-        self._background.spawn(self._fly(flight, fetch), f"fetch {key}")
+        flight.task = self._background.spawn(self._fly(flight, fetch), f"fetch {key}")
         return flight
 
     def forget(self) -> None:

@@ -199,6 +199,9 @@ class ResponseParser:
             raise self._too_large()
         fields = Fields.from_raw(self._fields)
         self._fields.clear()
+        if version == "1.0" and "Transfer-Encoding" in fields:
+            # RFC 9112 section 6.1: its framing counts as faulty.
+            raise self._refusal("it uses Transfer-Encoding in HTTP/1.0")
         return Head(status, self._reason.decode("latin-1"), version, fields)
 
     def _too_large(self) -> ValueError:

@@ -84,7 +84,8 @@ def request_for(url: str, scheme: str = "http", host: str = "") -> Request:
         return Request("GET", url.partition("#")[0], host.lower(), scheme=scheme)
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.netloc or "@" in parts.netloc:
-        _refuse(f"{url!r} is not a URL; write http://host/path, or a path that begins with /")
+        what = f"{url!r} is not a URL; write http://host/path, or a path that begins with /"
+        raise RequestRefused(400, "bad-url", what)
     target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     return Request("GET", target, parts.netloc.lower(), scheme=parts.scheme)
 

@@ -16,7 +16,7 @@ from aiohttp import web
 from proxy.answer import Answer, Upload
 from proxy.config.model import Config
 from proxy.connection import ClientListener, problem
-from proxy.delivery import deliver
+from proxy.delivery import deliver, watched
 from proxy.edge import Edge
 from proxy.errors import CachewireError, RequestRefused
 from proxy.exchange import HttpExchange
@@ -126,7 +126,9 @@ class Server:
             exchange.upload = Upload(chunks, None if length is None else int(length))
         plain = request.method in ("GET", "HEAD") and not request.has_body
         if plain or exchange.content_digest:
-            answer: Answer = await STRATEGIES[exchange.route.strategy](exchange)
+            # A read that nobody waits for any more is given up; a write is seen through to its end.
+            with watched(http):
+                answer: Answer = await STRATEGIES[exchange.route.strategy](exchange)
         else:
             answer = await exchange.write_through()
         return await self._delivered(http, request, answer, outcome)
@@ -200,6 +202,7 @@ class Server:
 def _local_answer(outcome: Outcome, response: web.Response) -> web.StreamResponse:
     outcome.verdict, outcome.reason, outcome.status, outcome.route = "local", "edge", response.status, "(edge)"
     response.headers["Cache-Status"] = cache_status(detail="local")
+    response.headers["Server"] = "cachewire"
     return response
 
 

@@ -61,6 +61,10 @@ class Exchange(Protocol[M, A]):
         """The answer's status is one that the route would rather replace with a stored response."""
         ...
 
+    def may_stand_in(self, match: M | None, cause: Cause) -> bool:
+        """The match may be used if the origin fails in this way."""
+        ...
+
     async def stale(self, match: M | None, cause: Cause, instead_of: A | Exception) -> A | None:
         """The match although it is not fresh, or None where that is not permitted.
 
@@ -131,8 +135,10 @@ STRATEGIES: dict[str, Strategy[Any]] = {
 
 async def _network_or_stale(x: Exchange[M, A], match: M | None, away: Cause, failing: Cause) -> A:
     _refuse_if_only_cached(x)
+    # Impatience helps nobody when there is nothing to give instead.
+    within = x.network_timeout if x.may_stand_in(match, away) else None
     try:
-        answer = await x.fetch_and_put(within=x.network_timeout)
+        answer = await x.fetch_and_put(within)
     except OriginError as failure:
         return await x.stale(match, away, failure) or _raise(failure)
     if x.failed(answer):

@@ -7,6 +7,7 @@ what was asked goes out as it is, and what comes back comes back as it is.
 from __future__ import annotations
 
 import asyncio
+import logging
 import re
 import ssl
 import time
@@ -30,6 +31,8 @@ from proxy.origin_response import OriginResponse
 from proxy.tunnel import Tunnel
 
 __all__ = ["Origin", "OriginHealth", "OriginRequest", "OriginResponse", "Tunnel"]
+
+_log = logging.getLogger("cachewire.origin")
 
 _BACK_OFF = (0.025, 0.05, 0.1)
 _KNOWN_DOWN = 1.0
@@ -90,6 +93,7 @@ class Origin:
         self._last_error = ""
         self._last_success: float | None = None
         self._last_failure: float | None = None
+        self._refused_at: float | None = None
         self._requests = self._errors = self._retries = self._connect_errors = 0
 
     @property
@@ -194,29 +198,32 @@ class Origin:
                 )
         except TimeoutError:
             self._connect_errors += 1
+            self._refused_at = self._now()
             raise OriginTimeout(
                 f"no connection to the origin {self._settings.url} within {self._settings.connect_timeout:g} s"
             ) from None
         except OSError as error:
             self._connect_errors += 1
+            self._refused_at = self._now()
             raise OriginUnreachable(f"no connection to the origin {self._settings.url}: {error}") from error
         return connection
 
     # -- health
 
     def _known_down(self) -> bool:
-        if self._state != "down" or self._last_failure is None:
-            return False
-        return self._now() - self._last_failure < _KNOWN_DOWN
+        """No connection could be made just now: further attempts of every request would only cost time."""
+        return self._refused_at is not None and self._now() - self._refused_at < _KNOWN_DOWN
 
     def _succeeded(self) -> None:
         self._last_success = self._now()
+        self._refused_at = None
         self._failures = 0
         self._become("up", self._last_success)
 
     def _attempt_failed(self, error: OriginError) -> None:
         self._last_failure = self._now()
         self._last_error = str(error)
+        _log.info("the origin failed: %s", error)
         self._failures += 1
         if isinstance(error, OriginUnreachable) or self._failures >= _DOWN_AFTER:
             self._become("down", self._last_failure)
@@ -229,10 +236,15 @@ class Origin:
         # Its head did arrive, so the origin stays up; the operator sees the count and the text.
         self._errors += 1
         self._last_error = str(error)
+        _log.info("the origin failed: %s", error)
         self._last_failure = self._now()
 
     def _become(self, state: Literal["up", "down"], at: float) -> None:
         if self._state != state:
+            if state == "down":
+                _log.warning("the origin %s is down: %s", self._settings.url, self._last_error)
+            elif self._since is not None:
+                _log.warning("the origin %s is up again after %.0f s", self._settings.url, at - self._since)
             self._state = state
             self._since = at
 

@@ -75,6 +75,7 @@ def _protect(response: web.StreamResponse) -> None:
     for name, value in SECURITY_HEADERS.items():
         response.headers[name] = value
     response.headers.setdefault("Cache-Control", "no-store")
+    response.headers["Server"] = "cachewire"
 
 
 def _known_host(allowed: frozenset[str], *, guarded: bool) -> Middleware:
@@ -86,7 +87,7 @@ def _known_host(allowed: frozenset[str], *, guarded: bool) -> Middleware:
             # RFC 9110 section 15.5.20: not an authority this server answers for.
             raise _Misdirected(
                 text="This host name is not one the admin listener answers to. Use http://127.0.0.1 or localhost"
-                " with its port, or add the name to the allowed hosts.\n"
+                " with its port; with admin.token set, any name will do.\n"
             )
         return await handler(request)
 
@@ -104,14 +105,14 @@ def _host_name(value: str) -> str | None:
 
 
 def _is_known(host: str, allowed: frozenset[str], *, guarded: bool) -> bool:
-    if host == "localhost" or host in allowed:
+    # Rebinding is a danger where nothing else stands in the way; a token does.
+    if guarded or host == "localhost" or host in allowed:
         return True
     try:
         address = ipaddress.ip_address(host)
     except ValueError:
         return False
-    # Rebinding needs a name. A literal address is refused only where nothing else stands in the way.
-    return address.is_loopback or guarded
+    return address.is_loopback
 
 
 def _authenticated(token: str | None) -> Middleware:

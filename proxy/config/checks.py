@@ -15,7 +15,7 @@ from proxy.policy.routes import RouteMatch, covers, overlaps
 
 def problems_between_settings(config: Config, tree: Tree) -> list[Problem]:
     """Everything that cannot work together."""
-    return [*_listeners(config, tree), *_routes(config.routes, tree)]
+    return [*_listeners(config, tree), *_origin_tls(config, tree), *_routes(config.routes, tree)]
 
 
 def overlap_notes(routes: Sequence[Route]) -> list[str]:
@@ -72,6 +72,12 @@ def _listeners(config: Config, tree: Tree) -> Iterator[Problem]:
         what = f"{admin} can be reached from other machines, but admin.token is not set"
         advice = "Set CACHEWIRE__ADMIN__TOKEN to a long random secret, or listen on 127.0.0.1."
         yield _problem(tree, ("admin", "listen"), what, advice)
+
+
+def _origin_tls(config: Config, tree: Tree) -> Iterator[Problem]:
+    path = config.origin.tls_ca_file
+    if path is not None and not path.is_file():
+        yield _problem(tree, ("origin", "tls_ca_file"), f"{path} is not a file", "Name a file of PEM certificates.")
 
 
 def _routes(routes: Sequence[Route], tree: Tree) -> Iterator[Problem]:

@@ -47,11 +47,11 @@ def load(
     document = Document("") if path is None else read_document(path)
     settings = [*environment_settings(env), *(_setting(override) for override in overrides)]
     tree = _merged(document, settings)
-    config = validate(tree)
+    base = directory or (Path.cwd() if path is None else path.parent)
+    config = _anchored(validate(tree), base.absolute())
     if problems := problems_between_settings(config, tree):
         raise failure(*problems)
-    base = directory or (Path.cwd() if path is None else path.parent)
-    return Loaded(_anchored(config, base.absolute()), dict(_sources(config, (), tree)))
+    return Loaded(config, dict(_sources(config, (), tree)))
 
 
 def _setting(override: str | Setting) -> Setting:

@@ -127,7 +127,7 @@ class Origin(Section):
     max_head: Size = 64 * 2**10
     """Largest response head."""
     retries: Annotated[int, Field(ge=0, le=10), BeforeValidator(parse_count)] = 3
-    """Further attempts of idempotent requests after connection errors; never after a status."""
+    """Further attempts of idempotent requests after connection errors (none while no connection can be made); never after a status."""
     tls_ca_file: Path | None = None
     """Certificate authorities (PEM) to verify an https origin with, instead of the system's."""
 
@@ -237,7 +237,7 @@ class Route(Section):
     strategy: StrategyName
     """How they are answered: see the table of strategies."""
     network_timeout: Duration | None = None
-    """network-first: after this time without a response head the stored response answers; null: wait."""
+    """After this time without a response head a stored response answers, if one may; null: wait for the origin."""
     expiration: Expiration = Expiration()
     """How many responses are kept and how old they may get."""
     cacheable: Cacheable = Cacheable()

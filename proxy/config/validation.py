@@ -143,6 +143,9 @@ def _wrong_value(detail: ErrorDetails, path: KeyPath) -> tuple[str, str]:
         case "string_type":
             return f"{shown} is not text", "Write text; a number or a word like true needs quotes to be text."
         case "string_too_short":
+            least = detail.get("ctx", {}).get("min_length", 1)
+            if least > 1:
+                return "is too short", f"Write at least {least} characters."
             return "is empty", "Write a value, or leave the key out."
         case "bool_type" | "bool_parsing":
             return f"{shown} is neither true nor false", "Write true or false."

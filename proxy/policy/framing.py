@@ -45,6 +45,8 @@ def parse_head(
     _check_size(method, target, fields, limits)
     if not _TOKEN.fullmatch(method):
         _refuse(400, "bad-method", "the method is not a token; write a name such as GET")
+    if method == "TRACE":
+        _refuse(405, "trace", "TRACE is not served: it would show what passes through to whoever asks")
     if method == "CONNECT":
         _refuse(405, "connect", "this is not a tunnel: CONNECT is not served")
     _check_lines(fields)
@@ -85,7 +87,7 @@ _DIGITS = re.compile(r"[0-9]+")
 _VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
 _TARGET = re.compile(r"[\x21\x22\x24-\x7e]+")
 _ABSOLUTE = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://(?P<authority>[^/?]*)(?P<rest>.*)")
-_AUTHORITY = re.compile(r"(?P<host>\[[^\]]*\]|(?:[A-Za-z0-9._~!$&'()*+,;=-]|%[0-9A-Fa-f]{2})+)(?::(?P<port>[0-9]*))?")
+_AUTHORITY = re.compile(r"(?P<host>\[[^\]]*\]|[A-Za-z0-9_~-]+(?:\.[A-Za-z0-9_~-]+)*\.?)(?::(?P<port>[0-9]*))?")
 _IP_FUTURE = re.compile(r"[vV][0-9A-Fa-f]+\.[A-Za-z0-9._~!$&'()*+,;=:-]+")
 
 
@@ -163,7 +165,11 @@ def _host(version: tuple[int, int], fields: Fields) -> str:
 
 
 def _check_authority(authority: str) -> None:
-    """Refuse what is not `uri-host [ ":" port ]` (RFC 9110 section 7.2), or has no host at all (section 4.2.1)."""
+    """Refuse what is not `uri-host [ ":" port ]` (RFC 9110 section 7.2), or has no host at all (section 4.2.1).
+
+    Of the names that RFC 3986 allows only those that name hosts pass: a comma or semicolon in one means something
+    else to whoever reads X-Forwarded-Host or Forwarded.
+    """
     match = _AUTHORITY.fullmatch(authority)
     if match is None or not _is_host(match["host"]):
         _refuse(400, "bad-host", "the host is not a name or address with an optional port, as in example.org:8080")

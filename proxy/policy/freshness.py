@@ -5,7 +5,7 @@ All times are seconds; `now` and every moment count from the epoch.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import Literal
 
@@ -90,8 +90,14 @@ def age(response: Response | StoredResponse, now: float) -> float:
 
 
 def lifetime(response: Response | StoredResponse, rules: Rules) -> Lifetime:
-    """The freshness lifetime: the origin's explicit one, else the one `rules` assign, else a heuristic one."""
-    return _explicit(response) or _assigned(response, rules) or _heuristic(response, rules) or Lifetime(0.0, "none")
+    """The freshness lifetime: the origin's explicit one, else the one `rules` assign, else a heuristic one.
+
+    Never longer than a response may be kept: `rules.max_age` counts from the moment it was received.
+    """
+    found = _explicit(response) or _assigned(response, rules) or _heuristic(response, rules) or Lifetime(0.0, "none")
+    if rules.max_age is None or found.seconds <= rules.max_age:
+        return found
+    return replace(found, seconds=min(found.seconds, rules.max_age + _initial_age(response)))
 
 
 def validation_required(response: Response | StoredResponse) -> str | None:

@@ -6,6 +6,7 @@ leaves out. Normalisation is for comparing; what is forwarded is never changed h
 
 from __future__ import annotations
 
+import hashlib
 import hmac
 import json
 import re
@@ -48,6 +49,9 @@ class Selectable(Protocol):
 
 
 T = TypeVar("T", bound=Selectable)
+
+CREDENTIALS = frozenset(("authorization", "cookie", "proxy-authorization"))
+"""Request fields whose values are kept as digests only."""
 
 
 def primary_key(
@@ -137,7 +141,12 @@ def normalised(name: str, request: Request) -> str | None:
     `negotiation.equivalent`.
     """
     values = request.fields.all(name)
-    return equivalent(name.lower(), ", ".join(values)) if values else None
+    if not values:
+        return None
+    if name.lower() in CREDENTIALS:
+        # What is stored, listed and explained must not give anybody's credentials away.
+        return "sha256:" + hashlib.sha256("\n".join(values).encode("latin-1", "replace")).hexdigest()[:32]
+    return equivalent(name.lower(), ", ".join(values))
 
 
 def normalised_url(request: Request, rules: KeyRules | None = None) -> str:

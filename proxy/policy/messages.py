@@ -163,7 +163,7 @@ class Rules:
     `statuses` and `required_fields` narrow what is stored (a field value of None: any value).
     `max_age` is the route's `expiration.max_age`; `expiry` maps content type patterns (`image/*`) to
     lifetimes for responses that bring no explicit one; both give a lifetime only when `assign_lifetime`
-    (the cache-first strategy) is set. `max_age` always bounds how old a response may be when it is used stale.
+    (the cache-first strategy) is set. `max_age` bounds, in any case, how long after its arrival a response may be used.
     `origin_freshness_only` switches heuristics off. `stale_if_error` is the route's own window. `partial` lets
     206 responses be stored, for a store that can combine them.
     """

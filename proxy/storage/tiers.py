@@ -8,6 +8,7 @@ a step does wait for the disk, the index is asked again afterwards: the entry ma
 from __future__ import annotations
 
 import asyncio
+import logging
 import zlib
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -20,7 +21,7 @@ from proxy.storage.base import Body, Entry, Spool
 from proxy.storage.bodies import FileBody, MemoryBody
 from proxy.storage.database import Edit, disk_weight
 from proxy.storage.disk import DiskTier
-from proxy.storage.files import SharedFile
+from proxy.storage.files import PIECE, SharedFile
 from proxy.storage.index import Index, RouteLimits
 from proxy.storage.memory import MemoryTier, Resident
 from proxy.storage.purges import PurgeLog
@@ -28,6 +29,9 @@ from proxy.storage.record import DamagedRecord, encode_head, entry_of
 from proxy.storage.spool import BodySpool
 
 _KEYS_PER_STEP = 200
+
+
+_log = logging.getLogger("cachewire.storage")
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +84,7 @@ class Tiers:
             DiskTier(directory, write_behind=write_behind, now=now, on_loss=self._lost_on_disk) if disk else None
         )
         self._purges = PurgeLog()
+        self._unverified: set[int] = set()
         self._records = 0
         self._evictions = {"memory": 0, "disk": 0}
         self._expired = 0
@@ -92,6 +97,7 @@ class Tiers:
             return
         recovered = await self._disk.open()
         self._damaged += recovered.damaged
+        self._unverified = {entry.record for entry, _ in recovered.entries}
         for entry, size in recovered.entries:
             self._evict(self._index.insert(entry, size))
 
@@ -295,6 +301,12 @@ class Tiers:
         stored, content = found
         if isinstance(content, SharedFile) and stored.length <= self._memory_object:
             content = await self._disk.read_whole(content, stored.length)
+        if isinstance(content, SharedFile) and entry.record in self._unverified:
+            # Whatever happened to the file while no process of ours watched: better read it once than serve it.
+            if not await _intact(content, stored):
+                content.release()
+                raise DamagedRecord("the body fails its length or checksum")
+            self._unverified.discard(entry.record)
         if isinstance(content, bytes) and (len(content), zlib.crc32(content)) != (stored.length, stored.checksum):
             raise DamagedRecord("the body fails its length or checksum")
         return stored, content
@@ -315,6 +327,7 @@ class Tiers:
 
     def _release(self, entry: Entry) -> None:
         """Let the tiers forget what the index has forgotten."""
+        self._unverified.discard(entry.record)
         self._memory.discard(entry.record)
         if entry.on_disk and self._disk is not None:
             self._disk.discard([entry.record])
@@ -348,6 +361,8 @@ class Tiers:
         entry = self._index.current(record)
         if entry is not None:
             self._damaged += 1
+            where = entry.url.partition("?")[0]
+            _log.warning("what was stored for %s is damaged on disk; it is dropped, and will be fetched again", where)
             self._drop(entry)
 
     # Changing heads
@@ -395,3 +410,18 @@ class Tiers:
 
 def _narrowed(covers: Callable[[Entry], bool], url: str | None, tag: str | None) -> Callable[[Entry], bool]:
     return lambda entry: (url is None or entry.url == url) and (tag is None or tag in entry.tags) and covers(entry)
+
+
+async def _intact(file: SharedFile, stored: StoredResponse) -> bool:
+    """Whether a body file holds the bytes that were stored."""
+    offset = checksum = 0
+    try:
+        while offset < stored.length:
+            piece = await file.read(offset, min(PIECE, stored.length - offset))
+            if not piece:
+                return False
+            offset += len(piece)
+            checksum = zlib.crc32(piece, checksum)
+    except (OSError, StorageError):
+        return False
+    return checksum == stored.checksum

@@ -78,6 +78,7 @@ def test_the_usual_words_for_a_boolean_are_understood_from_outside(text: str, va
 
 def test_a_relative_directory_is_taken_from_the_file_it_is_configured_in(tmp_path: Path) -> None:
     (tmp_path / "etc").mkdir()
+    (tmp_path / "etc" / "ca.pem").touch()
     path = written(tmp_path / "etc", "cache: {dir: stored}\norigin: {tls_ca_file: ca.pem}\n")
     config = load(path, env={}, overrides=[]).config
     assert config.cache.dir == tmp_path / "etc" / "stored"
@@ -122,3 +123,9 @@ def test_an_override_that_leads_nowhere_is_refused(tmp_path: Path, override: str
 def test_the_token_does_not_show_when_a_configuration_is_printed_by_accident() -> None:
     loaded = defaults(CACHEWIRE__ADMIN__TOKEN="hunter2hunter2")
     assert "hunter2" not in repr(loaded)
+
+
+def test_a_certificate_file_that_is_not_there_is_noticed_before_anything_starts(tmp_path: Path) -> None:
+    path = written(tmp_path, "origin: {tls_ca_file: missing.pem}\n")
+    with pytest.raises(ConfigurationError, match=r"origin\.tls_ca_file: .*missing\.pem is not a file"):
+        load(path, env={}, overrides=[])

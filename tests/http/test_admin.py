@@ -169,3 +169,14 @@ async def test_a_token_is_asked_for_when_one_is_set(origin: ScriptedOrigin) -> N
                 assert response.status == 401
             async with session.get(f"{base}/metrics", headers={"Authorization": "Bearer s3cret-token"}) as response:
                 assert response.status == 200
+
+
+async def test_secrets_in_query_strings_are_hidden_from_the_pages(edge: EdgeUnderTest) -> None:
+    await edge.get("/a?access_token=hunter2&page=3")
+    base = f"http://{edge.app.admin_address}"
+    async with aiohttp.ClientSession() as session:
+        for page in ("/", "/cache"):
+            async with session.get(base + page) as response:
+                text = await response.text()
+                assert "page=3" in text
+                assert "hunter2" not in text

@@ -44,6 +44,7 @@ NO_HEAD: dict[str, tuple[Script, int]] = {
     "a huge head": (raw(b"HTTP/1.1 200 OK\r\n" + b"A: " + b"a" * 200_000 + b"\r\n\r\n"), 502),
     "HTTP/2": (raw(b"HTTP/2.0 200 OK\r\nContent-Length: 0\r\n\r\n"), 502),
     "a status of 99": (raw(b"HTTP/1.1 099 Odd\r\nContent-Length: 0\r\n\r\n"), 502),
+    "Transfer-Encoding in HTTP/1.0": (raw(head(200, CHUNKED, version="1.0"), b"3\r\nabc\r\n0\r\n\r\n"), 502),
     "a switch nobody asked for": (raw(b"HTTP/1.1 101 Switching\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n"), 502),
 }
 
@@ -82,6 +83,13 @@ async def test_a_body_that_breaks_off_breaks_off_for_the_client_and_is_never_sto
     await edge.background_done()
     assert list(edge.app.store.entries()) == []
     assert not edge.app.ledger.recent(1)[0].complete
+
+
+async def test_a_bad_first_chunk_is_never_an_empty_reply(edge: EdgeUnderTest, origin: ScriptedOrigin) -> None:
+    origin.on("/a", raw(head(200, CHUNKED), b"ZZ\r\n"))
+    answer = await edge.get("/a")
+    assert answer.status == 502 or not answer.complete
+    assert answer.cache_status.startswith("cachewire")
 
 
 async def test_bytes_beyond_the_announced_length_are_nobodys(edge: EdgeUnderTest, origin: ScriptedOrigin) -> None:

@@ -146,3 +146,14 @@ async def test_tracking_parameters_are_forwarded_but_do_not_split_the_cache(orig
         await edge.get("/a?utm_source=mail&x=1")
         assert (await edge.get("/a?x=1&gclid=123")).cache_status.startswith("cachewire; hit")
         assert origin.requests[0].target == "/a?utm_source=mail&x=1"
+
+
+async def test_a_response_that_varies_by_a_credential_gives_none_away(origin: ScriptedOrigin, tmp_path: Path) -> None:
+    headers = {"Cache-Control": "public, max-age=60", "Vary": "Cookie, Authorization"}
+    origin.on("/a", reply(body=lambda asked: str(asked.header("Cookie")[-4:]).encode(), headers=headers))  # type: ignore[index]
+    secret = {"Cookie": "sid=VARYSECRET5", "Authorization": "Bearer VARYSECRET6"}
+    async with edge_before(origin, routes=route("partition"), cache_dir=tmp_path) as edge:
+        await edge.get("/a", secret)
+        assert (await edge.get("/a", secret)).cache_status.startswith("cachewire; hit")
+        assert "uri-miss" not in (await edge.get("/a", {"Cookie": "sid=other"})).cache_status
+    assert b"VARYSECRET" not in everything_in(tmp_path)

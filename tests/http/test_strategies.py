@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.edge import edge_before
-from tests.origin import ScriptedOrigin, etagged, reply, when
+from tests.origin import ScriptedOrigin, etagged, reply, silence, when
 
 MAX_AGE_60 = {"Cache-Control": "max-age=60"}
 
@@ -109,14 +109,26 @@ class TestNetworkFirst:
             await origin.stop()
             assert (await edge.get("/a")).body == b"late"
 
-    async def test_a_slow_origin_and_nothing_stored_is_504(self, origin: ScriptedOrigin) -> None:
+    async def test_a_slow_origin_is_waited_for_when_nothing_could_stand_in(self, origin: ScriptedOrigin) -> None:
         gate = asyncio.Event()
         origin.on("/a", when(gate, reply(body=b"late")))
-        async with edge_before(origin, routes=route("network-first", network_timeout="50ms")) as edge:
+        async with edge_before(origin, routes=route("network-first", network_timeout="20ms")) as edge:
+            asking = asyncio.ensure_future(edge.get("/a"))
+            await asyncio.sleep(0.1)  # five times the timeout: it does not apply
+            gate.set()
+            assert (await asking).body == b"late"
+
+    async def test_a_silent_origin_and_nothing_stored_is_504_after_response_timeout(
+        self, origin: ScriptedOrigin
+    ) -> None:
+        origin.on("/a", silence())
+        settings = {"url": origin.url, "response_timeout": "100ms"}
+        async with edge_before(
+            origin.url, routes=route("network-first", network_timeout="20ms"), origin=settings
+        ) as edge:
             answer = await edge.get("/a")
             assert answer.status == 504
             assert answer["Content-Type"] == "application/problem+json"
-            gate.set()
 
     async def test_a_fallback_older_than_max_age_is_not_used(self, origin: ScriptedOrigin) -> None:
         origin.on("/a", reply(body=b"one"))
@@ -173,6 +185,15 @@ class TestCacheFirst:
             assert (await edge.get("/a.png")).cache_status.startswith("cachewire; hit")
             edge.clock.advance(2)
             assert "fwd=stale" in (await edge.get("/a.png")).cache_status
+
+    async def test_max_age_of_the_route_bounds_what_the_origin_allows(self, origin: ScriptedOrigin) -> None:
+        origin.on("/a", reply(body=b"one", headers=MAX_AGE_60))
+        async with edge_before(origin, routes=route("cache-first", expiration={"max_age": "5s"})) as edge:
+            await edge.get("/a")
+            edge.clock.advance(4)
+            assert (await edge.get("/a")).cache_status.startswith("cachewire; hit")
+            edge.clock.advance(2)
+            assert not (await edge.get("/a")).cache_status.startswith("cachewire; hit")
 
     async def test_a_dead_origin_leaves_the_stale_answer(self, origin: ScriptedOrigin) -> None:
         origin.on("/a", reply(body=b"one", headers=MAX_AGE_60))

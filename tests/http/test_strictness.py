@@ -9,7 +9,7 @@ from typing import cast
 import pytest
 
 from tests.edge import EdgeUnderTest, edge_before
-from tests.origin import ScriptedOrigin, reply
+from tests.origin import ScriptedOrigin, reply, silence, when
 
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n"
 POST = b"POST / HTTP/1.1\r\nHost: a\r\n"
@@ -39,6 +39,11 @@ REFUSED = {
     "an HTTP/2 preface": (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 400),
     "CONNECT": (b"CONNECT a:80 HTTP/1.1\r\nHost: a:80\r\n\r\n", 405),
     "a fragment": (b"GET /a#b HTTP/1.1\r\nHost: a\r\n\r\n", 400),
+    "TRACE": (b"TRACE / HTTP/1.1\r\nHost: a\r\nCookie: s=1\r\n\r\n", 405),
+    "a Host with a comma": (b"GET / HTTP/1.1\r\nHost: a,b\r\n\r\n", 400),
+    "a Host with a parameter": (b"GET / HTTP/1.1\r\nHost: a;for=6.6.6.6\r\n\r\n", 400),
+    "a Host of dots": (b"GET / HTTP/1.1\r\nHost: a..b\r\n\r\n", 400),
+    "a target without an end": (b"GET /" + b"a" * 200_000, 414),
     "another scheme": (b"GET ftp://a/ HTTP/1.1\r\nHost: a\r\n\r\n", 400),
     "a long target": (b"GET /" + b"a" * 9000 + b" HTTP/1.1\r\nHost: a\r\n\r\n", 414),
     "a very long target": (b"GET /" + b"a" * 70_000 + b" HTTP/1.1\r\nHost: a\r\n\r\n", 414),
@@ -167,3 +172,43 @@ async def test_a_refused_request_is_counted_with_its_reason(edge: EdgeUnderTest)
     await client.close()
     outcome = edge.app.ledger.recent(1)[0]
     assert (outcome.verdict, outcome.status) == ("refused", 400)
+
+
+async def test_what_the_parser_found_is_told_without_the_bytes_it_found(edge: EdgeUnderTest) -> None:
+    client = await edge.connect()
+    await client.send(GET + b"Secret-Header : hunter2\r\n\r\n")
+    answer = await client.receive()
+    await client.close()
+    assert b"header token" in answer.body
+    assert b"hunter2" not in answer.body
+    assert b"b'" not in answer.body
+
+
+async def test_clients_that_leave_before_an_answer_do_not_hold_the_origins_connections(origin: ScriptedOrigin) -> None:
+    origin.on("/slow", silence())
+    origin.on("/fine", reply(body=b"fine"))
+    async with edge_before(origin.url, origin={"url": origin.url, "max_connections": 2}) as edge:
+        for _ in range(5):
+            leaver = await edge.connect()
+            before = origin.count("/slow")
+            await leaver.send(edge.request("GET", "/slow"))
+            await origin.until_asked("/slow", before + 1)
+            leaver.leave()
+            await origin.until(lambda: origin.open_connections == 0)
+        assert (await edge.get("/fine")).body == b"fine"
+
+
+async def test_a_write_is_seen_through_although_its_client_has_left(origin: ScriptedOrigin) -> None:
+    gate = asyncio.Event()
+    origin.on("/a", reply(body=b"old", headers={"Cache-Control": "max-age=60"}), method="GET")
+    origin.on("/a", when(gate, reply(204)), method="POST")
+    async with edge_before(origin) as edge:
+        await edge.get("/a")
+        writer = await edge.connect()
+        await writer.send(edge.request("POST", "/a", body=b"x"))
+        await origin.until(lambda: len(origin.asked("/a", "POST")) == 1)
+        writer.leave()
+        gate.set()
+        while edge.app.ledger.in_flight:
+            await asyncio.sleep(0)
+        assert "uri-miss" in (await edge.get("/a")).cache_status

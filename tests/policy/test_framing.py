@@ -187,11 +187,9 @@ def test_tabs_and_bytes_above_ascii_are_values() -> None:
         "[::1]",
         "[::ffff:1.2.3.4]:80",
         "[v1.fe80::a+en1]",
-        "%C3%A9.org",
-        "a!$&'()*+,;=",
     ],
 )
-def test_a_host_of_rfc_3986_is_accepted(host: str) -> None:
+def test_a_host_name_or_address_is_accepted(host: str) -> None:
     assert parse(("Host", host)).host == host.lower()
 
 

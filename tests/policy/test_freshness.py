@@ -269,8 +269,14 @@ class TestFreshness:
         assert freshness(stored(), Rules(), NOW) == Freshness(0, "none", 0)
         assert not freshness(stored(), Rules(), NOW).fresh
 
-    def test_the_routes_max_age_does_not_shorten_what_the_origin_states(self) -> None:
-        assert freshness(self.ANSWER, Rules(max_age=5, assign_lifetime=True), NOW + 20).fresh
+    def test_the_routes_max_age_bounds_what_the_origin_states_from_its_arrival_on(self) -> None:
+        rules = Rules(max_age=5, assign_lifetime=True)
+        assert freshness(self.ANSWER, rules, NOW + 4).fresh
+        assert not freshness(self.ANSWER, rules, NOW + 5).fresh
+        assert fresh_until(self.ANSWER, rules) == NOW + 5
+
+    def test_a_larger_max_age_of_the_route_lengthens_nothing_that_the_origin_states(self) -> None:
+        assert freshness(self.ANSWER, Rules(max_age=5000), NOW) == freshness(self.ANSWER, Rules(), NOW)
 
     def test_a_soft_purge_ends_it(self) -> None:
         purged = replace(self.ANSWER, stale_since=NOW + 20)

@@ -320,12 +320,21 @@ def test_order_and_spelling_of_weights_never_matter(
     )
 
 
-@given(st.sampled_from(["foo", "accept", "accept-language", "cookie"]), st.text('a,;q=0.1" \\*/', max_size=300))
+@given(st.sampled_from(["foo", "accept", "accept-language", "x-any"]), st.text('a,;q=0.1" \\*/', max_size=300))
 def test_a_normalised_value_is_its_own_normal_form(name: str, value: str) -> None:
     once = normalised(name, get("/", (name, value)))
 
     assert once is not None
     assert normalised(name, get("/", (name, once))) == once
+
+
+@pytest.mark.parametrize("name", ["Cookie", "Authorization", "Proxy-Authorization"])
+def test_credentials_select_variants_without_being_kept(name: str) -> None:
+    vary = vary_of(get("/", (name, "session=secret")), Fields([("Vary", name)]))
+    assert vary is not None
+    assert "secret" not in str(vary)
+    assert selects(vary, get("/", (name, "session=secret")))
+    assert not selects(vary, get("/", (name, "session=other")))
 
 
 @dataclass

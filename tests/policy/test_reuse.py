@@ -227,8 +227,8 @@ class TestStaleProhibited:
         assert permitted(answer, 600, cause, rules=rules)[0]
         assert permitted(answer, 601, cause, rules=rules) == (False, "max-age")
 
-    def test_it_does_not_bound_what_the_origin_declares_fresh(self) -> None:
-        assert permitted(stored("max-age=6000"), 601, "unreachable", rules=Rules(max_age=600)) == (True, "fresh")
+    def test_it_bounds_even_what_the_origin_declares_fresh(self) -> None:
+        assert permitted(stored("max-age=6000"), 601, "unreachable", rules=Rules(max_age=600)) == (False, "max-age")
 
 
 class TestStaleAfterFailure:

@@ -129,6 +129,27 @@ async def test_a_corrupt_database_is_set_aside_and_the_edge_serves(tmp_path: Pat
         assert any("corrupt" in path.name for path in (tmp_path / "cache").rglob("*"))
 
 
+async def test_a_body_file_damaged_while_nobody_watched_is_never_served(tmp_path: Path) -> None:
+    body = b"0123456789" * 300_000
+    async with ScriptedOrigin() as origin, aiohttp.ClientSession(headers=HOST) as session:
+        origin.default = reply(body=body, headers=IMAGE)
+        async with serving(tmp_path, origin.url) as edge:
+            async with session.get(f"{edge.url}/a.png") as response:
+                await response.read()
+            edge.signal(signal.SIGTERM)
+            await edge.ended()
+        (file,) = [
+            path for path in (tmp_path / "cache").rglob("*") if path.is_file() and path.stat().st_size >= len(body)
+        ]
+        with file.open("r+b") as damaged:
+            damaged.write(b"EVIL")
+        async with serving(tmp_path, origin.url) as edge:
+            async with session.get(f"{edge.url}/a.png", headers={"Range": "bytes=0-9"}) as response:
+                assert await response.read() in (b"0123456789", body)
+            async with session.get(f"{edge.url}/a.png") as response:
+                assert await response.read() == body
+
+
 async def _accepts(port: int) -> bool:
     try:
         _, writer = await asyncio.open_connection("127.0.0.1", port)
