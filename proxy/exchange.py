@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 
 from proxy.answer import Answer, Match, Passing, Upload
 from proxy.background import Background
+from proxy.compression import Compression
 from proxy.errors import OriginError, OriginTimeout
 from proxy.fetching import Confirmed, Fetcher, Landing, Plan, Spooled, Unshared
 from proxy.flight import Flight, Flights
@@ -19,6 +20,7 @@ from proxy.policy.freshness import freshness
 from proxy.policy.invalidation import invalidated_urls, invalidates
 from proxy.policy.matching import choose, credential_partition, normalised_url, primary_key, selects
 from proxy.policy.messages import Fields, Request, StoredResponse
+from proxy.policy.negotiation import with_source_tags
 from proxy.policy.reuse import reuse, stale_permitted
 from proxy.routing import Route
 from proxy.storage.base import Body, Entry, Store
@@ -53,6 +55,7 @@ class Edge:
     secret: bytes
     origin_host: str | None
     name: str
+    compression: Compression | None = None
 
 
 @dataclass(slots=True)
@@ -188,6 +191,14 @@ class HttpExchange:
             ttl=self._ttl(stored),
             key=stored.key,
         )
+
+    async def negotiated(self, answer: Answer) -> Answer:
+        """The answer in the content coding that suits the client best. What is one user's alone is never compressed:
+        beside secrets, what an attacker can make it contain would tell them by its length (BREACH)."""
+        compression, stored = self.edge.compression, answer.stored
+        if compression is None or stored is None or self._is_own(stored):
+            return answer
+        return await compression.negotiated(self.request, answer)
 
     def _ttl(self, stored: StoredResponse) -> int:
         return int(freshness(stored, self.route.rules, self.edge.now()).ttl)
@@ -408,6 +419,8 @@ class HttpExchange:
         )
         if shared and not conditional:
             fields = fields.without(*CONDITIONAL)
+        if self.edge.compression is not None:
+            fields = with_source_tags(fields)
         upload = self.upload
         return OriginRequest(
             method=self.request.method,

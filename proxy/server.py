@@ -113,7 +113,8 @@ class Server:
             chunks = body_of(http, permission, outcome, timeout=settings.body_timeout, most=settings.max_body)
             exchange.upload = Upload(chunks, None if length is None else int(length))
         if request.method in ("GET", "HEAD") and not request.has_body:
-            answer: Answer = await STRATEGIES[exchange.route.strategy](exchange)
+            chosen: Answer = await STRATEGIES[exchange.route.strategy](exchange)
+            answer = await exchange.negotiated(chosen)
         else:
             answer = await exchange.write_through()
         return await self._delivered(http, request, answer, outcome)

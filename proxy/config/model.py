@@ -16,6 +16,7 @@ from proxy.config.units import Address, Duration, ListenAddress, PositiveCount, 
 
 StrategyName = Literal["network-first", "cache-first", "stale-while-revalidate", "network-only", "cache-only"]
 Credentials = Literal["bypass", "partition", "ignore"]
+Coding = Literal["zstd", "br", "gzip"]
 
 
 def _method(value: str) -> str:
@@ -141,6 +142,17 @@ class Origin(Section):
         return value.strip().rstrip("/")
 
 
+class Compression(Section):
+    """Coded copies of stored text, made in the background and chosen by Accept-Encoding; never of one user's own."""
+
+    enabled: bool = True
+    """Whether copies are made and served."""
+    codings: tuple[Coding, ...] = ("zstd", "br", "gzip")
+    """Which codings, best first; a client's own weights come before this order."""
+    minimum: Size = 512
+    """Smaller bodies are left as they are."""
+
+
 class Cache(Section):
     """The storage tiers and what they may hold."""
 
@@ -164,6 +176,8 @@ class Cache(Section):
     """Bytes waiting to be written to disk; beyond it a response stays in memory only."""
     expiry: dict[MediaRange, Duration] = Field(default_factory=dict)
     """Lifetime by content type (`image/*: 30d`) on cache-first routes, for responses that bring none of their own."""
+    compression: Compression = Compression()
+    """Coded copies of stored text."""
 
 
 class Match(Section):
