@@ -131,7 +131,7 @@ class Compression:
     # In the background
 
     def _wish(self, wish: Wish) -> None:
-        if wish in self._wishes or len(self._wishes) >= MOST_WAITING:
+        if len(self._wishes) >= MOST_WAITING:
             return
         idle = not self._wishes
         self._wishes[wish] = None

@@ -22,7 +22,7 @@ from proxy.policy.negotiation import coding_of
 from proxy.purge import parse_purge
 from proxy.storage.tiers import Tiers
 from tests.coding import DECODE, HEADERS, OTHER, TEXT, compressed, wanting
-from tests.edge import edge_before
+from tests.edge import PATIENCE, edge_before
 from tests.origin import ScriptedOrigin, reply
 from webui.listing import entry_id
 
@@ -292,14 +292,14 @@ async def _cancelled(*_: object) -> None:
 async def test_shutting_down_does_not_wait_for_copies(origin: ScriptedOrigin, monkeypatch: pytest.MonkeyPatch) -> None:
     origin.default = reply(body=TEXT, headers=HEADERS)
     made: list[int] = []
-    async with edge_before(origin) as edge:
+    async with edge_before(origin, server={"drain_timeout": "60s"}) as edge:
         begun, loop = asyncio.Event(), asyncio.get_running_loop()
         release = threading.Event()
 
         def slow(content: bytes) -> bytes:
             made.append(len(content))
             loop.call_soon_threadsafe(begun.set)
-            release.wait(10)
+            release.wait(30)
             return CODERS["br"](content)
 
         monkeypatch.setattr(proxy.compression, "CODERS", {"br": slow})
@@ -307,6 +307,9 @@ async def test_shutting_down_does_not_wait_for_copies(origin: ScriptedOrigin, mo
             await edge.get(target)
             await edge.get(target, wanting("br"))
         await begun.wait()
-        await edge.app.drain()
-        release.set()
+        try:
+            async with asyncio.timeout(PATIENCE):
+                await edge.app.drain()
+        finally:
+            release.set()
     assert made == [len(TEXT)]
