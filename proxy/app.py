@@ -21,6 +21,7 @@ from aiohttp import web
 
 from proxy.admin import AdminApi
 from proxy.background import Background
+from proxy.compression import CODERS, TASK, Compression
 from proxy.config.model import Config
 from proxy.config.units import Address
 from proxy.dashboard import Dashboard
@@ -94,6 +95,7 @@ class App:
             origin_host=None if config.origin.preserve_host else config.origin.url.partition("://")[2],
             name=f"cachewire-{secrets.token_hex(4)}",
             variances=variances,
+            compression=self._compression(),
         )
         report = {"/api/performance": lambda: json.dumps(self.performance()).encode()}
         token = config.admin.purge_token
@@ -129,6 +131,7 @@ class App:
             _log.warning("%d connection(s) cut off after server.drain_timeout", len(listener.connections))
         await listener.shutdown(0.1)
         self.background.cancel("sweep")
+        self.background.cancel(TASK)  # copies can be made again, and a busy store would hold up the shutdown
         await self.background.drain(max(0.1, ends - time.monotonic()))
 
     async def close(self) -> None:
@@ -146,6 +149,12 @@ class App:
     @property
     def public_url(self) -> str:
         return f"http://{self.public_address}"
+
+    def _compression(self) -> Compression | None:
+        settings = self.config.cache.compression
+        if not settings.enabled or not set(settings.codings) & set(CODERS):
+            return None
+        return Compression(self.store, self.background, settings.codings, settings.minimum)
 
     def _admin(self, edge: Edge) -> web.AppRunner:
         config = self.config

@@ -11,6 +11,7 @@ from proxy.config.model import Config
 from proxy.operations.ledger import Ledger
 from proxy.operations.metrics import OriginFigures, StoreFigures
 from proxy.outcome import Outcome
+from proxy.policy.codings import coding_of, source_key
 from proxy.purging import Purger
 from proxy.storage.base import Entry
 from proxy.storage.tiers import Tiers
@@ -112,8 +113,14 @@ class Dashboard:
         return replace(listed, rows=tuple(replace(row, url=masked(row.url)) for row in listed.rows))
 
     async def purge_entry(self, entry_id_: str) -> int:
-        """Remove the stored response with this id."""
-        return await self._purger.purge(lambda entry: entry_id(entry) == entry_id_)
+        """Remove the stored response with this id, and its coded copies with it."""
+
+        def meant(entry: Entry) -> bool:
+            if entry_id(entry) == entry_id_:
+                return True
+            return bool(coding_of(entry.key)) and entry_id(replace(entry, key=source_key(entry.key))) == entry_id_
+
+        return await self._purger.purge(meant)
 
     async def purge(self, query: CacheQuery) -> int:
         """Remove what `query` accepts, as of now."""

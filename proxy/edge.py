@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from proxy.background import Background
+from proxy.compression import Compression
 from proxy.fetching import Fetcher, Landing
 from proxy.flight import Flights
 from proxy.storage.base import Store
@@ -31,3 +32,4 @@ class Edge:
     origin_host: str | None
     name: str
     variances: Variances = field(default_factory=Variances)
+    compression: Compression | None = None

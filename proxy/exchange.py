@@ -15,6 +15,7 @@ from proxy.flight import Flight, Interim
 from proxy.lookup import Lookup
 from proxy.outcome import Verdict
 from proxy.partial import completable
+from proxy.policy.codings import with_source_tags
 from proxy.policy.directives import Directives, parse_directives
 from proxy.policy.forwarding import end_to_end, to_origin, upgrade_to_origin
 from proxy.policy.freshness import freshness
@@ -133,6 +134,14 @@ class HttpExchange:
             ttl=self._ttl(stored),
             key=stored.key,
         )
+
+    async def negotiated(self, answer: Answer) -> Answer:
+        """The answer in the content coding that suits the client best. What is one user's alone is never compressed:
+        beside secrets, what an attacker can make it contain would tell them by its length (BREACH)."""
+        compression, stored = self.edge.compression, answer.stored
+        if compression is None or stored is None or self.lookup.is_own(stored):
+            return answer
+        return await compression.negotiated(self.request, answer)
 
     def _ttl(self, stored: StoredResponse) -> int:
         return int(freshness(stored, self.route.rules, self.edge.now()).ttl)
@@ -396,6 +405,8 @@ class HttpExchange:
         )
         if shared and not conditional:
             fields = fields.without(*(PRECONDITIONS if ranged else (*PRECONDITIONS, *RANGES)))
+        if self.edge.compression is not None:
+            fields = with_source_tags(fields)
         upload = self.upload
         return OriginRequest(
             method=self.request.method,

@@ -128,7 +128,8 @@ class Server:
         if plain or exchange.content_digest:
             # A read that nobody waits for any more is given up; a write is seen through to its end.
             with watched(http):
-                answer: Answer = await STRATEGIES[exchange.route.strategy](exchange)
+                chosen: Answer = await STRATEGIES[exchange.route.strategy](exchange)
+                answer = await exchange.negotiated(chosen)
         else:
             answer = await exchange.write_through()
         return await self._delivered(http, request, answer, outcome)

@@ -16,6 +16,7 @@ from proxy.config.units import Address, Duration, ListenAddress, PositiveCount, 
 
 StrategyName = Literal["network-first", "cache-first", "stale-while-revalidate", "network-only", "cache-only"]
 Credentials = Literal["bypass", "partition", "ignore"]
+Coding = Literal["zstd", "br", "gzip"]
 
 
 def _method(value: str) -> str:
@@ -127,7 +128,7 @@ class Origin(Section):
     max_head: Size = 64 * 2**10
     """Largest response head."""
     retries: Annotated[int, Field(ge=0, le=10), BeforeValidator(parse_count)] = 3
-    """Further attempts of idempotent requests after connection errors (none while no connection can be made); never after a status."""
+    """Further attempts of idempotent requests after connection errors, unless no connection could be made just now."""
     tls_ca_file: Path | None = None
     """Certificate authorities (PEM) to verify an https origin with, instead of the system's."""
 
@@ -141,6 +142,17 @@ class Origin(Section):
                 " as in http://127.0.0.1:3000"
             )
         return value.strip().rstrip("/")
+
+
+class Compression(Section):
+    """Coded copies of stored text, made in the background and chosen by Accept-Encoding; never of one user's own."""
+
+    enabled: bool = True
+    """Whether copies are made and served."""
+    codings: tuple[Coding, ...] = ("zstd", "br", "gzip")
+    """Which codings, best first; a client's own weights come before this order."""
+    minimum: Size = 512
+    """Smaller bodies are left as they are."""
 
 
 class Cache(Section):
@@ -166,6 +178,8 @@ class Cache(Section):
     """Bytes waiting to be written to disk; beyond it a response stays in memory only."""
     expiry: dict[MediaRange, Duration] = Field(default_factory=dict)
     """Lifetime by content type (`image/*: 30d`) on cache-first routes, for responses that bring none of their own."""
+    compression: Compression = Compression()
+    """Coded copies of stored text."""
 
 
 class Match(Section):

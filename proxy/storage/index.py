@@ -1,7 +1,8 @@
 """The index: which responses are stored, in which order they may leave, and nothing of their bytes.
 
 Use is ordered per route, and the least recently used entry of all is the oldest head of the routes' orders:
-there are few routes, and one order less is kept up to date with each hit.
+there are few routes, and one order less is kept up to date with each hit. Coded copies have an order per route and
+coding, so that a route's `max_entries` keeps counting responses and not their copies.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
+from proxy.policy.codings import coding_of
 from proxy.policy.messages import Vary
 from proxy.storage.base import Entry
 
@@ -37,7 +39,7 @@ class Index:
         self._variants: dict[str, tuple[Entry, ...]] = {}
         self._urls = _Groups()
         self._tags = _Groups()
-        self._routes: dict[str, OrderedDict[Entry, None]] = {}
+        self._routes: dict[tuple[str, str], OrderedDict[Entry, None]] = {}
         self._disk: OrderedDict[Entry, int] = OrderedDict()
         self._disk_bytes = 0
 
@@ -90,11 +92,11 @@ class Index:
         self._urls.add(entry.url, entry)
         for tag in dict.fromkeys(entry.tags):
             self._tags.add(tag, entry)
-        self._routes.setdefault(entry.route, OrderedDict())[entry] = None
+        self._routes.setdefault(_order_of(entry), OrderedDict())[entry] = None
         if disk_size:
             self._disk[entry] = disk_size
             self._disk_bytes += disk_size
-        displaced += self._over_route_limit(entry.route)
+        displaced += self._over_route_limit(entry)
         displaced += self._over_limits()
         return displaced
 
@@ -117,10 +119,10 @@ class Index:
         self._urls.discard(entry.url, entry)
         for tag in dict.fromkeys(entry.tags):
             self._tags.discard(tag, entry)
-        order = self._routes[entry.route]
+        order = self._routes[_order_of(entry)]
         del order[entry]
         if not order:
-            del self._routes[entry.route]
+            del self._routes[_order_of(entry)]
         self.left_disk(entry)
         return True
 
@@ -132,7 +134,7 @@ class Index:
         """It was used: it becomes the last to leave."""
         entry.last_used = now
         entry.hits += 1
-        order = self._routes.get(entry.route)
+        order = self._routes.get(_order_of(entry))
         if order is not None and entry in order:
             order.move_to_end(entry)
         if entry in self._disk:
@@ -141,7 +143,7 @@ class Index:
     def expired(self, now: float) -> list[Entry]:
         """Entries older than their route's `max_age`, counted from when they were stored or validated."""
         gone: list[Entry] = []
-        for route, order in self._routes.items():
+        for (route, _), order in self._routes.items():
             max_age = self._limits(route).max_age
             if max_age is not None:
                 gone += [entry for entry in order if now - entry.stored_at > max_age]
@@ -158,10 +160,10 @@ class Index:
             self.discard(displaced[-1])
         return displaced
 
-    def _over_route_limit(self, route: str) -> list[Entry]:
+    def _over_route_limit(self, entry: Entry) -> list[Entry]:
         displaced: list[Entry] = []
-        most = self._limits(route).max_entries
-        while most is not None and (order := self._routes.get(route)) is not None and len(order) > most:
+        most, name = self._limits(entry.route).max_entries, _order_of(entry)
+        while most is not None and (order := self._routes.get(name)) is not None and len(order) > most:
             displaced.append(next(iter(order)))
             self.discard(displaced[-1])
         return displaced
@@ -176,6 +178,10 @@ class Index:
             displaced.append(next(iter(self._disk)))
             self.discard(displaced[-1])
         return displaced
+
+
+def _order_of(entry: Entry) -> tuple[str, str]:
+    return entry.route, coding_of(entry.key)
 
 
 class _Groups:

@@ -4,6 +4,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
+from proxy.policy.codings import coded_key
 from proxy.storage.base import Entry
 from proxy.storage.index import Index, RouteLimits
 from tests.storage.samples import entry
@@ -58,6 +59,17 @@ def test_the_entry_used_longest_ago_leaves_a_full_route() -> None:
     it.insert(second)
     it.touch(first, 1_000_100.0)
     assert it.insert(entry(3, "http://shop/3", route="images")) == [second]
+
+
+def test_coded_copies_leave_a_full_route_in_an_order_of_their_own() -> None:
+    it = index(limits={"images": RouteLimits(max_entries=1)})
+    source = entry(1, "http://shop/1", route="images")
+    copies = [entry(2 + n, coded_key("http://shop/1", c), route="images") for n, c in enumerate(("br", "gzip"))]
+    assert [it.insert(each) for each in (source, *copies)] == [[], [], []]
+    assert it.insert(entry(4, coded_key("http://shop/4", "br"), route="images")) == [copies[0]]
+    assert it.insert(entry(5, "http://shop/4", route="images")) == [source]
+    assert it.discard(copies[1])
+    assert len(it) == 2
 
 
 def test_the_entry_used_longest_ago_of_all_routes_leaves_a_full_index() -> None:
