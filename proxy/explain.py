@@ -29,7 +29,7 @@ async def explain(edge: Edge, routes: RouteTable, request: Request) -> dict[str,
             return facts | {"next": "ask", "lines": [*lines, "It goes to the origin; nothing is looked up or stored."]}
         match = await exchange.match()
         facts |= {"keys": list(exchange.lookup.keys), "stored": match is not None}
-        lines.extend(f"It is stored under the key {key!r}." for key in exchange.lookup.keys[-1:])
+        lines.extend(f"Its key is {key!r}." for key in exchange.lookup.keys[-1:])
         if match is None:
             lines.append(_nothing(edge, exchange))
             facts["next"] = "refuse" if _forbidden(exchange) else "ask"
