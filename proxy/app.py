@@ -15,28 +15,34 @@ import signal
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from pathlib import Path
 
 from aiohttp import web
 
 from proxy.admin import AdminApi
 from proxy.background import Background
-from proxy.config.model import Config
+from proxy.config.model import Config, PrecacheEntry
 from proxy.config.units import Address
 from proxy.dashboard import Dashboard
 from proxy.errors import CachewireError
-from proxy.exchange import Edge
+from proxy.exchange import Edge, HttpExchange
 from proxy.explain import explain
 from proxy.fetching import Fetcher, Landing
 from proxy.flight import Flights
 from proxy.operations.ledger import Ledger
 from proxy.operations.metrics import Metrics
 from proxy.operations.performance import performance
+from proxy.outbox import Outbox, Sleep
+from proxy.outbox_store import OutboxStore
+from proxy.policy.messages import Fields, Request
+from proxy.precache import PINNED, Precacher, items, read_manifest
 from proxy.purging import Purger
 from proxy.routing import RouteTable
 from proxy.server import Server
 from proxy.storage.index import RouteLimits
 from proxy.storage.tiers import Tiers
+from proxy.updates import Updates
 from proxy.upstream import Origin
 from proxy.version import __version__
 from webui import pages
@@ -48,11 +54,13 @@ SWEEP_EVERY = 30.0
 
 
 class App:
-    """One edge: build, start, drain, close. `now` is the wall clock that caching policy goes by."""
+    """One edge: build, start, drain, close. `now` is the wall clock that caching policy goes by, `sleep` what the
+    outbox and the precache wait with between their attempts."""
 
-    def __init__(self, config: Config, *, now: Callable[[], float] = time.time) -> None:
+    def __init__(self, config: Config, *, now: Callable[[], float] = time.time, sleep: Sleep = asyncio.sleep) -> None:
         self.config = config
         self._now = now
+        self._sleep = sleep
         self.ready = False
         self.background = Background()
         self.ledger = Ledger(time.monotonic)
@@ -61,6 +69,9 @@ class App:
         self.flights: Flights[Landing] = Flights(self.background, time.monotonic)
         self.routes = RouteTable(config)
         self.purger = Purger(self.store, self.flights, now)
+        self.updates = Updates()
+        self.outbox: Outbox | None = None
+        self.precacher: Precacher | None = None
         self.public_address = config.server.listen
         self.admin_address = config.admin.listen
         self._open = AsyncExitStack()
@@ -77,6 +88,7 @@ class App:
 
     async def _start(self) -> None:
         config = self.config
+        manifest = read_manifest(config.precache.manifest)
         await self.store.open()
         self._open.push_async_callback(self.store.close)
         self._open.push_async_callback(self.origin.close)
@@ -84,15 +96,26 @@ class App:
             origin=self.origin,
             store=self.store,
             flights=self.flights,
-            fetcher=Fetcher(self.origin, self.store, self._now),
+            fetcher=Fetcher(self.origin, self.store, self._now, self.updates),
             background=self.background,
             now=self._now,
             secret=_secret(config),
             origin_host=None if config.origin.preserve_host else config.origin.url.partition("://")[2],
             name=f"cachewire-{secrets.token_hex(4)}",
         )
+        if any(route.offline_queue for route in config.routes) or (config.outbox.dir / "outbox.db").exists():
+            # Writes that wait are sent even if no route queues any more.
+            self.outbox = await self._outbox(edge)
+            edge = replace(edge, outbox=self.outbox)
         report = {"/api/performance": lambda: json.dumps(self.performance()).encode()}
-        self.server = Server(config, edge, self.routes, self.ledger, report if config.server.performance_report else {})
+        self.server = Server(
+            config,
+            edge,
+            self.routes,
+            self.ledger,
+            report if config.server.performance_report else {},
+            public_url=lambda: config.precache.public_url or self.public_url,
+        )
         self.public_address = await self._listen(self.server.listener, config.server.listen, "server.listen")
         admin = self._admin(edge)
         await admin.setup()
@@ -100,12 +123,15 @@ class App:
         assert admin.server is not None
         self.admin_address = await self._listen(admin.server, config.admin.listen, "admin.listen")
         self.background.spawn(self._sweep(), "sweep")
+        self._precache(edge, manifest)
         self._started = time.monotonic()
         self.ready = True
 
     async def drain(self) -> None:
         """Accept nothing more, and let what is under way end within `server.drain_timeout`."""
         self.ready = False
+        if self.outbox is not None:
+            self.outbox.drain()
         for listening in self._listening:
             listening.close()
         ends = time.monotonic() + self.config.server.drain_timeout
@@ -117,6 +143,7 @@ class App:
             _log.warning("%d connections were cut off after server.drain_timeout", len(listener.connections))
         await listener.shutdown(0.1)
         self.background.cancel("sweep")
+        self.background.cancel("precache")
         await self.background.drain(max(0.1, ends - time.monotonic()))
 
     async def close(self) -> None:
@@ -125,6 +152,25 @@ class App:
             listening.close()
         await self.background.drain(0)
         await self._open.aclose()
+
+    async def _outbox(self, edge: Edge) -> Outbox:
+        settings = self.config.outbox
+
+        async def delivered(request: Request, status: int, fields: Fields) -> None:
+            await HttpExchange(edge, request, self.routes.find(request)).invalidate(status, fields)
+
+        store = OutboxStore(settings.dir, max_writes=settings.max_writes, max_bytes=settings.max_bytes)
+        outbox = Outbox(self.origin, store, self.background, delivered=delivered, now=self._now, sleep=self._sleep)
+        self._open.push_async_callback(outbox.close)
+        await outbox.open()
+        self.origin.on_up = outbox.wake
+        return outbox
+
+    def _precache(self, edge: Edge, manifest: Sequence[PrecacheEntry]) -> None:
+        wanted = items(self.config, manifest, self.config.precache.public_url or self.public_url)
+        self.precacher = Precacher(edge, self.routes.find, wanted, sleep=self._sleep)
+        if wanted or any(True for entry in self.store.entries() if PINNED in entry.tags):
+            self.background.spawn(self.precacher.keep(), "precache")
 
     def performance(self) -> dict[str, int | float]:
         """The report of /api/performance. Realtime figures are 0 until there is a realtime core."""
@@ -166,6 +212,7 @@ class App:
             ready=lambda: self.ready,
             public_host=lambda: str(self.public_address),
             url_of=self.routes.url_of,
+            outbox=self.outbox,
         ).setup(app)
         pages.setup(app, overview=dashboard.overview, cache=dashboard.cache, actions=dashboard)
         return web.AppRunner(app, access_log=None, handle_signals=False)
@@ -183,6 +230,8 @@ class App:
         while True:
             await asyncio.sleep(SWEEP_EVERY)
             await self.store.sweep()
+            if self.outbox is not None:
+                await self.outbox.sweep()
 
 
 def run(

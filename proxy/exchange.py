@@ -12,6 +12,8 @@ from proxy.background import Background
 from proxy.errors import OriginError, OriginTimeout
 from proxy.fetching import Confirmed, Fetcher, Landing, Plan, Spooled, Unshared
 from proxy.flight import Flight, Flights
+from proxy.outbox import Outbox, queued_answer
+from proxy.outbox_store import Write
 from proxy.outcome import Verdict
 from proxy.policy.directives import Directives, parse_directives
 from proxy.policy.forwarding import to_origin, upgrade_to_origin
@@ -19,6 +21,7 @@ from proxy.policy.freshness import freshness
 from proxy.policy.invalidation import invalidated_urls, invalidates
 from proxy.policy.matching import choose, credential_partition, normalised_url, primary_key, selects
 from proxy.policy.messages import Fields, Request, StoredResponse
+from proxy.policy.queueing import queueable
 from proxy.policy.reuse import reuse, stale_permitted
 from proxy.routing import Route
 from proxy.storage.base import Body, Entry, Store
@@ -41,7 +44,7 @@ class Edge:
     """What every exchange of one edge shares.
 
     `origin_host` replaces the client's Host when set; `name` is how this process signs Via and CDN-Loop; `secret`
-    keys the digests that keep users apart.
+    keys the digests that keep users apart; `outbox` keeps the writes of routes that queue them.
     """
 
     origin: Origin
@@ -53,6 +56,7 @@ class Edge:
     secret: bytes
     origin_host: str | None
     name: str
+    outbox: Outbox | None = None
 
 
 @dataclass(slots=True)
@@ -210,13 +214,28 @@ class HttpExchange:
     async def write_through(self) -> Answer:
         """Send a write to the origin, and drop what it makes outdated (RFC 9111 section 4.4)."""
         self.fwd = "method"
-        answer = await self.fetch()
-        answer.why = "method"
-        if invalidates(self.request.method, answer.status):
-            self.edge.flights.forget()
-            for url in invalidated_urls(self.request, answer.fields, self.route.key):
-                await self.edge.store.remove(lambda _entry: True, url=url)
+        answer = await self._written()
+        if answer.why != "queued":
+            answer.why = "method"
+            await self.invalidate(answer.status, answer.fields)
         return answer
+
+    async def invalidate(self, status: int, fields: Fields) -> None:
+        """Drop what a write that was answered like this makes outdated."""
+        if invalidates(self.request.method, status):
+            self.edge.flights.forget()
+            for url in invalidated_urls(self.request, fields, self.route.key):
+                await self.edge.store.remove(lambda _entry: True, url=url)
+
+    async def _written(self) -> Answer:
+        outbox, rules = self.edge.outbox, self.route.offline_queue
+        if outbox is None or rules is None or not queueable(self.request, rules):
+            return await self.fetch()
+        forwarded = self._forwarded(shared=False)
+        written = await outbox.write(self.request, forwarded, rules, self.route.name, self.interim)
+        if isinstance(written, Write):
+            return queued_answer(written)
+        return self._passing(written, "bypass", "method", None)
 
     async def fetch_and_put(self, within: float | None = None) -> Answer:
         """Ask the origin together with all who ask the same now, and store what may be stored."""

@@ -17,6 +17,7 @@ from proxy.policy.storing import Storing, storing
 from proxy.policy.validation import conditional_lines, confirms, freshened
 from proxy.routing import Route
 from proxy.storage.base import Entry, Spool, Store
+from proxy.updates import OnUpdate, change
 from proxy.upstream import Origin, OriginRequest, OriginResponse
 
 FINISH_WITHIN = 4 * 2**20
@@ -74,10 +75,17 @@ Landing = Spooled | Confirmed | Unshared
 class Fetcher:
     """Carries out plans. One for the whole edge."""
 
-    def __init__(self, origin: Origin, store: Store, now: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        origin: Origin,
+        store: Store,
+        now: Callable[[], float],
+        on_update: OnUpdate = lambda _url, _reason: None,
+    ) -> None:
         self._origin = origin
         self._store = store
         self._now = now
+        self._on_update = on_update
 
     async def fly(self, flight: Flight[Landing], plan: Plan) -> None:
         """Ask, land, fill and put. Raises what the origin client raises when there is no response head."""
@@ -92,7 +100,7 @@ class Fetcher:
         landing = await self._land(plan, response)
         flight.landing.set_result(landing)
         if isinstance(landing, Spooled):
-            await self._fill(flight, landing, response, mark)
+            await self._fill(flight, landing, response, mark, plan)
         elif not flight.led:
             await response.close()
 
@@ -136,7 +144,14 @@ class Fetcher:
             return Unshared(response, "vary-any" if stored is None else "too-large", _duration(head))
         return Spooled(stored, spool, response.length, _duration(head))
 
-    async def _fill(self, flight: Flight[Landing], landing: Spooled, response: OriginResponse, mark: int) -> None:
+    async def _fill(
+        self,
+        flight: Flight[Landing],
+        landing: Spooled,
+        response: OriginResponse,
+        mark: int,
+        plan: Plan,
+    ) -> None:
         spool = landing.spool
         # Those who waited for the landing open the spool before it can leave them behind.
         while flight.waiters:  # noqa: ASYNC110 (they are all about to run)
@@ -148,7 +163,7 @@ class Fetcher:
                     await spool.abort(BodyIncomplete("nobody wants the rest of this body"))
                     return
             await spool.finish()
-            await self._store.put(landing.stored, spool, mark)
+            await self._put(landing.stored, spool, mark, plan)
         except (BodyIncomplete, StorageError) as error:
             # A body that broke off is never stored; its readers learn it. Storage failures cost a hit only.
             await spool.abort(error)
@@ -158,6 +173,19 @@ class Fetcher:
         finally:
             await response.close()
             await spool.close()
+
+    async def _put(self, stored: StoredResponse, spool: Spool, mark: int, plan: Plan) -> None:
+        """Store it, and tell those who want to know if it is another representation than the one it replaces."""
+        before = next((entry for entry in self._store.variants(stored.key) if entry.vary == stored.vary), None)
+        after = await self._store.put(stored, spool, mark)
+        # What changes in one user's own copy is nobody else's business.
+        if before is None or after is None or stored.key != plan.key:
+            return
+        known = plan.validating
+        head_before = known[1].fields if known is not None and known[0] is before else None
+        reason = change(before, after, head_before, stored.fields)
+        if reason is not None:
+            self._on_update(stored.url, reason)
 
     def _abandoned(self, flight: Flight[Landing], landing: Spooled) -> bool:
         if flight.keep or flight.waiters or landing.spool.readers:

@@ -6,6 +6,7 @@ One way in, one way out, one Outcome per exchange.
 from __future__ import annotations
 
 import ipaddress
+import json
 import logging
 import time
 from collections.abc import Callable
@@ -18,7 +19,9 @@ from proxy.connection import ClientListener, problem
 from proxy.delivery import deliver
 from proxy.errors import CachewireError, RequestRefused
 from proxy.exchange import Edge, HttpExchange
+from proxy.fallback import fallback
 from proxy.operations.ledger import Ledger
+from proxy.outbox import STATUS_PATH, Outbox
 from proxy.outcome import Outcome
 from proxy.policy.forwarding import forwarded_scheme, looped
 from proxy.policy.framing import Limits, parse_head
@@ -36,7 +39,8 @@ LocalPage = Callable[[], bytes]
 
 
 class Server:
-    """Serves one edge. `local` maps paths to what the edge answers itself, ahead of every route."""
+    """Serves one edge. `local` maps paths to what the edge answers itself, ahead of every route; fallbacks are
+    precached for the host of `public_url`."""
 
     def __init__(
         self,
@@ -45,6 +49,8 @@ class Server:
         routes: RouteTable,
         ledger: Ledger,
         local: dict[str, LocalPage],
+        *,
+        public_url: Callable[[], str],
     ) -> None:
         settings = config.server
         self._settings = settings
@@ -52,6 +58,7 @@ class Server:
         self._routes = routes
         self._ledger = ledger
         self._local = local
+        self._public_url = public_url
         self._limits = Limits(settings.max_target, settings.max_head, settings.max_body)
         self._trusted = tuple(ipaddress.ip_network(text, strict=False) for text in settings.trusted_proxies)
         self.listener = ClientListener(
@@ -90,6 +97,8 @@ class Server:
         page = self._local.get(request.path)
         if page is not None and request.method in ("GET", "HEAD"):
             return _local_answer(http, outcome, page())
+        if self._edge.outbox is not None and request.path.startswith(STATUS_PATH):
+            return await self._write_status(http, request, outcome, self._edge.outbox)
         if looped(request.fields, self._edge.name):
             raise RequestRefused(508, "loop", "this request has been here before: origin.url leads back to this edge")
         route = self._routes.find(request)
@@ -100,6 +109,9 @@ class Server:
                 return await self._websocket(http, exchange, outcome)
             return await self._answered(http, exchange, outcome)
         except CachewireError as error:
+            answer = await fallback(exchange, error, self._routes.find, self._public_url())
+            if answer is not None:
+                return await self._delivered(http, request, answer, outcome)
             return self._problem(http, outcome, error, exchange.fwd)
         finally:
             await exchange.close()
@@ -130,6 +142,18 @@ class Server:
             )
         finally:
             await answer.close()
+
+    async def _write_status(
+        self, http: web.BaseRequest, request: Request, outcome: Outcome, outbox: Outbox
+    ) -> web.StreamResponse:
+        """The fate of a queued write, for whoever knows its id."""
+        if request.method not in ("GET", "HEAD"):
+            raise RequestRefused(405, "method-not-allowed", "the status of a write can be read only: use GET")
+        status = await outbox.status(request.path.removeprefix(STATUS_PATH))
+        if status is None:
+            outcome.verdict, outcome.reason, outcome.status, outcome.route = "local", "edge", 404, "(edge)"
+            return problem(http, 404, "no-such-write", "no write has this id; what was delivered is told for a day")
+        return _local_answer(http, outcome, json.dumps(status).encode())
 
     async def _websocket(self, http: web.BaseRequest, exchange: HttpExchange, outcome: Outcome) -> web.StreamResponse:
         outcome.verdict, outcome.reason = "bypass", "websocket"

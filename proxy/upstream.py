@@ -83,6 +83,8 @@ class Origin:
             settings.response_timeout, settings.body_timeout, settings.idle_timeout, settings.max_head
         )
         self._pool = OriginPool(self._connect, settings.max_connections, self._body_broke_off)
+        self.on_up: Callable[[], None] | None = None
+        """Called when the origin answers again after it was down."""
         self._closed = False
         self._state: Literal["up", "down", "unknown"] = "unknown"
         self._since: float | None = None
@@ -233,8 +235,11 @@ class Origin:
 
     def _become(self, state: Literal["up", "down"], at: float) -> None:
         if self._state != state:
+            returned = self._state == "down"
             self._state = state
             self._since = at
+            if returned and self.on_up is not None:
+                self.on_up()
 
 
 def _address(url: str) -> tuple[bool, str, int]:

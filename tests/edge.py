@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -201,7 +201,12 @@ class EdgeUnderTest:
 
 @asynccontextmanager
 async def edge_before(
-    origin: ScriptedOrigin | str, *, cache_dir: Path | None = None, clock: Clock | None = None, **settings: Any
+    origin: ScriptedOrigin | str,
+    *,
+    cache_dir: Path | None = None,
+    clock: Clock | None = None,
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    **settings: Any,
 ) -> AsyncIterator[EdgeUnderTest]:
     """A running edge. `settings` are sections of the configuration; the disk tier is on only with `cache_dir`."""
     clock = clock or Clock()
@@ -210,6 +215,7 @@ async def edge_before(
         config = Config.model_validate(
             {
                 "routes": CACHE_FIRST,
+                "outbox": {"dir": f"{unused}/outbox"},
                 **settings,
                 "cache": cache,
                 "origin": {"url": origin if isinstance(origin, str) else origin.url, **settings.get("origin", {})},
@@ -217,7 +223,7 @@ async def edge_before(
                 "admin": {"listen": "127.0.0.1:0", **settings.get("admin", {})},
             }
         )
-        app = App(config, now=clock)
+        app = App(config, now=clock, sleep=sleep)
         await app.start()
         try:
             yield EdgeUnderTest(app, clock)
