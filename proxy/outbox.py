@@ -79,6 +79,7 @@ class Outbox:
         self._empty = asyncio.Event()
         self._empty.set()
         self._backing_off = False
+        self._flowing = False
         self._stopping = False
         self._appended = 0
         self.counts = Counts()
@@ -261,6 +262,7 @@ class Outbox:
                 if write is None:
                     # What was appended while the store was asked would otherwise wait for nobody.
                     if appended == self._appended:
+                        self._flowing = False
                         self._empty.set()
                         return
                     continue
@@ -276,7 +278,8 @@ class Outbox:
             await self._bury(write, "its retention ended before the origin took it", attempted=False)
             return False
         wait = min(write.next_attempt_at, write.expires_at) - self._now()
-        return wait <= 0 or await self._pause(wait)
+        # The pause is the origin's, not the write's: where one got an answer, the next need not wait.
+        return wait <= 0 or self._flowing or await self._pause(wait)
 
     async def _pause(self, seconds: float) -> bool:
         """Wait; True when somebody said that waiting is needless now."""
@@ -302,6 +305,7 @@ class Outbox:
             await self._bury(write, str(error))
         except OriginError as error:
             self._woken.clear()
+            self._flowing = False
             await self._postpone(write, str(error), None, None)
         else:
             # Its own answer is no news that the origin is back.
@@ -313,6 +317,7 @@ class Outbox:
 
     async def _judge(self, write: Write, response: OriginResponse) -> None:
         status, fields = response.head.status, response.head.fields
+        self._flowing = fate(status) != "retry"
         match fate(status):
             case "retry":
                 wait = retry_after(fields, self._now())

@@ -103,6 +103,7 @@ class OutboxStore:
         self._max_bytes = max_bytes
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="outbox")
         self._lock: int | None = None
+        self._closed = False
         self._connection: sqlite3.Connection | None = None
 
     async def open(self) -> None:
@@ -111,6 +112,9 @@ class OutboxStore:
 
     async def close(self) -> None:
         """Release the directory."""
+        if self._closed:
+            return
+        self._closed = True
         await asyncio.get_running_loop().run_in_executor(self._thread, self._close)
         self._thread.shutdown(wait=False)
 
@@ -177,6 +181,8 @@ class OutboxStore:
     # In the thread
 
     async def _do(self, work: Callable[[], T]) -> T:
+        if self._closed:
+            raise StorageError("the outbox is closed")
         try:
             return await asyncio.get_running_loop().run_in_executor(self._thread, work)
         except (sqlite3.Error, OSError, ValueError, TypeError, KeyError) as error:
@@ -192,7 +198,7 @@ class OutboxStore:
     @property
     def _database(self) -> sqlite3.Connection:
         if self._connection is None:
-            raise StorageError("the outbox is closed")
+            raise StorageError("the outbox is not open")
         return self._connection
 
     def _open(self) -> None:
@@ -297,6 +303,8 @@ class OutboxStore:
                 " ORDER BY settled_at DESC LIMIT -1 OFFSET ?)",
                 (MOST_DONE,),
             )
+        # What was deleted must not linger in the journal either.
+        self._database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def _one(self, where: str, *values: object) -> Write | None:
         row = self._database.execute(f"SELECT {_COLUMNS} FROM writes WHERE {where}", values).fetchone()  # noqa: S608

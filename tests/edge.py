@@ -202,6 +202,7 @@ class EdgeUnderTest:
 @asynccontextmanager
 async def edge_before(
     origin: ScriptedOrigin | str,
+    /,
     *,
     cache_dir: Path | None = None,
     clock: Clock | None = None,
@@ -215,8 +216,8 @@ async def edge_before(
         config = Config.model_validate(
             {
                 "routes": CACHE_FIRST,
-                "outbox": {"dir": f"{unused}/outbox"},
                 **settings,
+                "outbox": {"dir": f"{unused}/outbox", **settings.get("outbox", {})},
                 "cache": cache,
                 "origin": {"url": origin if isinstance(origin, str) else origin.url, **settings.get("origin", {})},
                 "server": {"listen": "127.0.0.1:0", "drain_timeout": "1s", **settings.get("server", {})},

@@ -15,8 +15,18 @@ def of(target: str = "/x", **fields: str) -> str | None:
 
 @pytest.mark.parametrize(
     ("said", "expected"),
-    [("document", "html"), ("iframe", "html"), ("image", "image"), ("style", "style"), ("script", "script")]
-    + [("serviceworker", "script"), ("font", "font"), ("video", "media"), ("empty", "data"), ("Document", "html")],
+    [
+        ("document", "html"),
+        ("iframe", "html"),
+        ("image", "image"),
+        ("style", "style"),
+        ("script", "script"),
+        ("serviceworker", "script"),
+        ("font", "font"),
+        ("video", "media"),
+        ("empty", "data"),
+        ("Document", "html"),
+    ],
 )
 def test_sec_fetch_dest_is_believed_first(said: str, expected: str) -> None:
     assert of("/logo.png", Sec_Fetch_Dest=said, Accept="text/css") == expected

@@ -35,8 +35,18 @@ def test_a_request_with_credentials_is_queued_only_where_the_route_says_so(name:
 
 @pytest.mark.parametrize(
     ("status", "expected"),
-    [(200, "done"), (201, "done"), (303, "done"), (400, "dead"), (409, "dead"), (500, "dead"), (501, "dead")]
-    + [(502, "retry"), (503, "retry"), (504, "retry")],
+    [
+        (200, "done"),
+        (201, "done"),
+        (303, "done"),
+        (400, "dead"),
+        (409, "dead"),
+        (500, "dead"),
+        (501, "dead"),
+        (502, "retry"),
+        (503, "retry"),
+        (504, "retry"),
+    ],
 )
 def test_only_a_gateways_complaint_is_worth_another_attempt(status: int, expected: str) -> None:
     assert fate(status) == expected
@@ -59,8 +69,14 @@ def test_what_the_origin_asks_for_is_waited_up_to_the_longest_pause(attempts: in
 
 @pytest.mark.parametrize(
     ("value", "seconds"),
-    [("120", 120.0), ("Fri, 15 Jan 2027 08:01:00 GMT", 60.0), ("Thu, 01 Jan 1970 00:00:00 GMT", 0.0)]
-    + [("soon", None), ("-5", None), ("", None)],
+    [
+        ("120", 120.0),
+        ("Fri, 15 Jan 2027 08:01:00 GMT", 60.0),
+        ("Thu, 01 Jan 1970 00:00:00 GMT", 0.0),
+        ("soon", None),
+        ("-5", None),
+        ("", None),
+    ],
 )
 def test_retry_after_is_a_number_or_a_date_rfc_9110_section_10_2_3(value: str, seconds: float | None) -> None:
     assert retry_after(Fields([("Retry-After", value)]), NOW) == seconds

@@ -80,7 +80,7 @@ async def test_of_a_delivered_write_nothing_is_kept_but_its_fate(store: OutboxSt
     done = await store.find("a")
     assert done == replace(write("a"), state="done", attempts=1, response_status=201, settled_at=NOW + 5)
     assert await store.content("a") is None
-    await store.close()
+    await store.sweep(NOW + 10)
     for path in (tmp_path / "outbox").iterdir():
         assert SECRET.encode() not in path.read_bytes()
 
@@ -199,6 +199,9 @@ async def test_what_was_settled_long_ago_is_forgotten_and_the_queue_never_is(sto
 
 async def test_a_closed_outbox_says_so_instead_of_crashing(tmp_path: Path) -> None:
     store = opened(tmp_path)
-    with pytest.raises(StorageError, match="closed"):
+    with pytest.raises(StorageError, match="not open"):
         await store.head()
     await store.close()
+    await store.close()
+    with pytest.raises(StorageError, match="closed"):
+        await store.head()
