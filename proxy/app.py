@@ -31,12 +31,12 @@ from proxy.explain import explain
 from proxy.fetching import Fetcher, Landing
 from proxy.flight import Flights
 from proxy.operations.ledger import Ledger
-from proxy.operations.metrics import Metrics
+from proxy.operations.metrics import KeptFigures, Metrics
 from proxy.operations.performance import performance
 from proxy.outbox import Outbox, Sleep
-from proxy.outbox_store import OutboxStore
+from proxy.outbox_store import Counts, OutboxStore
 from proxy.policy.messages import Fields, Request
-from proxy.precache import PINNED, Precacher, items, read_manifest
+from proxy.precache import PINNED, Precacher, Progress, items, read_manifest
 from proxy.purging import Purger
 from proxy.routing import RouteTable
 from proxy.server import Server
@@ -172,6 +172,17 @@ class App:
         if wanted or any(True for entry in self.store.entries() if PINNED in entry.tags):
             self.background.spawn(self.precacher.keep(), "precache")
 
+    def _kept(self) -> KeptFigures:
+        counts = Counts() if self.outbox is None else self.outbox.counts
+        progress = Progress() if self.precacher is None else self.precacher.progress
+        return KeptFigures(
+            queued_writes=counts.queued,
+            dead_writes=counts.dead,
+            oldest_write=None if counts.oldest is None else self._now() - counts.oldest,
+            precache_total=progress.total,
+            precache_stored=progress.stored,
+        )
+
     def performance(self) -> dict[str, int | float]:
         """The report of /api/performance. Realtime figures are 0 until there is a realtime core."""
         connections = len(self.server.listener.connections)
@@ -196,6 +207,7 @@ class App:
             now=self._now,
             connections=connections,
             public_url=lambda: self.public_url,
+            kept=self._kept,
         )
         app = web.Application(middlewares=security(config.admin.token, (config.admin.listen.host,)))
         AdminApi(
@@ -205,6 +217,7 @@ class App:
                 origin=dashboard.origin_figures,
                 connections=connections,
                 version=__version__,
+                kept=self._kept,
             ),
             purger=self.purger,
             explain=lambda request: explain(edge, self.routes, request),

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from proxy.config.model import Config
 from proxy.operations.ledger import Ledger
-from proxy.operations.metrics import OriginFigures, StoreFigures
+from proxy.operations.metrics import KeptFigures, OriginFigures, StoreFigures
 from proxy.outcome import Outcome
 from proxy.purging import Purger
 from proxy.storage.base import Entry
@@ -39,7 +39,9 @@ class Dashboard:
         now: Callable[[], float],
         connections: Callable[[], int],
         public_url: Callable[[], str],
+        kept: Callable[[], KeptFigures] = KeptFigures,
     ) -> None:
+        self._kept = kept
         self._config = config
         self._ledger = ledger
         self._store = store
@@ -55,6 +57,7 @@ class Dashboard:
         """Everything the first page shows, as of now."""
         rates = self._ledger.rates(WINDOW)
         figures = self.store_figures()
+        kept = self._kept()
         origin = self._origin_shown()
         return snapshot.Overview(
             version=__version__,
@@ -86,6 +89,10 @@ class Dashboard:
                 snapshot.Tier("disk", figures.disk_entries, figures.disk_bytes, self._config.cache.disk),
             ),
             write_behind=figures.write_behind_bytes,
+            queued_writes=kept.queued_writes,
+            dead_writes=kept.dead_writes,
+            oldest_write=kept.oldest_write,
+            precache=(kept.precache_stored, kept.precache_total),
             recent=tuple(_shown(outcome) for outcome in self._ledger.recent(RECENT)),
             series=tuple(self._ledger.series(SPARKLINE)),
         )

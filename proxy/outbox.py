@@ -353,11 +353,19 @@ class Outbox:
     async def _tell(self, id_: str) -> None:
         await self._count()
         write = await self._store.find(id_)
-        if write is not None:
+        if write is None:
+            return
+        try:
             self._settled(write)
+        except Exception:
+            _log.exception("the fate of a write could not be told")
 
     async def _count(self) -> None:
-        self.counts = await self._store.counts()
+        try:
+            self.counts = await self._store.counts()
+        except StorageError as error:
+            # Figures only: what was kept before remains kept.
+            _log.error("%s", error)
 
 
 def queued_answer(write: Write) -> Answer:

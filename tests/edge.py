@@ -198,6 +198,14 @@ class EdgeUnderTest:
             while len(self.app.background) > 1:
                 await asyncio.sleep(0)
 
+    async def precached(self) -> None:
+        """Until everything that is to be precached is stored."""
+        precacher = self.app.precacher
+        assert precacher is not None
+        async with asyncio.timeout(PATIENCE):
+            while precacher.progress.stored < precacher.progress.total:
+                await asyncio.sleep(0.005)
+
 
 @asynccontextmanager
 async def edge_before(

@@ -470,6 +470,21 @@ class TestAdminApi:
             assert write["last_error"] == "origin-unreachable"
             assert write["next_attempt_in"] == pytest.approx(naps.asked[0] - 0.25, abs=0.002)
 
+    async def test_metrics_and_dashboard_show_what_waits(self, origin: ScriptedOrigin, naps: Naps) -> None:
+        async with queueing(origin, naps) as edge:
+            await origin.stop()
+            await post(edge, "/messages")
+            naps.clock.advance(5)
+            base = f"http://{edge.app.admin_address}"
+            async with aiohttp.ClientSession() as session:
+                async with session.get(f"{base}/metrics") as response:
+                    text = await response.text()
+                async with session.get(base) as response:
+                    page = await response.text()
+            assert 'cachewire_outbox_writes{state="queued"} 1.0' in text
+            assert "cachewire_outbox_oldest_seconds 5.0" in text
+            assert 'id="outbox">1 waiting (5s)' in page.replace("5 s", "5s")
+
     async def test_retry_ends_the_pause(self, origin: ScriptedOrigin, naps: Naps) -> None:
         origin.on("/messages", reply(503), reply(201))
         async with queueing(origin, naps) as edge:
