@@ -33,7 +33,8 @@ from proxy.flight import Flights
 from proxy.operations.ledger import Ledger
 from proxy.operations.metrics import KeptFigures, Metrics
 from proxy.operations.performance import performance
-from proxy.outbox import Outbox, Sleep
+from proxy.outbox import Outbox
+from proxy.outbox_delivery import Delivery, Sleep
 from proxy.outbox_store import Counts, OutboxStore
 from proxy.policy.messages import Fields, Request
 from proxy.precache import PINNED, Precacher, Progress, items, read_manifest
@@ -160,7 +161,8 @@ class App:
             await HttpExchange(edge, request, self.routes.find(request)).invalidate(status, fields)
 
         store = OutboxStore(settings.dir, max_writes=settings.max_writes, max_bytes=settings.max_bytes)
-        outbox = Outbox(self.origin, store, self.background, delivered=delivered, now=self._now, sleep=self._sleep)
+        delivery = Delivery(self.origin, store, self.background, delivered=delivered, now=self._now, sleep=self._sleep)
+        outbox = Outbox(self.origin, store, delivery, self._now)
         self._open.push_async_callback(outbox.close)
         await outbox.open()
         self.origin.on_up = outbox.wake
