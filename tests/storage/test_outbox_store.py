@@ -67,10 +67,11 @@ async def test_the_queue_keeps_its_order_over_a_restart(tmp_path: Path) -> None:
     again = opened(tmp_path)
     await again.open()
     assert [each.id for each in await again.writes(10)] == ["c", "a", "b"]
-    await again.settled("c", at=NOW, status=201)
-    head = await again.head()
-    assert head is not None
-    assert head.id == "a"
+    for expected in "cab":
+        head = await again.head()
+        assert head is not None
+        assert head.id == expected
+        await again.settled(head.id, at=NOW, status=201)
     await again.close()
 
 
