@@ -1,4 +1,4 @@
-"""The admin listener's API: health, metrics, explain and purge, for scripts and scrapers."""
+"""The admin listener's API: health, metrics, explain, purge and the outbox, for scripts and scrapers."""
 
 from __future__ import annotations
 
@@ -9,9 +9,12 @@ from aiohttp import web
 
 from proxy.errors import RequestRefused
 from proxy.operations.metrics import Metrics
+from proxy.outbox import Outbox
 from proxy.policy.messages import Fields, Request
 from proxy.purge import parse_purge, request_for
 from proxy.purging import Purger
+
+MOST_LISTED = 10_000
 
 Explain = Callable[[Request], Awaitable[dict[str, object]]]
 
@@ -29,6 +32,7 @@ class AdminApi:
         ready: Callable[[], bool],
         public_host: Callable[[], str],
         url_of: Callable[[Request], str],
+        outbox: Outbox | None = None,
     ) -> None:
         self._metrics = metrics
         self._purger = purger
@@ -37,6 +41,7 @@ class AdminApi:
         self._ready = ready
         self._public_host = public_host
         self._url_of = url_of
+        self._outbox = outbox
 
     def setup(self, app: web.Application) -> None:
         """Register the paths. They answer errors as problem documents (RFC 9457)."""
@@ -46,6 +51,9 @@ class AdminApi:
         app.router.add_get("/api/performance", self.performance)
         app.router.add_get("/api/explain", self.explain)
         app.router.add_post("/api/cache/purge", self.purge)
+        app.router.add_get("/api/outbox", self.outbox)
+        app.router.add_post("/api/outbox/{id}/retry", self.retry_write)
+        app.router.add_delete("/api/outbox/{id}", self.delete_write)
 
     async def healthz(self, _request: web.Request) -> web.Response:
         """The process is alive: it could answer."""
@@ -83,6 +91,27 @@ class AdminApi:
             return problem_response(error)
         count = await self._purger.purge(purge.covers, soft=purge.soft, dry_run=purge.dry_run)
         return web.json_response({"count": count, "soft": purge.soft, "dry_run": purge.dry_run})
+
+    async def outbox(self, request: web.Request) -> web.Response:
+        """The writes that wait, those that failed and those that were delivered; `limit` of them (200)."""
+        limit = request.query.get("limit", "200")
+        if not (limit.isascii() and limit.isdigit() and 0 < int(limit[:9]) <= MOST_LISTED):
+            return problem_response(RequestRefused(400, "bad-limit", f"limit is a number from 1 to {MOST_LISTED}"))
+        if self._outbox is None:
+            return web.json_response({"counts": {"queued": 0, "done": 0, "dead": 0}, "writes": []})
+        return web.json_response(await self._outbox.report(int(limit)))
+
+    async def retry_write(self, request: web.Request) -> web.Response:
+        """Try the queue now, a dead letter behind it."""
+        if self._outbox is None or not await self._outbox.retry(request.match_info["id"]):
+            return problem_response(RequestRefused(404, "no-such-write", "no queued or dead write has this id"))
+        return web.json_response({"id": request.match_info["id"], "status": "queued"})
+
+    async def delete_write(self, request: web.Request) -> web.Response:
+        """Forget a write: it is not sent any more."""
+        if self._outbox is None or not await self._outbox.delete(request.match_info["id"]):
+            return problem_response(RequestRefused(404, "no-such-write", "no write has this id"))
+        return web.json_response({"id": request.match_info["id"], "deleted": True})
 
 
 def problem_response(error: RequestRefused) -> web.Response:

@@ -15,6 +15,7 @@ import signal
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from pathlib import Path
 
 from aiohttp import web
@@ -22,22 +23,29 @@ from aiohttp import web
 from proxy.admin import AdminApi
 from proxy.background import Background
 from proxy.compression import CODERS, TASK, Compression
-from proxy.config.model import Config
+from proxy.config.model import Config, PrecacheEntry
 from proxy.config.units import Address
 from proxy.dashboard import Dashboard
 from proxy.edge import Edge
 from proxy.errors import CachewireError
+from proxy.exchange import HttpExchange
 from proxy.explain import explain
 from proxy.fetching import Fetcher, Landing
 from proxy.flight import Flights
 from proxy.operations.ledger import Ledger
-from proxy.operations.metrics import Metrics
+from proxy.operations.metrics import KeptFigures, Metrics
 from proxy.operations.performance import performance
+from proxy.outbox import Outbox
+from proxy.outbox_delivery import Delivery, Sleep
+from proxy.outbox_store import Counts, OutboxStore
+from proxy.policy.messages import Fields, Request
+from proxy.precache import PINNED, Precacher, Progress, items, read_manifest
 from proxy.purging import PurgeMethod, Purger
 from proxy.routing import RouteTable
 from proxy.server import Server
 from proxy.storage.index import RouteLimits
 from proxy.storage.tiers import Tiers
+from proxy.updates import Updates
 from proxy.upstream import Origin
 from proxy.variances import Variances
 from proxy.version import __version__
@@ -50,11 +58,13 @@ SWEEP_EVERY = 30.0
 
 
 class App:
-    """One edge: build, start, drain, close. `now` is the wall clock that caching policy goes by."""
+    """One edge: build, start, drain, close. `now` is the wall clock that caching policy goes by, `sleep` what the
+    outbox and the precache wait with between their attempts."""
 
-    def __init__(self, config: Config, *, now: Callable[[], float] = time.time) -> None:
+    def __init__(self, config: Config, *, now: Callable[[], float] = time.time, sleep: Sleep = asyncio.sleep) -> None:
         self.config = config
         self._now = now
+        self._sleep = sleep
         self.ready = False
         self.background = Background()
         self.ledger = Ledger(time.monotonic)
@@ -63,6 +73,9 @@ class App:
         self.flights: Flights[Landing] = Flights(self.background, time.monotonic)
         self.routes = RouteTable(config)
         self.purger = Purger(self.store, self.flights, now)
+        self.updates = Updates()
+        self.outbox: Outbox | None = None
+        self.precacher: Precacher | None = None
         self.public_address = config.server.listen
         self.admin_address = config.admin.listen
         self._open = AsyncExitStack()
@@ -79,6 +92,7 @@ class App:
 
     async def _start(self) -> None:
         config = self.config
+        manifest = read_manifest(config.precache.manifest)
         await self.store.open()
         self._open.push_async_callback(self.store.close)
         self._open.push_async_callback(self.origin.close)
@@ -88,7 +102,7 @@ class App:
             origin=self.origin,
             store=self.store,
             flights=self.flights,
-            fetcher=Fetcher(self.origin, self.store, variances),
+            fetcher=Fetcher(self.origin, self.store, variances, self.updates),
             background=self.background,
             now=self._now,
             secret=_secret(config),
@@ -97,6 +111,10 @@ class App:
             variances=variances,
             compression=self._compression(),
         )
+        if any(route.offline_queue for route in config.routes) or (config.outbox.dir / "outbox.db").exists():
+            # Writes that wait are sent even if no route queues any more.
+            self.outbox = await self._outbox(edge)
+            edge = replace(edge, outbox=self.outbox)
         report = {"/api/performance": lambda: json.dumps(self.performance()).encode()}
         token = config.admin.purge_token
         self.server = Server(
@@ -106,6 +124,7 @@ class App:
             self.ledger,
             report if config.server.performance_report else {},
             None if token is None else PurgeMethod(self.purger, token, self.routes.url_of),
+            public_url=lambda: config.precache.public_url or self.public_url,
         )
         self.public_address = await self._listen(self.server.listener, config.server.listen, "server.listen")
         admin = self._admin(edge)
@@ -114,12 +133,15 @@ class App:
         assert admin.server is not None
         self.admin_address = await self._listen(admin.server, config.admin.listen, "admin.listen")
         self.background.spawn(self._sweep(), "sweep")
+        self._precache(edge, manifest)
         self._started = time.monotonic()
         self.ready = True
 
     async def drain(self) -> None:
         """Accept nothing more, and let what is under way end within `server.drain_timeout`."""
         self.ready = False
+        if self.outbox is not None:
+            self.outbox.drain()
         for listening in self._listening:
             listening.close()
         ends = time.monotonic() + self.config.server.drain_timeout
@@ -132,6 +154,7 @@ class App:
         await listener.shutdown(0.1)
         self.background.cancel("sweep")
         self.background.cancel(TASK)  # copies can be made again, and a busy store would hold up the shutdown
+        self.background.cancel("precache")
         await self.background.drain(max(0.1, ends - time.monotonic()))
 
     async def close(self) -> None:
@@ -140,6 +163,37 @@ class App:
             listening.close()
         await self.background.drain(0)
         await self._open.aclose()
+
+    async def _outbox(self, edge: Edge) -> Outbox:
+        settings = self.config.outbox
+
+        async def delivered(request: Request, status: int, fields: Fields) -> None:
+            await HttpExchange(edge, request, self.routes.find(request)).invalidate(status, fields)
+
+        store = OutboxStore(settings.dir, max_writes=settings.max_writes, max_bytes=settings.max_bytes)
+        delivery = Delivery(self.origin, store, self.background, delivered=delivered, now=self._now, sleep=self._sleep)
+        outbox = Outbox(self.origin, store, delivery, self._now)
+        self._open.push_async_callback(outbox.close)
+        await outbox.open()
+        self.origin.on_up = outbox.wake
+        return outbox
+
+    def _precache(self, edge: Edge, manifest: Sequence[PrecacheEntry]) -> None:
+        wanted = items(self.config, manifest, self.config.precache.public_url or self.public_url)
+        self.precacher = Precacher(edge, self.routes.find, wanted, sleep=self._sleep)
+        if wanted or any(True for entry in self.store.entries() if PINNED in entry.tags):
+            self.background.spawn(self.precacher.keep(), "precache")
+
+    def _kept(self) -> KeptFigures:
+        counts = Counts() if self.outbox is None else self.outbox.counts
+        progress = Progress() if self.precacher is None else self.precacher.progress
+        return KeptFigures(
+            queued_writes=counts.queued,
+            dead_writes=counts.dead,
+            oldest_write=None if counts.oldest is None else self._now() - counts.oldest,
+            precache_total=progress.total,
+            precache_stored=progress.stored,
+        )
 
     def performance(self) -> dict[str, int | float]:
         """The report of /api/performance. Realtime figures are 0 until there is a realtime core."""
@@ -171,6 +225,7 @@ class App:
             now=self._now,
             connections=connections,
             public_url=lambda: self.public_url,
+            kept=self._kept,
         )
         app = web.Application(middlewares=security(config.admin.token, (config.admin.listen.host,)))
         AdminApi(
@@ -180,6 +235,7 @@ class App:
                 origin=dashboard.origin_figures,
                 connections=connections,
                 version=__version__,
+                kept=self._kept,
             ),
             purger=self.purger,
             explain=lambda request: explain(edge, self.routes, request),
@@ -187,6 +243,7 @@ class App:
             ready=lambda: self.ready,
             public_host=lambda: str(self.public_address),
             url_of=self.routes.url_of,
+            outbox=self.outbox,
         ).setup(app)
         pages.setup(app, overview=dashboard.overview, cache=dashboard.cache, actions=dashboard)
         # A head that never ends, and an idle connection, are cut by this one deadline.
@@ -205,6 +262,8 @@ class App:
         while True:
             await asyncio.sleep(SWEEP_EVERY)
             await self.store.sweep()
+            if self.outbox is not None:
+                await self.outbox.sweep()
 
 
 def run(

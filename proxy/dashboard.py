@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from proxy.config.model import Config
 from proxy.operations.ledger import Ledger
-from proxy.operations.metrics import OriginFigures, StoreFigures
+from proxy.operations.metrics import KeptFigures, OriginFigures, StoreFigures
 from proxy.outcome import Outcome
 from proxy.policy.codings import coding_of, source_key
 from proxy.purging import Purger
@@ -42,7 +42,9 @@ class Dashboard:
         now: Callable[[], float],
         connections: Callable[[], int],
         public_url: Callable[[], str],
+        kept: Callable[[], KeptFigures] = KeptFigures,
     ) -> None:
+        self._kept = kept
         self._config = config
         self._ledger = ledger
         self._store = store
@@ -58,6 +60,7 @@ class Dashboard:
         """Everything the first page shows, as of now."""
         rates = self._ledger.rates(WINDOW)
         figures = self.store_figures()
+        kept = self._kept()
         origin = self._origin_shown()
         return snapshot.Overview(
             version=__version__,
@@ -89,6 +92,10 @@ class Dashboard:
                 snapshot.Tier("disk", figures.disk_entries, figures.disk_bytes, self._config.cache.disk),
             ),
             write_behind=figures.write_behind_bytes,
+            queued_writes=kept.queued_writes,
+            dead_writes=kept.dead_writes,
+            oldest_write=kept.oldest_write,
+            precache=(kept.precache_stored, kept.precache_total),
             recent=tuple(_shown(outcome) for outcome in self._ledger.recent(RECENT)),
             series=tuple(self._ledger.series(SPARKLINE)),
         )

@@ -18,6 +18,7 @@ from proxy.policy.cache_status import cache_status
 from proxy.policy.dates import parse_date
 from proxy.policy.forwarding import to_client
 from proxy.policy.freshness import age
+from proxy.policy.matching import is_private
 from proxy.policy.messages import Fields, Request
 from proxy.policy.ranges import (
     ByteRange,
@@ -130,7 +131,7 @@ def finished_fields(answer: Answer, shape: Shape, now: float, detail: str) -> Fi
 
 def _may_be_shown(key: str) -> bool:
     """Keys of one user's copies, or with cookies in them, stay in the house; long ones would only be a burden."""
-    return len(key) <= 256 and " partition=" not in key and " cookies=" not in key
+    return len(key) <= 256 and not is_private(key) and " cookies=" not in key
 
 
 async def deliver(

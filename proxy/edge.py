@@ -9,6 +9,7 @@ from proxy.background import Background
 from proxy.compression import Compression
 from proxy.fetching import Fetcher, Landing
 from proxy.flight import Flights
+from proxy.outbox import Outbox
 from proxy.storage.base import Store
 from proxy.upstream import Origin
 from proxy.variances import Variances
@@ -19,7 +20,7 @@ class Edge:
     """The parts of one running edge that its exchanges use.
 
     `origin_host` replaces the client's Host when set; `name` is how this process signs Via and CDN-Loop; `secret`
-    keys the digests that keep users apart.
+    keys the digests that keep users apart; `outbox` keeps the writes of routes that queue them.
     """
 
     origin: Origin
@@ -33,3 +34,4 @@ class Edge:
     name: str
     variances: Variances = field(default_factory=Variances)
     compression: Compression | None = None
+    outbox: Outbox | None = None

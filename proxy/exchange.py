@@ -13,6 +13,8 @@ from proxy.errors import OriginError, OriginTimeout
 from proxy.fetching import Confirmed, Landing, Plan, Spooled, Unshared
 from proxy.flight import Flight, Interim
 from proxy.lookup import Lookup
+from proxy.outbox import queued_answer
+from proxy.outbox_store import Write
 from proxy.outcome import Verdict
 from proxy.partial import completable
 from proxy.policy.codings import with_source_tags
@@ -25,6 +27,7 @@ from proxy.policy.matching import normalised_url, selects
 from proxy.policy.messages import Fields, Request, Response, StoredResponse
 from proxy.policy.no_vary_search import DEFAULT
 from proxy.policy.parts import stored_part
+from proxy.policy.queueing import queueable
 from proxy.policy.reuse import reuse, stale_permitted
 from proxy.policy.validation import head_effect
 from proxy.routing import Route
@@ -164,8 +167,15 @@ class HttpExchange:
     async def write_through(self) -> Answer:
         """Send a write to the origin, and drop what it makes outdated (RFC 9111 section 4.4)."""
         self.writing = True
-        response = await self.edge.origin.send(self._forwarded(shared=False), interim=self.interim)
-        await self._invalidate(response.head)
+        forwarded, rules = self._forwarded(shared=False), self.route.offline_queue
+        if self.edge.outbox is not None and rules is not None and queueable(self.request, rules):
+            written = await self.edge.outbox.write(self.request, forwarded, rules, self.route.name, self.interim)
+            if isinstance(written, Write):
+                return queued_answer(written)
+            response = written
+        else:
+            response = await self.edge.origin.send(forwarded, interim=self.interim)
+        await self.invalidate(response.head.status, response.head.fields)
         answer = self._passing(response, "bypass", "method", None)
         if self.request.method == "POST" and self.route.strategy not in ("network-only", "cache-only"):
             # What a GET would get now may be in the answer to a POST (RFC 9110 section 9.3.3).
@@ -176,13 +186,14 @@ class HttpExchange:
                 answer.body, answer.kept = landing.spool.open(), True
         return answer
 
-    async def _invalidate(self, head: Response) -> None:
+    async def invalidate(self, status: int, fields: Fields) -> None:
+        """Drop what a write that was answered like this makes outdated."""
         request, store = self.request, self.edge.store
-        if invalidates(request.method, head.status):
+        if invalidates(request.method, status):
             self.edge.flights.forget()
-            for url in invalidated_urls(request, head.fields, self.route.key):
+            for url in invalidated_urls(request, fields, self.route.key):
                 await store.remove(lambda _entry: True, url=url)
-            for tag in group_tags(request, invalidated_groups(request, head.fields, status=head.status)):
+            for tag in group_tags(request, invalidated_groups(request, fields, status=status)):
                 await store.remove(lambda _entry: True, tag=tag)
 
     async def fetch_and_put(self, within: float | None = None) -> Answer:

@@ -14,7 +14,7 @@ from proxy.policy.dates import format_date, parse_date
 from proxy.policy.forwarding import end_to_end
 from proxy.policy.freshness import fresh_until
 from proxy.policy.groups import group_tags, groups
-from proxy.policy.matching import has_dot_segments, vary_of
+from proxy.policy.matching import has_dot_segments, is_private, vary_of
 from proxy.policy.messages import Fields, Request, Response, StoredResponse
 from proxy.policy.no_vary_search import NoVarySearch, parse_no_vary_search
 from proxy.policy.parts import received_part
@@ -22,6 +22,7 @@ from proxy.policy.storing import Storing, storing
 from proxy.policy.validation import conditional_lines, confirms, freshened
 from proxy.routing import Route
 from proxy.storage.base import Entry, Spool, Store
+from proxy.updates import OnUpdate, change
 from proxy.upstream import Origin, OriginRequest, OriginResponse
 from proxy.variances import Variances
 
@@ -86,10 +87,17 @@ Landing = Spooled | Confirmed | Unshared
 class Fetcher:
     """Carries out plans. One for the whole edge."""
 
-    def __init__(self, origin: Origin, store: Store, variances: Variances) -> None:
+    def __init__(
+        self,
+        origin: Origin,
+        store: Store,
+        variances: Variances,
+        on_update: OnUpdate = lambda _url, _reason: None,
+    ) -> None:
         self._origin = origin
         self._store = store
         self._variances = variances
+        self._on_update = on_update
 
     async def fly(self, flight: Flight[Landing], plan: Plan) -> None:
         """Ask, land, fill and put. Raises what the origin client raises when there is no response head."""
@@ -109,7 +117,7 @@ class Fetcher:
         flight.landing.set_result(landing)
         if isinstance(landing, Spooled):
             chunks = response.chunks() if completion is None else completion.chunks(self._store, response.chunks())
-            await self._fill(flight, landing, response, chunks, mark)
+            await self._fill(flight, landing, response, chunks, mark, plan)
             await self._tidy(plan, landing, mark)
         elif not flight.led:
             await response.close()
@@ -121,7 +129,7 @@ class Fetcher:
         if isinstance(landing, Spooled):
             flight: Flight[Landing] = Flight(plan.url, asyncio.get_running_loop().create_future())
             flight.keep = True
-            background.spawn(self._fill(flight, landing, response, response.chunks(), mark), f"store {plan.url}")
+            background.spawn(self._fill(flight, landing, response, response.chunks(), mark, plan), f"store {plan.url}")
         return landing
 
     async def _tidy(self, plan: Plan, landing: Spooled, mark: int) -> None:
@@ -187,6 +195,7 @@ class Fetcher:
         response: OriginResponse,
         chunks: AsyncIterator[bytes],
         mark: int,
+        plan: Plan,
     ) -> None:
         spool = landing.spool
         # Those who waited for the landing open the spool before it can leave them behind.
@@ -199,7 +208,7 @@ class Fetcher:
                     await spool.abort(BodyIncomplete("nobody wants the rest of this body"))
                     return
             await spool.finish()
-            await self._store.put(landing.stored, spool, mark)
+            await self._put(landing.stored, spool, mark, plan)
         except (BodyIncomplete, StorageError) as error:
             # A body that broke off is never stored; its readers learn it. Storage failures cost a hit only.
             await spool.abort(error)
@@ -209,6 +218,19 @@ class Fetcher:
         finally:
             await response.close()
             await spool.close()
+
+    async def _put(self, stored: StoredResponse, spool: Spool, mark: int, plan: Plan) -> None:
+        """Store it, and tell those who want to know if it is another representation than the one it replaces."""
+        before = next((entry for entry in self._store.variants(stored.key) if entry.vary == stored.vary), None)
+        after = await self._store.put(stored, spool, mark)
+        # What changes in one user's own copy is nobody else's business.
+        if before is None or after is None or is_private(stored.key):
+            return
+        known = plan.validating
+        head_before = known[1].fields if known is not None and known[0] is before else None
+        reason = change(before, after, head_before, stored.fields)
+        if reason is not None:
+            self._on_update(stored.url, reason)
 
     def _abandoned(self, flight: Flight[Landing], landing: Spooled) -> bool:
         if flight.keep or flight.waiters or landing.spool.readers:

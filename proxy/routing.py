@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from proxy.config.model import Config
 from proxy.config.model import Route as RouteSettings
 from proxy.policy.matching import KeyRules, normalised_url
 from proxy.policy.messages import Request, Rules
+from proxy.policy.queueing import QueueRules
 from proxy.policy.routes import RouteMatch, Routes
 
 
@@ -25,6 +26,8 @@ class Route:
     fallback_on: frozenset[int]
     refresh_window: float | None
     tags: tuple[str, ...] = ()
+    offline_queue: QueueRules | None = None
+    fallback: Mapping[str, str] = field(default_factory=dict)
 
 
 UNROUTED = Route(
@@ -64,6 +67,7 @@ def compiled(settings: RouteSettings, expiry: dict[str, float]) -> Route:
     """A route from its settings; `expiry` gives each content type pattern its lifetime in seconds."""
     cache_first = settings.strategy in ("cache-first", "cache-only")
     max_age = settings.expiration.max_age
+    queue = settings.offline_queue
     return Route(
         name=settings.name,
         match=matcher(settings),
@@ -87,4 +91,6 @@ def compiled(settings: RouteSettings, expiry: dict[str, float]) -> Route:
         if settings.strategy == "stale-while-revalidate"
         else None,
         tags=settings.tags,
+        offline_queue=None if queue is None else QueueRules(queue.credentials, queue.max_body, queue.retention),
+        fallback=settings.fallback.model_dump(exclude_none=True),
     )

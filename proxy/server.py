@@ -20,7 +20,9 @@ from proxy.delivery import deliver, watched
 from proxy.edge import Edge
 from proxy.errors import CachewireError, RequestRefused
 from proxy.exchange import HttpExchange
+from proxy.fallback import fallback
 from proxy.operations.ledger import Ledger
+from proxy.outbox import STATUS_PATH, Outbox
 from proxy.outcome import Outcome
 from proxy.policy.cache_status import cache_status
 from proxy.policy.forwarding import forwarded_scheme, looped
@@ -40,7 +42,8 @@ LocalPage = Callable[[], bytes]
 
 
 class Server:
-    """Serves one edge. `local` maps paths to what the edge answers itself, ahead of every route."""
+    """Serves one edge. `local` maps paths to what the edge answers itself, ahead of every route; fallbacks are
+    precached for the host of `public_url`."""
 
     def __init__(
         self,
@@ -50,6 +53,8 @@ class Server:
         ledger: Ledger,
         local: dict[str, LocalPage],
         purge_method: PurgeMethod | None = None,
+        *,
+        public_url: Callable[[], str],
     ) -> None:
         settings = config.server
         self._settings = settings
@@ -58,6 +63,7 @@ class Server:
         self._ledger = ledger
         self._local = local
         self._purge_method = purge_method
+        self._public_url = public_url
         self._limits = Limits(settings.max_target, settings.max_head, settings.max_body)
         self._trusted = tuple(ipaddress.ip_network(text, strict=False) for text in settings.trusted_proxies)
         self.listener = ClientListener(
@@ -96,6 +102,8 @@ class Server:
         page = self._local.get(request.path)
         if page is not None and request.method in ("GET", "HEAD"):
             return _local_answer(outcome, _json(page() if request.method == "GET" else b""))
+        if self._edge.outbox is not None and request.path.startswith(STATUS_PATH):
+            return await self._write_status(http, request, outcome, self._edge.outbox)
         if looped(request.fields, self._edge.name):
             raise RequestRefused(508, "loop", "this request has been here before: origin.url leads back to this edge")
         if request.method == "PURGE" and self._purge_method is not None:
@@ -109,6 +117,9 @@ class Server:
                 return await self._websocket(http, exchange, outcome)
             return await self._answered(http, exchange, outcome)
         except CachewireError as error:
+            answer = await fallback(exchange, error, self._routes.find, self._public_url())
+            if answer is not None:
+                return await self._delivered(http, request, answer, outcome)
             return self._problem(http, outcome, error, exchange.fwd)
         finally:
             await exchange.close()
@@ -159,6 +170,18 @@ class Server:
             )
         finally:
             await answer.close()
+
+    async def _write_status(
+        self, http: web.BaseRequest, request: Request, outcome: Outcome, outbox: Outbox
+    ) -> web.StreamResponse:
+        """The fate of a queued write, for whoever knows its id."""
+        if request.method not in ("GET", "HEAD"):
+            raise RequestRefused(405, "method-not-allowed", "the status of a write can be read only: use GET")
+        status = await outbox.status(request.path.removeprefix(STATUS_PATH))
+        if status is None:
+            outcome.verdict, outcome.reason, outcome.status, outcome.route = "local", "edge", 404, "(edge)"
+            return problem(http, 404, "no-such-write", "no write has this id; what was delivered is told for a day")
+        return _local_answer(outcome, _json(json.dumps(status).encode() if request.method == "GET" else b""))
 
     async def _websocket(self, http: web.BaseRequest, exchange: HttpExchange, outcome: Outcome) -> web.StreamResponse:
         outcome.verdict, outcome.reason = "bypass", "websocket"

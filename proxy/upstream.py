@@ -86,6 +86,8 @@ class Origin:
             settings.response_timeout, settings.body_timeout, settings.idle_timeout, settings.max_head
         )
         self._pool = OriginPool(self._connect, settings.max_connections, self._body_broke_off)
+        self.on_up: Callable[[], None] | None = None
+        """Called when the origin answers again after it was down."""
         self._closed = False
         self._state: Literal["up", "down", "unknown"] = "unknown"
         self._since: float | None = None
@@ -245,8 +247,11 @@ class Origin:
                 _log.warning("the origin %s is down: %s", self._settings.url, self._last_error)
             elif self._since is not None:
                 _log.warning("the origin %s is up again after %.0f s", self._settings.url, at - self._since)
+            returned = self._state == "down"
             self._state = state
             self._since = at
+            if returned and self.on_up is not None:
+                self.on_up()
 
 
 def _address(url: str) -> tuple[bool, str, int]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -198,10 +198,24 @@ class EdgeUnderTest:
             while len(self.app.background) > 1:
                 await asyncio.sleep(0)
 
+    async def precached(self) -> None:
+        """Until everything that is to be precached is stored."""
+        precacher = self.app.precacher
+        assert precacher is not None
+        async with asyncio.timeout(PATIENCE):
+            while precacher.progress.stored < precacher.progress.total:
+                await asyncio.sleep(0.005)
+
 
 @asynccontextmanager
 async def edge_before(
-    origin: ScriptedOrigin | str, /, *, cache_dir: Path | None = None, clock: Clock | None = None, **settings: Any
+    origin: ScriptedOrigin | str,
+    /,
+    *,
+    cache_dir: Path | None = None,
+    clock: Clock | None = None,
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    **settings: Any,
 ) -> AsyncIterator[EdgeUnderTest]:
     """A running edge. `settings` are sections of the configuration; the disk tier is on only with `cache_dir`."""
     clock = clock or Clock()
@@ -211,13 +225,14 @@ async def edge_before(
             {
                 "routes": CACHE_FIRST,
                 **settings,
+                "outbox": {"dir": f"{unused}/outbox", **settings.get("outbox", {})},
                 "cache": cache,
                 "origin": {"url": origin if isinstance(origin, str) else origin.url, **settings.get("origin", {})},
                 "server": {"listen": "127.0.0.1:0", "drain_timeout": "1s", **settings.get("server", {})},
                 "admin": {"listen": "127.0.0.1:0", **settings.get("admin", {})},
             }
         )
-        app = App(config, now=clock)
+        app = App(config, now=clock, sleep=sleep)
         await app.start()
         try:
             yield EdgeUnderTest(app, clock)

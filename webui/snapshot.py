@@ -69,7 +69,8 @@ class RecentExchange:
 class Overview:
     """Everything the overview shows. `window` is the span the rates and latencies are taken over.
 
-    `series` holds (requests, hits) of the last seconds, oldest first.
+    `series` holds (requests, hits) of the last seconds, oldest first. `queued_writes` wait for the origin, the first
+    since `oldest_write` seconds; `precache` is how many responses are stored of how many that are to be.
     """
 
     version: str
@@ -92,6 +93,10 @@ class Overview:
     stored: int
     tiers: tuple[Tier, ...]
     write_behind: int
+    queued_writes: int = 0
+    dead_writes: int = 0
+    oldest_write: float | None = None
+    precache: tuple[int, int] = (0, 0)
     recent: tuple[RecentExchange, ...] = ()
     series: tuple[tuple[int, int], ...] = ()
 

@@ -4,23 +4,25 @@ from __future__ import annotations
 
 import http.client
 import re
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 from urllib.parse import urlsplit
 
 import click
 
+from proxy.commands.discovery import LARGEST_SITEMAP, page_assets, sitemap_urls
 from proxy.commands.explain import parse_field
 from proxy.commands.options import AddressType, config_option
 from proxy.errors import CachewireError
 from proxy.version import __version__
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
+    from proxy.commands.listeners import Listeners
     from proxy.config.units import Address
 
 
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
     epilog="""\b
 Examples:
   cachewire warm / /api/reports /assets/app.css
+  cachewire warm --sitemap /sitemap.xml
+  cachewire warm --crawl / --crawl /reports
   cachewire warm --file urls.txt
   sort -u access-paths.txt | cachewire warm --file -
 """
@@ -36,6 +40,10 @@ Examples:
 @click.option(
     "--file", "-f", type=click.File(), help="One URL or path per line; # begins a comment; - is standard input."
 )
+@click.option(
+    "--sitemap", multiple=True, metavar="URL|FILE", help="Every URL of a sitemap, or of an index of them. Repeatable."
+)
+@click.option("--crawl", multiple=True, metavar="URL|PATH", help="A page and the assets it loads. Repeatable.")
 @click.option("--header", "-H", "headers", multiple=True, metavar="'NAME: VALUE'", help="A request field. Repeatable.")
 @click.option("--concurrency", type=click.IntRange(1, 32), default=4, show_default=True, help="Requests at a time.")
 @click.option("--listen", type=AddressType(), help="Address of the public listener.  [default: server.listen]")
@@ -45,12 +53,15 @@ def warm(
     ctx: click.Context,
     urls: tuple[str, ...],
     file: TextIO | None,
+    sitemap: tuple[str, ...],
+    crawl: tuple[str, ...],
     headers: tuple[str, ...],
     concurrency: int,
     listen: Address | None,
     path: Path | None,
 ) -> None:
-    """Ask for URLs (or paths) through the running edge, so that it has them stored; a line for each.
+    """Ask for URLs (or paths) through the running edge, so that it has them stored: a progress bar on a terminal, else
+    a line for each.
 
     Exit status 1 if any of them failed.
     """
@@ -59,17 +70,83 @@ def warm(
     listeners = Listeners.of(path, listen)
     fields = {**_BROWSER_FIELDS, **dict(parse_field(header) for header in headers)}
     wanted = [listeners.url(text) for text in [*urls, *_listed(file)]]
-    if not wanted:
-        raise click.UsageError("name at least one URL or path, or a --file of them")
+    if not wanted and not sitemap and not crawl:
+        raise click.UsageError("name at least one URL or path, a --file or --sitemap of them, or a page to --crawl")
     connect(listeners.public, "server.listen", "--listen").close()
-    failed = 0
-    for number, fetched in enumerate(_fetch_all(listeners.public, wanted, fields, concurrency), 1):
-        failed += fetched.failed
-        click.echo(f"[{number:{len(str(len(wanted)))}}/{len(wanted)}] {fetched.line()}")
+    wanted += [listeners.url(url) for name in sitemap for url in _of_sitemap(listeners, name, fields)]
+    wanted += [url for page in crawl for url in _of_page(listeners, listeners.url(page), fields)]
+    wanted = list(dict.fromkeys(wanted))
+    failed = _report(_fetch_all(listeners.public, wanted, fields, concurrency), len(wanted))
     if failed:
         click.echo(f"{failed} of {len(wanted)} failed", err=True)
         ctx.exit(1)
 
+
+def _report(fetched: Iterator[_Fetched], count: int) -> int:
+    """Show what becomes of each URL; how many failed."""
+    if not sys.stdout.isatty():
+        return sum(_told(one, number, count) for number, one in enumerate(fetched, 1))
+    failures = []
+    stored = 0
+    with click.progressbar(length=count, label="warming", show_pos=True) as bar:
+        for one in fetched:
+            bar.update(1)
+            stored += one.length
+            if one.failed:
+                failures.append(one)
+    for one in failures:
+        click.echo(one.line())
+    click.echo(f"{count - len(failures)} of {count} asked for, {stored} bytes")
+    return len(failures)
+
+
+def _told(fetched: _Fetched, number: int, count: int) -> bool:
+    click.echo(f"[{number:{len(str(count))}}/{count}] {fetched.line()}")
+    return fetched.failed
+
+
+def _of_sitemap(listeners: Listeners, name: str, fields: dict[str, str]) -> Iterator[str]:
+    """The URLs of a sitemap file or URL, and of the sitemaps it refers to."""
+    file = Path(name)
+    pending, seen = [name], {name}
+    while pending:
+        source = pending.pop(0)
+        if source == name and file.is_file():
+            content = _file(file)
+        else:
+            content = _read(listeners.public, listeners.url(source), fields)
+        urls, is_index = sitemap_urls(content, source)
+        if not is_index:
+            yield from urls
+            continue
+        pending += [url for url in dict.fromkeys(urls) if url not in seen]
+        seen.update(urls)
+        if len(seen) > _MOST_SITEMAPS:
+            raise CachewireError(f"the sitemap {name} refers to more than {_MOST_SITEMAPS} others")
+
+
+def _file(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise CachewireError(f"the sitemap {path} cannot be read: {error.strerror or error}") from None
+
+
+def _of_page(listeners: Listeners, url: str, fields: dict[str, str]) -> list[str]:
+    """A page and what it loads."""
+    content = _read(listeners.public, url, {**fields, "Accept": "text/html,*/*;q=0.8"})
+    return [url, *page_assets(content.decode("utf-8", "replace"), url)]
+
+
+def _read(public: Address, url: str, fields: dict[str, str]) -> bytes:
+    """The content of what is to be read rather than warmed. Raises CachewireError."""
+    fetched, content = _asked(public, url, {**fields, "Accept-Encoding": "identity"}, keep=LARGEST_SITEMAP)
+    if fetched.failed:
+        raise CachewireError(f"{url} cannot be read: {fetched.error or f'it is answered {fetched.status}'}")
+    return content
+
+
+_MOST_SITEMAPS = 1000
 
 # Without Accept-Encoding the stored variant would be one that no browser selects.
 _BROWSER_FIELDS = {
@@ -137,6 +214,11 @@ def _fetch_all(public: Address, urls: Sequence[str], fields: dict[str, str], con
 
 
 def _fetch(public: Address, url: str, fields: dict[str, str]) -> _Fetched:
+    return _asked(public, url, fields)[0]
+
+
+def _asked(public: Address, url: str, fields: dict[str, str], *, keep: int = 0) -> tuple[_Fetched, bytes]:
+    """What became of a URL, and the first `keep` bytes of its content."""
     from proxy.commands.listeners import connect
 
     parts = urlsplit(url)
@@ -147,20 +229,22 @@ def _fetch(public: Address, url: str, fields: dict[str, str]) -> _Fetched:
         try:
             connection.request("GET", target, headers={"Host": parts.netloc, **fields})
             response = connection.getresponse()
-            length = _drained(response)
+            content, length = _drained(response, keep)
         finally:
             connection.close()
     except (CachewireError, OSError, http.client.HTTPException, ValueError) as error:
-        return _Fetched(url, error=str(error) or type(error).__name__)
+        return _Fetched(url, error=str(error) or type(error).__name__), b""
     verdict = cache_verdict(response.headers.get("Cache-Status"))
-    return _Fetched(url, response.status, verdict, length, time.monotonic() - started)
+    return _Fetched(url, response.status, verdict, length, time.monotonic() - started), content
 
 
-def _drained(response: http.client.HTTPResponse) -> int:
-    """Read the body away; how long it was. Raises IncompleteRead when it ended early."""
+def _drained(response: http.client.HTTPResponse, keep: int) -> tuple[bytes, int]:
+    """Read the body away: its first `keep` bytes, and its length. Raises IncompleteRead when it ended early."""
     expected, length = response.length, 0
+    kept = bytearray()
     while chunk := response.read(64 * 2**10):
         length += len(chunk)
+        kept += chunk[: keep - len(kept)]
     if expected is not None and length < expected:
         raise http.client.IncompleteRead(b"", expected - length)
-    return length
+    return bytes(kept), length

@@ -40,8 +40,8 @@ def load(
 ) -> Loaded:
     """The configuration of a file (None: only defaults), overridden by `env`, overridden by `overrides`.
 
-    A relative `cache.dir` or `origin.tls_ca_file` is taken from `directory`, or else from the file's directory, or
-    else from the working directory.
+    A relative `cache.dir`, `outbox.dir`, `origin.tls_ca_file` or `precache.manifest` is taken from `directory`, or else
+    from the file's directory, or else from the working directory.
     Raises ConfigurationError whose text is a report of one screen.
     """
     document = Document("") if path is None else read_document(path)
@@ -136,7 +136,11 @@ def _anchored(config: Config, base: Path) -> Config:
     ca_file = config.origin.tls_ca_file
     cache = config.cache.model_copy(update={"dir": base / config.cache.dir.expanduser()})
     origin = config.origin.model_copy(update={"tls_ca_file": ca_file and base / ca_file.expanduser()})
-    return config.model_copy(update={"cache": cache, "origin": origin})
+    outbox = config.outbox.model_copy(update={"dir": base / config.outbox.dir.expanduser()})
+    precache, manifest = config.precache, config.precache.manifest
+    if isinstance(manifest, Path):
+        precache = precache.model_copy(update={"manifest": base / manifest.expanduser()})
+    return config.model_copy(update={"cache": cache, "origin": origin, "outbox": outbox, "precache": precache})
 
 
 def _sources(value: Any, path: KeyPath, tree: Tree) -> Iterator[tuple[str, str]]:

@@ -10,9 +10,20 @@ import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    field_validator,
+    model_validator,
+)
 
 from proxy.config.units import Address, Duration, ListenAddress, PositiveCount, Size, parse_count
+from proxy.policy.destinations import destination_of_path
 
 StrategyName = Literal["network-first", "cache-first", "stale-while-revalidate", "network-only", "cache-only"]
 Credentials = Literal["bypass", "partition", "ignore"]
@@ -46,12 +57,33 @@ def _network(value: str) -> str:
         raise ValueError(f"{value!r} is not a network ({error}); write 10.0.0.7 or 10.0.0.0/8") from None
 
 
+def _local_path(value: str) -> str:
+    if re.fullmatch(r"/(?!/)[!-~]*", value) is None or "#" in value:
+        raise ValueError(f"{value!r} is not a path of the application; write it as in /offline.html")
+    return value
+
+
+def _public_url(value: str) -> str:
+    if re.fullmatch(r"https?://[^/@?#\s]+/?", value) is None:
+        raise ValueError(f"{value!r} is not scheme and host; write it without a path, as in https://www.example.org")
+    return value.rstrip("/")
+
+
+def _precached_url(value: str) -> str:
+    if re.fullmatch(r"(https?://[^/@?#\s]+)?/(?!/)[!-~]*", value) is None or "#" in value:
+        raise ValueError(f"{value!r} is neither a path nor a URL; write /offline.html or http://host/offline.html")
+    return value
+
+
 Status = Annotated[int, Field(ge=200, le=599), BeforeValidator(parse_count)]
 ErrorStatus = Annotated[int, Field(ge=400, le=599), BeforeValidator(parse_count)]
 Method = Annotated[str, AfterValidator(_method)]
 FieldName = Annotated[str, AfterValidator(_field_name)]
 MediaRange = Annotated[str, AfterValidator(_media_range)]
 Network = Annotated[str, AfterValidator(_network)]
+PublicUrl = Annotated[str, AfterValidator(_public_url)]
+LocalPath = Annotated[str, AfterValidator(_local_path)]
+PrecachedUrl = Annotated[str, AfterValidator(_precached_url)]
 
 
 class Section(BaseModel):
@@ -241,6 +273,39 @@ class Key(Section):
         return {"mode": value, "names": ()} if isinstance(value, str) else value
 
 
+class OfflineQueue(Section):
+    """Background sync: POST, PUT, PATCH and DELETE that cannot reach the application are kept, answered 202, and sent
+    later in their order. `offline_queue: true` takes these defaults; false or null switches it off."""
+
+    credentials: bool = False
+    """Whether writes with Cookie or Authorization are kept, and these values on disk with them; if not, they fail."""
+    max_body: Size = 2**20
+    """Larger bodies are passed through and never kept."""
+    retention: Duration = 7 * 86400.0
+    """How long a write is tried before it becomes a dead letter."""
+
+
+class Fallback(Section):
+    """What answers, with status 503, when neither application nor store can: paths of the application, fetched and
+    kept from the start. The destination is what the browser wants it for, by Sec-Fetch-Dest, Accept or extension. A
+    path alone is for the destination that its own extension names, and for pages if it names none."""
+
+    html: LocalPath | None = None
+    """For pages and frames."""
+    image: LocalPath | None = None
+    """For images."""
+    style: LocalPath | None = None
+    """For style sheets."""
+    script: LocalPath | None = None
+    """For scripts and workers."""
+    font: LocalPath | None = None
+    """For fonts."""
+    media: LocalPath | None = None
+    """For audio and video."""
+    data: LocalPath | None = None
+    """For what scripts ask for (fetch, JSON)."""
+
+
 class Route(Section):
     """How one group of requests is answered. The first route that matches takes the request."""
 
@@ -268,6 +333,20 @@ class Route(Section):
     """Whether a client's Cache-Control (`no-cache`, `max-age=0`) is obeyed."""
     tags: tuple[str, ...] = ()
     """Tags that every stored response of the route carries, for purge by tag."""
+    offline_queue: OfflineQueue | None = None
+    """Whether writes are kept while the application is away."""
+    fallback: Fallback = Fallback()
+    """What stands in when there is no answer at all."""
+
+    @field_validator("offline_queue", mode="before")
+    @classmethod
+    def _switched(cls, value: Any) -> Any:
+        return ({} if value else None) if isinstance(value, bool) else value
+
+    @field_validator("fallback", mode="before")
+    @classmethod
+    def _destination_of_the_path(cls, value: Any) -> Any:
+        return {destination_of_path(value) or "html": value} if isinstance(value, str) else value
 
     @field_validator("match", mode="before")
     @classmethod
@@ -279,6 +358,46 @@ class Route(Section):
         if not self.name:
             object.__setattr__(self, "name", self.match.path)
         return self
+
+
+class PrecacheEntry(Section):
+    """What is fetched before anybody asks, and kept: a list, or the path of a JSON file that holds one (strings, or
+    objects with `url` and `revision`, as Workbox's build tools write them)."""
+
+    url: PrecachedUrl
+    """A path of the application, or an absolute URL with the host that browsers use."""
+    revision: str | None = None
+    """Fetched again when this changes; null: the URL itself changes with its content."""
+
+
+class Precache(Section):
+    """What is fetched in the background at the start, and kept whatever the limits of its route."""
+
+    public_url: PublicUrl | None = None
+    """Scheme and host that browsers use, as in https://www.example.org, for paths; null: http and `server.listen`."""
+    manifest: Annotated[
+        Annotated[tuple[PrecacheEntry, ...], Tag("[list]")] | Annotated[Path, Tag("[file]")],
+        Discriminator(lambda value: "[file]" if isinstance(value, str | Path) else "[list]"),
+    ] = ()
+    """A list of `{url, revision}`, or a JSON file of them."""
+
+    @field_validator("manifest", mode="before")
+    @classmethod
+    def _url_alone(cls, value: Any) -> Any:
+        if not isinstance(value, list | tuple):
+            return value
+        return [{"url": entry} if isinstance(entry, str) else entry for entry in value]
+
+
+class Outbox(Section):
+    """Where the writes of routes with `offline_queue` wait, and how many."""
+
+    dir: Path = Path(".cachewire/outbox")
+    """Directory of the queue, relative to this file's own directory; 0700, as it may hold what users wrote."""
+    max_writes: PositiveCount = 10_000
+    """Writes kept, dead letters included; beyond it they fail as they would without a queue."""
+    max_bytes: Size = 256 * 2**20
+    """Bytes of bodies kept."""
 
 
 class Log(Section):
@@ -301,5 +420,9 @@ class Config(Section):
     """The storage tiers."""
     routes: tuple[Route, ...] = (Route(name="default", strategy="network-first"),)
     """How requests are answered; the first route that matches takes the request."""
+    precache: Precache = Precache()
+    """What is fetched before anybody asks."""
+    outbox: Outbox = Outbox()
+    """Writes that wait for the application."""
     log: Log = Log()
     """The log."""

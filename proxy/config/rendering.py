@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from proxy.config.model import Config, Route, Section
+from proxy.config.model import Config, PrecacheEntry, Route, Section
 from proxy.config.problems import MASK, KeyPath, sounds_secret
 from proxy.config.validation import subsections
 
@@ -103,7 +103,7 @@ def _paths(section: type[Section], path: str) -> Iterator[tuple[str, type[Sectio
 
 def _defaults(section: type[Section]) -> dict[str, Any]:
     """The defaults of a section's keys as they are written in a file; required keys are left out."""
-    required: dict[str, Any] = {"strategy": "network-first"} if section is Route else {}
+    required = {Route: {"strategy": "network-first"}, PrecacheEntry: {"url": "/"}}.get(section, {})
     values = section.model_validate(required).model_dump(mode="json")
     return {name: value for name, value in values.items() if not section.model_fields[name].is_required()}
 
@@ -121,6 +121,11 @@ def _add_shorthands(definitions: dict[str, Any]) -> None:
     """What a text alone stands for where the model otherwise takes a section."""
     match = definitions["Route"]["properties"]["match"]
     match["anyOf"] = [{"$ref": match.pop("$ref")}, {"type": "string"}]
+    definitions["Route"]["properties"]["offline_queue"]["anyOf"].append({"type": "boolean"})
+    fallback = definitions["Route"]["properties"]["fallback"]
+    fallback["anyOf"] = [{"$ref": fallback.pop("$ref")}, {"type": "string"}]
+    entries = definitions["Precache"]["properties"]["manifest"]["oneOf"][0]
+    entries["items"] = {"anyOf": [entries["items"], {"type": "string"}]}
     query = definitions["Key"]["properties"]["query"]
     query["anyOf"] = [{"$ref": query.pop("$ref")}, {"enum": definitions["Query"]["properties"]["mode"]["enum"]}]
 

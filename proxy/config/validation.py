@@ -79,8 +79,12 @@ _OTHER_NAMES = {
 }
 
 
+# What pydantic puts into a path to say where it was in the model rather than in the file.
+_NO_KEYS = ("[key]", "[list]", "[file]")
+
+
 def _problem(detail: ErrorDetails, tree: Tree) -> Problem:
-    path: KeyPath = tuple(part for part in detail["loc"] if part != "[key]")
+    path: KeyPath = tuple(part for part in detail["loc"] if part not in _NO_KEYS)
     if detail["type"] == "extra_forbidden":
         return _unknown_key(path, tree)
     place = tree.place(path) or Place("the configuration")

@@ -43,6 +43,17 @@ class StoreFigures:
 
 
 @dataclass(frozen=True, slots=True)
+class KeptFigures:
+    """What the edge keeps for later: writes in the outbox, and responses of the precache."""
+
+    queued_writes: int = 0
+    dead_writes: int = 0
+    oldest_write: float | None = None
+    precache_total: int = 0
+    precache_stored: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class OriginFigures:
     """What the origin client says of the origin. `up` is None until it has been asked."""
 
@@ -69,9 +80,10 @@ class Metrics:
         origin: Callable[[], OriginFigures],
         connections: Callable[[], int],
         version: str,
+        kept: Callable[[], KeptFigures] = KeptFigures,
     ) -> None:
         self.registry = CollectorRegistry()
-        self.registry.register(_EdgeCollector(ledger, store, origin, connections, version))
+        self.registry.register(_EdgeCollector(ledger, store, origin, connections, version, kept))
         ProcessCollector(registry=self.registry)
 
     def render(self, accept: str = "") -> tuple[bytes, str]:
@@ -88,7 +100,9 @@ class _EdgeCollector(Collector):
         origin: Callable[[], OriginFigures],
         connections: Callable[[], int],
         version: str,
+        kept: Callable[[], KeptFigures],
     ) -> None:
+        self._kept = kept
         self._ledger = ledger
         self._store = store
         self._origin = origin
@@ -104,6 +118,7 @@ class _EdgeCollector(Collector):
         yield from self._http()
         yield from _cache(self._store())
         yield from self._origin_series()
+        yield from _for_later(self._kept())
 
     def _http(self) -> Iterator[Metric]:
         ledger = self._ledger
@@ -205,6 +220,26 @@ def _cache(figures: StoreFigures) -> Iterator[Metric]:
         ("storage_errors", "Failures of a storage tier; each cost a hit, no answer.", figures.storage_errors),
     ):
         yield CounterMetricFamily(f"cachewire_{name}", what, value=count)
+
+
+def _for_later(figures: KeptFigures) -> Iterator[Metric]:
+    writes = GaugeMetricFamily(
+        "cachewire_outbox_writes", "Writes kept in the outbox: waiting, or given up as dead letters.", labels=("state",)
+    )
+    writes.add_metric(["queued"], figures.queued_writes)
+    writes.add_metric(["dead"], figures.dead_writes)
+    yield writes
+    yield GaugeMetricFamily(
+        "cachewire_outbox_oldest_seconds",
+        "How long the first write of the queue has been waiting.",
+        value=figures.oldest_write or 0.0,
+    )
+    precache = GaugeMetricFamily(
+        "cachewire_precache_responses", "Responses that are to be kept, and those that are stored.", labels=("state",)
+    )
+    precache.add_metric(["wanted"], figures.precache_total)
+    precache.add_metric(["stored"], figures.precache_stored)
+    yield precache
 
 
 def _buckets(histogram: Histogram) -> list[tuple[str, float]]:

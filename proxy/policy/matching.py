@@ -87,6 +87,11 @@ def primary_key(
     return key
 
 
+def is_private(key: str) -> bool:
+    """Whether only one user may see what is stored under this primary key."""
+    return " partition=" in key
+
+
 def credential_partition(request: Request, secret: bytes) -> str:
     """An unguessable name for the bearer of the request's Authorization and Cookie values; "" when it has neither."""
     credentials = [request.fields.all("authorization"), request.fields.all("cookie")]

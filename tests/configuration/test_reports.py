@@ -41,7 +41,8 @@ def test_an_unknown_key_shows_its_line_a_caret_and_the_nearest_known_key(report:
         "    |     strateg: cache-first",
         "    |     ^^^^^^^",
         "    Did you mean `strategy`? Known keys here: name, match, strategy, network_timeout, expiration,",
-        "    cacheable, stale_if_error, fallback_on, key, credentials, request_directives, tags.",
+        "    cacheable, stale_if_error, fallback_on, key, credentials, request_directives, tags,",
+        "    offline_queue, fallback.",
     ]
 
 

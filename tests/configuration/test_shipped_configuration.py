@@ -139,8 +139,8 @@ def test_printed_defaults_load_back_as_the_defaults(tmp_path: Path) -> None:
     path = tmp_path / "config.yaml"
     path.write_text(render_yaml(Config()))
     config = load(path, env={}, overrides=[]).config
-    assert config.model_dump(mode="json", exclude={"cache": {"dir"}}) == Config().model_dump(
-        mode="json", exclude={"cache": {"dir"}}
+    assert config.model_dump(mode="json", exclude={"cache": {"dir"}, "outbox": {"dir"}}) == Config().model_dump(
+        mode="json", exclude={"cache": {"dir"}, "outbox": {"dir"}}
     )
 
 
