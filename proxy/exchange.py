@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 
 from proxy.answer import Answer, Match, Passing, Upload
+from proxy.asking import Asking
 from proxy.edge import Edge
 from proxy.errors import OriginError, OriginTimeout
 from proxy.fetching import Confirmed, Landing, Plan, Spooled, Unshared
@@ -16,16 +17,13 @@ from proxy.lookup import Lookup
 from proxy.outbox import queued_answer
 from proxy.outbox_store import Write
 from proxy.outcome import Verdict
-from proxy.partial import completable
-from proxy.policy.codings import with_source_tags
 from proxy.policy.directives import Directives, parse_directives
-from proxy.policy.forwarding import end_to_end, to_origin, upgrade_to_origin
+from proxy.policy.forwarding import end_to_end, upgrade_to_origin
 from proxy.policy.freshness import freshness
 from proxy.policy.groups import group_tags, invalidated_groups
 from proxy.policy.invalidation import invalidated_urls, invalidates
-from proxy.policy.matching import normalised_url, selects
+from proxy.policy.matching import selects
 from proxy.policy.messages import Fields, Request, Response, StoredResponse
-from proxy.policy.no_vary_search import DEFAULT
 from proxy.policy.parts import stored_part
 from proxy.policy.queueing import queueable
 from proxy.policy.reuse import reuse, stale_permitted
@@ -34,10 +32,6 @@ from proxy.routing import Route
 from proxy.strategies import Cause
 from proxy.tunnel import Tunnel
 from proxy.upstream import OriginRequest, OriginResponse
-
-PRECONDITIONS = ("If-None-Match", "If-Modified-Since")
-RANGES = ("Range", "If-Range")
-"""What the edge evaluates itself once it has a whole response."""
 
 ALONE = "\nalone "
 """Marks the flight key of a fetch that nobody may join."""
@@ -60,6 +54,7 @@ class HttpExchange:
     writing: bool = False
     _seen: Match | None = None
     _lookup: Lookup | None = None
+    _asking: Asking | None = None
 
     @property
     def network_timeout(self) -> float | None:
@@ -85,6 +80,12 @@ class HttpExchange:
         if self._lookup is None:
             self._lookup = Lookup(self.edge, self.request, self.route, self.content_digest)
         return self._lookup
+
+    @property
+    def asking(self) -> Asking:
+        if self._asking is None:
+            self._asking = Asking(self.lookup, self.trusted, self.upload)
+        return self._asking
 
     @property
     def fwd(self) -> str:
@@ -153,7 +154,7 @@ class HttpExchange:
 
     async def fetch(self) -> Answer:
         """Ask the origin for this request alone, as the client sent it."""
-        response = await self.edge.origin.send(self._forwarded(shared=False), interim=self.interim)
+        response = await self.edge.origin.send(self.asking.forwarded(shared=False), interim=self.interim)
         return self._passing(response, "bypass", "not-cached", None)
 
     async def upgrade(self) -> Tunnel | Answer:
@@ -167,7 +168,7 @@ class HttpExchange:
     async def write_through(self) -> Answer:
         """Send a write to the origin, and drop what it makes outdated (RFC 9111 section 4.4)."""
         self.writing = True
-        forwarded, rules = self._forwarded(shared=False), self.route.offline_queue
+        forwarded, rules = self.asking.forwarded(shared=False), self.route.offline_queue
         if self.edge.outbox is not None and rules is not None and queueable(self.request, rules):
             written = await self.edge.outbox.write(self.request, forwarded, rules, self.route.name, self.interim)
             if isinstance(written, Write):
@@ -179,8 +180,14 @@ class HttpExchange:
         answer = self._passing(response, "bypass", "method", None)
         if self.request.method == "POST" and self.route.strategy not in ("network-only", "cache-only"):
             # What a GET would get now may be in the answer to a POST (RFC 9110 section 9.3.3).
-            get = replace(self, request=replace(self.request, method="GET", has_body=False), _lookup=None)
-            plan = replace(get._plan(forwarding=False), request=self.request)
+            get = replace(
+                self,
+                request=replace(self.request, method="GET", has_body=False),
+                _lookup=None,
+                _asking=None,
+                upload=None,
+            )
+            plan = replace(get.asking.plan(None), request=self.request)
             landing = await self.edge.fetcher.keep(plan, response, self.edge.background)
             if isinstance(landing, Spooled):
                 answer.body, answer.kept = landing.spool.open(), True
@@ -214,9 +221,9 @@ class HttpExchange:
 
     async def refresh(self) -> None:
         """Bring the stored response up to date, with nobody waiting."""
-        plan = await self._completing(self._plan())
-        if self.edge.flights.current(self._flight_key(plan)) is None:
-            flight = self._begin(self._flight_key(plan), plan)
+        plan = await self.asking.completing(self.asking.plan(self._seen))
+        if self.edge.flights.current(self.asking.flight_key(plan)) is None:
+            flight = self._begin(self.asking.flight_key(plan), plan)
             flight.keep = True
             flight.led = False
             await flight.land(None)
@@ -231,7 +238,7 @@ class HttpExchange:
         """A request that only its sender can use the answer of: nothing is stored."""
         try:
             async with asyncio.timeout(within):
-                response = await self.edge.origin.send(self._forwarded(shared=False), interim=self.interim)
+                response = await self.edge.origin.send(self.asking.forwarded(shared=False), interim=self.interim)
         except TimeoutError:
             raise _late(within) from None
         await self._learn(response.head)
@@ -249,12 +256,12 @@ class HttpExchange:
             await self.edge.store.freshen(entry, effect)
 
     async def _together(self, within: float | None) -> Answer:
-        plan = await self._completing(self._plan())
-        key = self._flight_key(plan)
+        plan = await self.asking.completing(self.asking.plan(self._seen))
+        key = self.asking.flight_key(plan)
         if self.edge.flights.unshareable(key) or "no-store" in self._directives:
             # Nothing is likely to be kept, so the client's own validators may spare the origin a body.
             if plan.validating is None:
-                plan = replace(plan, forwarded=self._forwarded(shared=True, conditional=True))
+                plan = replace(plan, forwarded=self.asking.forwarded(shared=True, conditional=True))
             key = self._solitary(key)
         ends = None if within is None else asyncio.get_running_loop().time() + within
         while True:
@@ -365,66 +372,6 @@ class HttpExchange:
             fwd="bypass" if verdict == "bypass" and self.fwd != "method" else self.fwd,
             fwd_status=head.status,
             origin_duration=max(0.0, head.response_time - head.request_time) if duration is None else duration,
-        )
-
-    # What is asked
-
-    def _plan(self, *, forwarding: bool = True) -> Plan:
-        lookup, match = self.lookup, self._seen
-        ranged = "Range" in self.request.fields and match is None
-        forwarded = self._forwarded(shared=True, ranged=ranged) if forwarding else OriginRequest("GET", "/", Fields())
-        return Plan(
-            request=self.request,
-            forwarded=forwarded,
-            route=self.route,
-            key_of=lambda private, variance: lookup.key(lookup.partition if private else "", variance),
-            url=normalised_url(self.request, self.route.key),
-            validating=None if match is None else (match.entry, match.stored),
-            has_fallback=match is not None,
-            content_keyed=bool(self.content_digest),
-        )
-
-    async def _completing(self, plan: Plan) -> Plan:
-        """The same plan, asking only for what is missing when parts are stored and the whole is wanted."""
-        if plan.validating is not None or self.request.method != "GET" or "Range" in self.request.fields:
-            return plan
-        parts = completable(await self.lookup.parts())
-        if parts:
-            self.lookup.fwd = "partial"
-        return replace(plan, completing=parts) if parts else plan
-
-    def _flight_key(self, plan: Plan) -> str:
-        """Requests of one flight key get the same answer: same resource, same user, same variant as far as known."""
-        chosen = plan.validating[0].vary if plan.validating is not None else ()
-        asked = [
-            ("range", plan.forwarded.fields.combined("Range")),
-            ("if-range", self.request.fields.first("If-Range")),
-        ]
-        if plan.forwarded.fields.combined("Range") is None:
-            asked = []
-        lines = [f"{name}={value}" for name, value in (*chosen, *asked)]
-        return "\n".join([plan.key_of(False, DEFAULT), self.lookup.partition, *lines])
-
-    def _forwarded(self, *, shared: bool, conditional: bool = False, ranged: bool = False) -> OriginRequest:
-        fields = to_origin(
-            self.request,
-            origin_host=self.edge.origin_host,
-            trusted=self.trusted,
-            via=self.edge.name,
-            shared=shared,
-            keyed=self.route.key.headers,
-        )
-        if shared and not conditional:
-            fields = fields.without(*(PRECONDITIONS if ranged else (*PRECONDITIONS, *RANGES)))
-        if self.edge.compression is not None:
-            fields = with_source_tags(fields)
-        upload = self.upload
-        return OriginRequest(
-            method=self.request.method,
-            target=self.request.target,
-            fields=fields,
-            body=None if upload is None else upload.chunks,
-            length=None if upload is None else upload.length,
         )
 
 
