@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import asyncio
 import os
 import resource
@@ -123,6 +124,7 @@ async def test_a_process_out_of_file_descriptors_misses_but_keeps_its_entries(op
     await store(it, head(), bytes(MIB))
     assert await loaded(it) == bytes(MIB)
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    gc.collect()  # what earlier tests left would give descriptors back in the middle of this one
     highest = max(map(int, os.listdir("/proc/self/fd")))
     spare = [os.dup(0) for _ in range(highest)]  # fill every gap below the limit
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(spare) + 1, hard))
