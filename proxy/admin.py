@@ -11,7 +11,7 @@ from proxy.errors import RequestRefused
 from proxy.operations.metrics import Metrics
 from proxy.outbox import Outbox
 from proxy.policy.messages import Fields, Request
-from proxy.purge import parse_purge, request_for
+from proxy.purge import Listed, parse_purge, request_for
 from proxy.purging import Purger
 
 MOST_LISTED = 10_000
@@ -31,7 +31,7 @@ class AdminApi:
         performance: Callable[[], dict[str, int | float]],
         ready: Callable[[], bool],
         public_host: Callable[[], str],
-        url_of: Callable[[Request], str],
+        listed: Listed,
         outbox: Outbox | None = None,
     ) -> None:
         self._metrics = metrics
@@ -40,7 +40,7 @@ class AdminApi:
         self._performance = performance
         self._ready = ready
         self._public_host = public_host
-        self._url_of = url_of
+        self._listed = listed
         self._outbox = outbox
 
     def setup(self, app: web.Application) -> None:
@@ -86,7 +86,7 @@ class AdminApi:
     async def purge(self, request: web.Request) -> web.Response:
         """Remove, mark stale or count what a JSON document describes; see proxy/purge.py for its forms."""
         try:
-            purge = parse_purge(await _json(request), self._url_of)
+            purge = parse_purge(await _json(request), self._listed)
         except RequestRefused as error:
             return problem_response(error)
         count = await self._purger.purge(purge.covers, soft=purge.soft, dry_run=purge.dry_run)

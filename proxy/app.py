@@ -72,6 +72,7 @@ class App:
         self.origin = Origin(config.origin, now=now)
         self.flights: Flights[Landing] = Flights(self.background, time.monotonic)
         self.routes = RouteTable(config)
+        self.variances = Variances()
         self.purger = Purger(self.store, self.flights, now)
         self.updates = Updates()
         self.outbox: Outbox | None = None
@@ -96,19 +97,18 @@ class App:
         await self.store.open()
         self._open.push_async_callback(self.store.close)
         self._open.push_async_callback(self.origin.close)
-        variances = Variances()
-        variances.recall((entry.key, entry.url) for entry in self.store.entries())
+        self.variances.recall((entry.key, entry.url) for entry in self.store.entries())
         edge = Edge(
             origin=self.origin,
             store=self.store,
             flights=self.flights,
-            fetcher=Fetcher(self.origin, self.store, variances, self.updates),
+            fetcher=Fetcher(self.origin, self.store, self.variances, self.updates),
             background=self.background,
             now=self._now,
             secret=_secret(config),
             origin_host=None if config.origin.preserve_host else config.origin.url.partition("://")[2],
             name=f"cachewire-{secrets.token_hex(4)}",
-            variances=variances,
+            variances=self.variances,
             compression=self._compression(),
         )
         if any(route.offline_queue for route in config.routes) or (config.outbox.dir / "outbox.db").exists():
@@ -123,7 +123,7 @@ class App:
             self.routes,
             self.ledger,
             report if config.server.performance_report else {},
-            None if token is None else PurgeMethod(self.purger, token, self.routes.url_of),
+            None if token is None else PurgeMethod(self.purger, token, self._listed),
             public_url=lambda: config.precache.public_url or self.public_url,
         )
         self.public_address = await self._listen(self.server.listener, config.server.listen, "server.listen")
@@ -200,6 +200,9 @@ class App:
         connections = len(self.server.listener.connections)
         return performance(self.ledger, self._started, time.monotonic(), connections, 0)
 
+    def _listed(self, request: Request) -> tuple[str, tuple[str, ...]]:
+        return self.routes.url_of(request), self.variances.keys(request, self.routes.find(request).key)
+
     @property
     def public_url(self) -> str:
         return f"http://{self.public_address}"
@@ -242,7 +245,7 @@ class App:
             performance=self.performance,
             ready=lambda: self.ready,
             public_host=lambda: str(self.public_address),
-            url_of=self.routes.url_of,
+            listed=self._listed,
             outbox=self.outbox,
         ).setup(app)
         pages.setup(app, overview=dashboard.overview, cache=dashboard.cache, actions=dashboard)

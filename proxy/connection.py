@@ -17,12 +17,14 @@ from typing import Any
 
 from aiohttp import web
 from aiohttp.abc import AbstractStreamWriter
-from aiohttp.http_exceptions import LineTooLong
+from aiohttp.http_exceptions import BadHttpMethod, LineTooLong
 from aiohttp.web_protocol import RequestHandler, _ErrInfo
 
 from proxy.errors import RequestRefused
 from proxy.policy.cache_status import cache_status
 from proxy.policy.messages import Fields
+
+_TOKEN_FIRST = re.compile(r"b'[!#$%&*+.^_`|~0-9A-Za-z-]+ /")
 
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 Refused = Callable[[str, int, str], None]
@@ -107,7 +109,9 @@ class ClientConnection(RequestHandler):
         if request.writer.output_size > 0:
             raise ConnectionError("the response has begun and cannot become another") from exc
         status, reason = self._classified(status, exc)
-        if status >= 500:
+        if status == 501:
+            detail = "this method is not known here"
+        elif status >= 500:
             self.log_exception("an exchange failed", exc_info=exc)
             detail = "the edge failed to handle this request; its log says more"
         else:
@@ -122,6 +126,8 @@ class ClientConnection(RequestHandler):
             return (414, "target-too-long") if self._last_line > self.max_line_size else (431, "field-too-long")
         if exc is not None and "Too many headers" in str(exc):
             return 431, "too-many-fields"
+        if isinstance(exc, BadHttpMethod) and _TOKEN_FIRST.search(str(exc)):
+            return 501, "unknown-method"  # RFC 9110 section 15.6.2: the parser in front knows a closed list
         return status, "malformed" if status < 500 else "internal"
 
     def _force_close_after_answer(self) -> None:

@@ -6,7 +6,7 @@ import asyncio
 import secrets
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from aiohttp import web
 
@@ -52,6 +52,9 @@ class Shape:
 def shaped(request: Request, answer: Answer, now: float) -> Shape:
     """Apply the client's preconditions and ranges to a whole response (RFC 9110 sections 13 and 14)."""
     fields = answer.fields.without("Content-Length")
+    if request.method == "QUERY":
+        # Its preconditions are those of GET; ranges it has none.
+        request = replace(request, method="GET", fields=request.fields.without("Range"))
     if answer.stored is not None and not_modified(
         request, answer.fields, status=answer.status, received=answer.stored.response_time
     ):
@@ -139,7 +142,11 @@ async def deliver(
 ) -> web.StreamResponse:
     """Send an answer. A body that breaks off closes the connection, so that nobody takes it for whole."""
     shape = shaped(request, answer, now)
-    detail = f"stale: {answer.why}" if answer.verdict == "stale" else answer.why
+    if answer.verdict != "stale":
+        detail = answer.why
+    else:
+        # What is fresh may stand in, too, where the client asked for something newer.
+        detail = f"stale: {answer.why}" if (answer.ttl or 0) <= 0 else f"instead: {answer.why}"
     fields = finished_fields(answer, shape, now, detail)
     http_1_0 = http.version < (1, 1)
     chunked = shape.length is None and not shape.bodiless and not http_1_0

@@ -22,7 +22,7 @@ from proxy.policy.forwarding import end_to_end, upgrade_to_origin
 from proxy.policy.freshness import freshness
 from proxy.policy.groups import group_tags, invalidated_groups
 from proxy.policy.invalidation import invalidated_urls, invalidates
-from proxy.policy.matching import selects
+from proxy.policy.matching import selects, under
 from proxy.policy.messages import Fields, Request, Response, StoredResponse
 from proxy.policy.parts import stored_part
 from proxy.policy.queueing import queueable
@@ -94,7 +94,11 @@ class HttpExchange:
 
     def answer(self, match: Match) -> Answer:
         """A match as an answer."""
-        return self._stored_answer(match, "hit" if match.fresh else "stale", match.reuse.reason)
+        if match.fresh:
+            return self._stored_answer(match, "hit", match.reuse.reason)
+        return self._stored_answer(
+            match, "stale", "stale-while-revalidate" if match.refreshable else match.reuse.reason
+        )
 
     def may_stand_in(self, match: Match | None, cause: Cause) -> bool:
         """The match may be used although it is not fresh (RFC 9111 section 4.2.4), if the origin fails in this way."""
@@ -190,7 +194,7 @@ class HttpExchange:
             plan = replace(get.asking.plan(None), request=self.request)
             landing = await self.edge.fetcher.keep(plan, response, self.edge.background)
             if isinstance(landing, Spooled):
-                answer.body, answer.kept = landing.spool.open(), True
+                answer.body, answer.kept, answer.key = landing.spool.open(), True, landing.stored.key
         return answer
 
     async def invalidate(self, status: int, fields: Fields) -> None:
@@ -200,6 +204,8 @@ class HttpExchange:
             self.edge.flights.forget()
             for url in invalidated_urls(request, fields, self.route.key):
                 await store.remove(lambda _entry: True, url=url)
+            if keys := self.edge.variances.keys(request, self.route.key):
+                await store.remove(lambda entry: any(under(entry.key, key) for key in keys))
             for tag in group_tags(request, invalidated_groups(request, fields, status=status)):
                 await store.remove(lambda _entry: True, tag=tag)
 
@@ -312,7 +318,7 @@ class HttpExchange:
             raise
         shared_key = flight.key.partition(ALONE)[0]
         if isinstance(landing, Unshared):
-            self.edge.flights.remember_unshareable(shared_key)
+            self.edge.flights.remember_unshareable(shared_key, landing.reason)
             return self._passing(landing.response, "miss", landing.reason, landing.origin_duration)
         self.edge.flights.shareable_again(shared_key)
         if isinstance(landing, Spooled):

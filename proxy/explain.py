@@ -9,7 +9,10 @@ from proxy.config.units import format_duration, format_size
 from proxy.edge import Edge
 from proxy.exchange import HttpExchange
 from proxy.policy.freshness import freshness
+from proxy.policy.matching import has_dot_segments
 from proxy.policy.messages import Request
+from proxy.policy.parts import combined, stored_part
+from proxy.policy.storing import has_credentials
 from proxy.policy.validation import conditional_lines
 from proxy.routing import RouteTable
 
@@ -31,7 +34,7 @@ async def explain(edge: Edge, routes: RouteTable, request: Request) -> dict[str,
         facts |= {"keys": list(exchange.lookup.keys), "stored": match is not None}
         lines.extend(f"Its key is {key!r}." for key in exchange.lookup.keys[-1:])
         if match is None:
-            lines.append(_nothing(edge, exchange))
+            lines.append(await _nothing(edge, exchange))
             facts["next"] = "refuse" if _forbidden(exchange) else "ask"
             lines.append(_NEXT[facts["next"]])
         else:
@@ -52,13 +55,25 @@ async def explain(edge: Edge, routes: RouteTable, request: Request) -> dict[str,
             )
             lines.append(_freshness(state.lifetime, state.source, state.ttl, match))
             facts["next"] = _next(exchange, match)
-            lines.append(_NEXT[facts["next"]] + _reserve(exchange, facts["next"]))
+            lines.append(_NEXT[facts["next"]] + _reserve(exchange, match, facts["next"]))
         return facts | {"lines": lines}
     finally:
         await exchange.close()
 
 
-def _nothing(edge: Edge, exchange: HttpExchange) -> str:
+async def _nothing(edge: Edge, exchange: HttpExchange) -> str:
+    request, route = exchange.request, exchange.route
+    parts = [place for _, stored in await exchange.lookup.parts() if (place := stored_part(stored.fields))]
+    if parts:
+        held = ", ".join(f"{part.start}-{part.stop - 1}" for part in combined(parts))
+        return f"Of its bytes {held} are stored; what is missing will be asked for."
+    why = edge.flights.unshareable(exchange.asking.flight_key(exchange.asking.plan(None)))
+    if why is not None:
+        return f"Nothing is stored for it: the last answer was not kept ({why})."
+    if has_dot_segments(request.path):
+        return "Nothing is stored for it, and nothing will be: its path has dot segments."
+    if route.rules.credentials == "bypass" and has_credentials(request):
+        return "It carries credentials, and on this route only an answer that is public is stored for such a request."
     variants = sum(len(edge.store.variants(key)) for key in exchange.lookup.keys)
     if exchange.fwd == "vary-miss":
         return f"Its {variants} stored variants were selected by other request fields than these (Vary)."
@@ -108,12 +123,14 @@ def _forbidden(exchange: HttpExchange) -> bool:
     return exchange.route.strategy == "cache-only" or exchange.only_if_cached
 
 
-def _reserve(exchange: HttpExchange, following: str) -> str:
+def _reserve(exchange: HttpExchange, match: Match, following: str) -> str:
     if not following.startswith("ask"):
         return ""
+    if not exchange.may_stand_in(match, "fallback" if exchange.route.strategy == "network-first" else "unreachable"):
+        return " If the origin fails, the stored one may not stand in for it."
     timeout = exchange.network_timeout
     late = "" if timeout is None else f" or is silent for {format_duration(timeout)}"
-    return f" If the origin fails{late}, the stored one may be used as the rules allow."
+    return f" If the origin fails{late}, the stored one stands in."
 
 
 _NEXT = {

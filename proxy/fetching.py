@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, replace
 
 from proxy.background import Background
-from proxy.errors import BodyIncomplete, StorageError
+from proxy.errors import BodyIncomplete, OriginProtocolError, StorageError
 from proxy.flight import Flight, Interim
 from proxy.partial import PARTS, Completion, completed, join, placed, rest_lines
 from proxy.policy.dates import format_date, parse_date
@@ -29,6 +29,8 @@ from proxy.variances import Variances
 FINISH_WITHIN = 4 * 2**20
 """A fill that nobody reads any more is finished when at most this many bytes are missing."""
 
+
+CONDITIONS = ("If-None-Match", "If-Modified-Since", "If-Range")
 
 ENDLESS = frozenset(("text/event-stream", "multipart/x-mixed-replace"))
 """Media types of responses that go on until one side leaves: there is never a whole body to store or share."""
@@ -109,6 +111,9 @@ class Fetcher:
                 flight.landing.set_result(Confirmed(entry, _duration(response.head)))
                 return
             response = await self._origin.send(plan.forwarded, interim=flight.tell)
+        if response.head.status == 304 and not any(name in plan.forwarded.fields for name in CONDITIONS):
+            await response.close()
+            raise OriginProtocolError("the origin answered 304 to a request without a condition")
         completion = completed(plan.completing, response.head) if plan.completing else None
         if plan.completing and completion is None and response.head.status in (206, 416):
             await response.close()
@@ -249,7 +254,7 @@ def stored_response(plan: Plan, head: Response, verdict: Storing) -> StoredRespo
     key = plan.key_of(verdict.private, variance)
     if head.status == 206:
         part = received_part(plan.request, head)
-        if part is None or not variance.is_default:
+        if part is None or part.total is None or not variance.is_default:
             return None
         key, vary = key + PARTS, placed(vary, part)
     stored = StoredResponse(

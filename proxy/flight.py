@@ -84,7 +84,7 @@ class Flights(Generic[Landing]):
         self._background = background
         self._now = now
         self._by_key: dict[str, Flight[Landing]] = {}
-        self._unshareable: OrderedDict[str, float] = OrderedDict()
+        self._unshareable: OrderedDict[str, tuple[float, str]] = OrderedDict()
 
     def current(self, key: str) -> Flight[Landing] | None:
         return self._by_key.get(key)
@@ -106,21 +106,22 @@ class Flights(Generic[Landing]):
         """Let later requests begin flights of their own: what is under way began before a purge."""
         self._by_key.clear()
 
-    def remember_unshareable(self, key: str, seconds: float = 30.0, most: int = 10_000) -> None:
-        """Note that the answers of `key` are not for sharing, so that the next requests do not queue up for one."""
-        self._unshareable[key] = self._now() + seconds
+    def remember_unshareable(self, key: str, reason: str, seconds: float = 30.0, most: int = 10_000) -> None:
+        """Note why the answers of `key` are not for sharing, so that the next requests do not queue up for one."""
+        self._unshareable[key] = (self._now() + seconds, reason)
         self._unshareable.move_to_end(key)
         if len(self._unshareable) > most:
             self._unshareable.popitem(last=False)
 
-    def unshareable(self, key: str) -> bool:
-        until = self._unshareable.get(key)
-        if until is None:
-            return False
+    def unshareable(self, key: str) -> str | None:
+        """Why the last answer of `key` was not for sharing, as long as that is remembered."""
+        until, reason = self._unshareable.get(key, (0.0, ""))
+        if not reason:
+            return None
         if until > self._now():
-            return True
+            return reason
         del self._unshareable[key]
-        return False
+        return None
 
     def shareable_again(self, key: str) -> None:
         self._unshareable.pop(key, None)

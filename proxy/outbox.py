@@ -14,18 +14,19 @@ import json
 import logging
 import secrets
 import uuid
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from dataclasses import replace
 
 from proxy.answer import Answer
 from proxy.errors import OriginTimeout, OriginUnreachable, StorageError
 from proxy.origin_connection import Interim
-from proxy.outbox_delivery import Delivery, joined, origin_request
+from proxy.outbox_delivery import Delivery, origin_request
 from proxy.outbox_store import Content, Counts, OutboxStore, Write
 from proxy.policy.messages import Fields, Request
-from proxy.policy.queueing import AWAY, QueueRules, fingerprint, idempotency_key
+from proxy.policy.queueing import AWAY, QueueRules, fingerprint, idempotency_key, retry_after
 from proxy.policy.storing import has_credentials
 from proxy.storage.bodies import MemoryBody
+from proxy.uploading import joined, read_up_to
 from proxy.upstream import Origin, OriginRequest, OriginResponse
 
 STATUS_PATH = "/.cachewire/outbox/"
@@ -79,7 +80,7 @@ class Outbox:
         body = None
         if forwarded.body is not None:
             too_long = forwarded.length is not None and forwarded.length > rules.max_body
-            body, whole = (b"", False) if too_long else await _read(forwarded.body, rules.max_body)
+            body, whole = (b"", False) if too_long else await read_up_to(forwarded.body, rules.max_body)
             if not whole:
                 rest = replace(forwarded, body=joined(body, forwarded.body))
                 return await self._origin.send(rest, interim=interim)
@@ -169,19 +170,20 @@ class Outbox:
         if response.head.status not in AWAY:
             return response
         why = f"the origin answered {response.head.status}"
-        queued = await self._kept(self._tried(write, why, response.head.status), content, fingerprint)
+        wait = retry_after(response.head.fields, self._now())
+        queued = await self._kept(self._tried(write, why, response.head.status, wait), content, fingerprint)
         if queued is None:
             return response
         await response.close()
         return queued
 
-    def _tried(self, write: Write, error: str, status: int | None) -> Write:
+    def _tried(self, write: Write, error: str, status: int | None, wait: float | None = None) -> Write:
         return replace(
             write,
             attempts=1,
             last_error=error,
             response_status=status,
-            next_attempt_at=self._now() + self._delivery.delay(1),
+            next_attempt_at=self._now() + self._delivery.delay(1, wait),
         )
 
     async def _kept(self, write: Write, content: Content, fingerprint: str | None) -> Write | None:
@@ -221,16 +223,6 @@ def queued_answer(write: Write) -> Answer:
         fwd="method",
         fwd_status=write.response_status,
     )
-
-
-async def _read(source: AsyncIterator[bytes], most: int) -> tuple[bytes, bool]:
-    """The body if it has at most `most` bytes, or else its beginning and False."""
-    body = bytearray()
-    async for chunk in source:
-        body += chunk
-        if len(body) > most:
-            return bytes(body), False
-    return bytes(body), True
 
 
 def _public(write: Write) -> dict[str, object]:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 
 from proxy.background import Background
 from proxy.errors import BodyIncomplete, OriginError, RequestRefused, StorageError
 from proxy.outbox_store import Content, Counts, OutboxStore, Write
 from proxy.policy.messages import Fields, Request
 from proxy.policy.queueing import delay, fate, retry_after
+from proxy.uploading import joined
 from proxy.upstream import Origin, OriginRequest, OriginResponse
 
 CATCH_UP = 2.0
@@ -224,15 +225,6 @@ def origin_request(write: Write, content: Content) -> OriginRequest:
     body = content.body
     chunks = None if body is None else joined(body)
     return OriginRequest(write.method, write.target, content.fields, chunks, None if body is None else len(body))
-
-
-async def joined(first: bytes, rest: AsyncIterator[bytes] | None = None) -> AsyncIterator[bytes]:
-    """`first`, then `rest`."""
-    if first:
-        yield first
-    if rest is not None:
-        async for chunk in rest:
-            yield chunk
 
 
 def _request(write: Write) -> Request:

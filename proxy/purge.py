@@ -9,8 +9,12 @@ from urllib.parse import urlsplit
 
 from proxy.errors import RequestRefused
 from proxy.policy.globs import Glob
+from proxy.policy.matching import under
 from proxy.policy.messages import Request
 from proxy.storage.base import Entry
+
+Listed = Callable[[Request], tuple[str, tuple[str, ...]]]
+"""How a request's URL is listed in the store: as which URL, and under which keys besides (No-Vary-Search)."""
 
 KINDS = ("url", "prefix", "glob", "tag", "route", "everything")
 
@@ -25,8 +29,8 @@ class Purge:
     dry_run: bool = False
 
 
-def parse_purge(document: object, url_of: Callable[[Request], str]) -> Purge:
-    """A purge from its JSON form; `url_of` tells a request's URL as it is listed.
+def parse_purge(document: object, listed: Listed) -> Purge:
+    """A purge from its JSON form; `listed` tells how a URL is listed.
 
     Raises RequestRefused(400) that says what would be right.
     """
@@ -45,12 +49,12 @@ def parse_purge(document: object, url_of: Callable[[Request], str]) -> Purge:
     value = document[kind]
     if kind != "everything" and (not isinstance(value, str) or not value):
         _refuse(f"{kind!r} is a text that is not empty")
-    covers = (lambda _entry: True) if kind == "everything" else covering(kind, str(value), url_of)
+    covers = (lambda _entry: True) if kind == "everything" else covering(kind, str(value), listed)
     words = "everything" if kind == "everything" else f"{kind} {value}"
     return Purge(covers, words, document.get("soft", False), document.get("dry_run", False))
 
 
-def covering(kind: str, value: str, url_of: Callable[[Request], str]) -> Callable[[Entry], bool]:
+def covering(kind: str, value: str, listed: Listed) -> Callable[[Entry], bool]:
     """Whether an entry is meant by `kind` and `value`. A path without scheme and host means every host's."""
     if kind == "tag":
         return lambda entry: value in entry.tags
@@ -58,9 +62,11 @@ def covering(kind: str, value: str, url_of: Callable[[Request], str]) -> Callabl
         return lambda entry: entry.route == value
     absolute = "://" in value
     if kind == "url":
-        listed = url_of(request_for(value))
-        wanted = listed if absolute else target_of(listed)
-        return lambda entry: (entry.url if absolute else target_of(entry.url)) == wanted
+        request = request_for(value)
+        url, keys = listed(request)
+        if not absolute:
+            return lambda entry: target_of(entry.url) == target_of(url)
+        return lambda entry: entry.url == url or any(under(entry.key, key) for key in keys)
     if not absolute and not value.startswith(("/", "*")):
         _refuse(f"the {kind} {value!r} begins with neither / nor a scheme such as http://")
     if kind == "prefix":

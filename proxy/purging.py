@@ -9,7 +9,7 @@ from proxy.errors import RequestRefused
 from proxy.fetching import Landing
 from proxy.flight import Flights
 from proxy.policy.messages import Request
-from proxy.purge import parse_purge
+from proxy.purge import Listed, parse_purge
 from proxy.storage.base import Entry, Store
 
 
@@ -38,10 +38,10 @@ class PurgeMethod:
     `Purge: prefix` (or both) say so.
     """
 
-    def __init__(self, purger: Purger, token: str, url_of: Callable[[Request], str]) -> None:
+    def __init__(self, purger: Purger, token: str, listed: Listed) -> None:
         self._purger = purger
         self._token = token.encode()
-        self._url_of = url_of
+        self._listed = listed
 
     async def carry_out(self, request: Request) -> dict[str, object]:
         """Carry it out and count. Raises RequestRefused (401) without the token, and for what is not clear (400)."""
@@ -56,6 +56,6 @@ class PurgeMethod:
         asked = [{"tag": tag} for tag in tags] or [{kind: request.url}]
         count = 0
         for one in asked:
-            purge = parse_purge({**one, "soft": "soft" in wishes}, self._url_of)
+            purge = parse_purge({**one, "soft": "soft" in wishes}, self._listed)
             count += await self._purger.purge(purge.covers, soft=purge.soft)
         return {"count": count, "soft": "soft" in wishes}

@@ -10,6 +10,7 @@ import json
 import logging
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 from aiohttp import web
 
@@ -32,7 +33,7 @@ from proxy.purging import PurgeMethod
 from proxy.routing import RouteTable
 from proxy.strategies import STRATEGIES
 from proxy.tunnel import Tunnel
-from proxy.uploading import Continue, Held, body_of
+from proxy.uploading import Continue, Held, body_of, joined, read_up_to
 from proxy.websocket import is_websocket, relay
 
 _log = logging.getLogger("cachewire.server")
@@ -109,6 +110,11 @@ class Server:
         if request.method == "PURGE" and self._purge_method is not None:
             purged = await self._purge_method.carry_out(request)
             return _local_answer(outcome, _json(json.dumps(purged).encode()))
+        if request.method == "OPTIONS" and (hops := request.fields.first("Max-Forwards") or "").isdecimal():
+            # RFC 9110 section 7.6.2: at 0 this is the final recipient.
+            if int(hops) == 0:
+                return _local_answer(outcome, web.Response(status=204))
+            request = replace(request, fields=request.fields.replacing(("Max-Forwards", str(int(hops) - 1))))
         route = self._routes.find(request)
         outcome.route, outcome.strategy = route.name, route.strategy
         exchange = HttpExchange(self._edge, request, route, trusted)
@@ -128,9 +134,10 @@ class Server:
         request, settings = exchange.request, self._settings
         permission = Continue(http)
         exchange.interim = permission.interim
-        if request.method == "QUERY" and (held := await self._held(http, request, permission, outcome)) is not None:
-            exchange.upload = Upload(held, held.length)
-            exchange.content_digest = held.digest
+        if request.method == "QUERY":
+            held = await self._held(http, request, permission, outcome)
+            exchange.upload = held if isinstance(held, Upload) else Upload(held, held.length)
+            exchange.content_digest = "" if isinstance(held, Upload) else held.digest
         elif request.has_body:
             length = request.fields.first("Content-Length")
             chunks = body_of(http, permission, outcome, timeout=settings.body_timeout, most=settings.max_body)
@@ -147,16 +154,17 @@ class Server:
 
     async def _held(
         self, http: web.BaseRequest, request: Request, permission: Continue, outcome: Outcome
-    ) -> Held | None:
-        """The content of a QUERY, which is part of its key; None when it is too large or of unknown length."""
+    ) -> Held | Upload:
+        """The content of a QUERY, which is part of its key; an upload like any other when it is too large for that."""
+        settings = self._settings
+        if not request.has_body:
+            return Held(b"")
+        content = body_of(http, permission, outcome, timeout=settings.body_timeout, most=settings.max_body)
+        beginning, whole = await read_up_to(content, Held.MOST)
+        if whole:
+            return Held(beginning)
         length = request.fields.first("Content-Length")
-        if request.has_body and (length is None or int(length) > Held.MOST):
-            return None
-        settings, parts = self._settings, []
-        if request.has_body:
-            content = body_of(http, permission, outcome, timeout=settings.body_timeout, most=settings.max_body)
-            parts = [part async for part in content]
-        return Held(b"".join(parts))
+        return Upload(joined(beginning, content), None if length is None else int(length))
 
     async def _delivered(
         self, http: web.BaseRequest, request: Request, answer: Answer, outcome: Outcome

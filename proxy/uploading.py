@@ -88,3 +88,22 @@ async def body_of(
         if outcome.bytes_in > most:
             raise RequestRefused(413, "body-too-large", f"a request body may have at most {most} bytes here")
         yield chunk
+
+
+async def read_up_to(source: AsyncIterator[bytes], most: int) -> tuple[bytes, bool]:
+    """The content if it has at most `most` bytes and True, or else its beginning and False."""
+    content = bytearray()
+    async for chunk in source:
+        content += chunk
+        if len(content) > most:
+            return bytes(content), False
+    return bytes(content), True
+
+
+async def joined(first: bytes, rest: AsyncIterator[bytes] | None = None) -> AsyncIterator[bytes]:
+    """`first`, then `rest`."""
+    if first:
+        yield first
+    if rest is not None:
+        async for chunk in rest:
+            yield chunk

@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 from collections import OrderedDict
 from collections.abc import Iterable
+from dataclasses import replace
 
+from proxy.policy.matching import KeyRules, normalised_url, primary_key
+from proxy.policy.messages import Request
 from proxy.policy.no_vary_search import NoVarySearch
 
 MARK = " no-vary-search="
@@ -24,6 +27,14 @@ class Variances:
     def known(self, url: str) -> tuple[NoVarySearch, ...]:
         """The variances seen for the URL's path, latest first; none for most paths."""
         return self._by_path.get(_path(url), ()) if self._by_path else ()
+
+    def keys(self, request: Request, rules: KeyRules) -> tuple[str, ...]:
+        """The keys, besides the plain one, under which a response to GET for this request's URL may be stored."""
+        get = replace(request, method="GET")
+        known = self.known(normalised_url(get, rules))
+        return tuple(
+            primary_key(get, replace(rules, headers=(), cookies=()), no_vary_search=variance) for variance in known
+        )
 
     def remember(self, url: str, variance: NoVarySearch) -> None:
         """Note that a response for this URL's path stated `variance`."""

@@ -87,6 +87,11 @@ def primary_key(
     return key
 
 
+def under(key: str, base: str) -> bool:
+    """Whether a primary key is `base`, or `base` for one user, one set of headers or one of cookies."""
+    return key == base or key.startswith(base + " ")
+
+
 def is_private(key: str) -> bool:
     """Whether only one user may see what is stored under this primary key."""
     return " partition=" in key

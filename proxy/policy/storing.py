@@ -101,6 +101,8 @@ def _unstorable_exchange(request: Request, response: Response, rules: Rules, con
         return "request-body"
     if response.status < 200:
         return "not-final"
+    if response.status > 599:
+        return "status-invalid"  # RFC 9110 section 15
     if response.status == 304:
         return "not-modified"
     if response.status == 206 and not (rules.partial and received_part(request, response)):

@@ -58,6 +58,13 @@ class TestPurge:
         await edge.get("/a?utm_source=x&b=1")
         assert (await purge(edge, url="/a?b=1&gclid=2"))["count"] == 1
 
+    async def test_a_url_is_found_under_the_variance_its_response_states(
+        self, edge: EdgeUnderTest, origin: ScriptedOrigin
+    ) -> None:
+        origin.on("/s", reply(headers={**FRESH, "No-Vary-Search": 'params=("x")'}))
+        await edge.get("/s?x=1&a=1")
+        assert (await purge(edge, url=f"http://{edge.host}/s?x=2&a=1"))["count"] == 1
+
     async def test_a_prefix_a_glob_a_route_and_everything(self, edge: EdgeUnderTest) -> None:
         for target in ("/x/1", "/x/2", "/y/1.png", "/y/2.png", "/z"):
             await edge.get(target)
@@ -129,6 +136,24 @@ class TestExplain:
         told = await explain(edge, "/a", "Accept-Language: en")
         assert not told["stored"]
         assert "Vary" in " ".join(told["lines"])
+
+    async def test_it_says_why_nothing_is_stored(self, edge: EdgeUnderTest, origin: ScriptedOrigin) -> None:
+        origin.on("/no", reply(headers={"Cache-Control": "no-store"}))
+        origin.on("/part", reply(206, b"01", {**FRESH, "ETag": '"v"', "Content-Range": "bytes 0-1/9"}))
+        await edge.get("/no")
+        await edge.get("/part", {"Range": "bytes=0-1"})
+        assert "response-no-store" in " ".join((await explain(edge, "/no"))["lines"])
+        assert "bytes 0-1 are stored" in " ".join((await explain(edge, "/part"))["lines"])
+        assert "dot segments" in " ".join((await explain(edge, "/a/../b"))["lines"])
+        assert "carries credentials" in " ".join((await explain(edge, "/new", "Cookie: a=b"))["lines"])
+
+    async def test_it_says_when_a_stored_one_may_not_stand_in(
+        self, edge: EdgeUnderTest, origin: ScriptedOrigin
+    ) -> None:
+        origin.on("/a", reply(headers={"Cache-Control": "max-age=1, must-revalidate"}))
+        await edge.get("/a")
+        edge.clock.advance(5)
+        assert "may not stand in" in (await explain(edge, "/a"))["lines"][-1]
 
     async def test_rubbish_is_refused_with_what_would_be_right(self, edge: EdgeUnderTest) -> None:
         assert "begins with /" in (await explain(edge, "nonsense"))["detail"]

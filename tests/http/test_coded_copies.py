@@ -82,7 +82,7 @@ async def test_a_purge_removes_the_copy_with_its_source(origin: ScriptedOrigin, 
     async with edge_before(origin) as edge:
         await compressed(edge, "/p")
         assert len(list(edge.app.store.entries())) == 2
-        covers = parse_purge({purge: words[purge]}, edge.app.routes.url_of).covers
+        covers = parse_purge({purge: words[purge]}, edge.app._listed).covers
         assert await edge.app.purger.purge(covers) == 2
         assert list(edge.app.store.entries()) == []
 

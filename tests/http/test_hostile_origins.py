@@ -45,6 +45,7 @@ NO_HEAD: dict[str, tuple[Script, int]] = {
     "HTTP/2": (raw(b"HTTP/2.0 200 OK\r\nContent-Length: 0\r\n\r\n"), 502),
     "a status of 99": (raw(b"HTTP/1.1 099 Odd\r\nContent-Length: 0\r\n\r\n"), 502),
     "Transfer-Encoding in HTTP/1.0": (raw(head(200, CHUNKED, version="1.0"), b"3\r\nabc\r\n0\r\n\r\n"), 502),
+    "a 304 nobody asked for": (raw(head(304, {"ETag": '"v1"'})), 502),
     "a switch nobody asked for": (raw(b"HTTP/1.1 101 Switching\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n"), 502),
 }
 
@@ -167,3 +168,11 @@ async def test_a_body_that_drips_is_passed_on_as_it_drips(edge: EdgeUnderTest, o
         assert await client.reader.readexactly(6) == b"1\r\nx\r\n"
     assert await client.reader.readexactly(5) == b"0\r\n\r\n"
     await client.close()
+
+
+async def test_a_status_that_does_not_exist_is_passed_on_and_not_stored(
+    edge: EdgeUnderTest, origin: ScriptedOrigin
+) -> None:
+    origin.on("/a", raw(head(777, {**FRESH, "Content-Length": "0"})))
+    assert (await edge.get("/a")).status == 777
+    assert list(edge.app.store.entries()) == []

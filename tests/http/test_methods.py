@@ -105,6 +105,32 @@ class TestQuery:
                 assert (await edge.ask("QUERY", "/q", body=b"")).body == b"queried"
                 assert (await edge.get("/q")).body == b"got"
 
+    async def test_chunked_content_is_the_same_content(self, origin: ScriptedOrigin) -> None:
+        origin.on("/q", reply(body=lambda asked: b"for " + asked.body, headers=FRESH))
+        async with edge_before(origin) as edge:
+            for _ in range(2):
+                client = await edge.connect()
+                request = edge.request("QUERY", "/q", {"Transfer-Encoding": "chunked"})
+                await client.send(request + b"1\r\nx\r\n0\r\n\r\n")
+                assert (await client.receive()).body == b"for x"
+                await client.close()
+            assert (await edge.ask("QUERY", "/q", body=b"x")).body == b"for x"
+            assert origin.count("/q") == 1
+
+    async def test_content_too_large_for_a_key_passes_through_whole(self, origin: ScriptedOrigin) -> None:
+        origin.on("/q", reply(body=lambda asked: str(len(asked.body)).encode(), headers=FRESH))
+        async with edge_before(origin) as edge:
+            for count in (1, 2):
+                assert (await edge.ask("QUERY", "/q", body=b"x" * (2**20 + 1))).body == b"1048577"
+                assert origin.count("/q") == count
+
+    async def test_its_preconditions_are_answered_from_the_store(self, origin: ScriptedOrigin) -> None:
+        origin.on("/q", reply(body=b"one", headers={**FRESH, "ETag": '"v1"'}))
+        async with edge_before(origin) as edge:
+            await edge.ask("QUERY", "/q", body=b"x")
+            assert (await edge.ask("QUERY", "/q", {"If-None-Match": '"v1"'}, b"x")).status == 304
+            assert (await edge.ask("QUERY", "/q", {"Range": "bytes=0-0"}, b"x")).body == b"one"
+
     async def test_it_invalidates_nothing(self, origin: ScriptedOrigin) -> None:
         origin.on("/q", reply(body=b"got", headers=FRESH))
         async with edge_before(origin) as edge:
@@ -164,9 +190,33 @@ class TestNoVarySearch:
         async with edge_before(origin, cache_dir=tmp_path, clock=clock) as edge:
             assert (await edge.get("/s?q=1&ref=b", host)).cache_status.startswith("cachewire; hit")
 
+    async def test_a_write_invalidates_what_answers_for_its_url_whatever_url_that_was_stored_with(
+        self, origin: ScriptedOrigin
+    ) -> None:
+        """RFC 9111 section 4.4: the target URI is invalidated."""
+        origin.on("/s", reply(body=b"one", headers={**FRESH, "No-Vary-Search": 'params=("x")'}))
+        async with edge_before(origin) as edge:
+            await edge.get("/s?x=1&a=1")
+            await edge.get("/s?x=1&a=2")
+            await edge.ask("POST", "/s?x=2&a=1", body=b"y")
+            assert not (await edge.get("/s?x=3&a=1")).cache_status.startswith("cachewire; hit")
+            assert (await edge.get("/s?x=3&a=2")).cache_status.startswith("cachewire; hit")
+
     async def test_a_write_invalidates_by_the_url_it_was_stored_with(self, origin: ScriptedOrigin) -> None:
         origin.on("/s", reply(body=b"one", headers={**FRESH, "No-Vary-Search": "params"}))
         async with edge_before(origin) as edge:
             await edge.get("/s?a=1")
             await edge.ask("POST", "/s?a=1", body=b"x")
             assert not (await edge.get("/s?a=1")).cache_status.startswith("cachewire; hit")
+
+
+class TestOptions:
+    """RFC 9110 section 7.6.2."""
+
+    async def test_max_forwards_counts_down_and_ends_here_at_0(self, origin: ScriptedOrigin) -> None:
+        origin.on("/a", reply(204))
+        async with edge_before(origin) as edge:
+            assert (await edge.ask("OPTIONS", "/a", {"Max-Forwards": "0"})).status == 204
+            assert origin.count() == 0
+            await edge.ask("OPTIONS", "/a", {"Max-Forwards": "5"})
+            assert origin.requests[0].header("Max-Forwards") == "4"

@@ -249,6 +249,7 @@ class TestStaleWhileRevalidate:
             edge.clock.advance(10)
             answers = [await edge.get("/a") for _ in range(3)]
             assert [answer.body for answer in answers] == [b"one"] * 3
+            assert 'detail="stale: stale-while-revalidate"' in answers[0].cache_status
             gate.set()
             await edge.background_done()
             assert origin.count("/a") == 2
