@@ -323,6 +323,13 @@ class TestDelivery:
             await naps.until(2)
             assert naps.asked[1] == pytest.approx(90)
 
+    async def test_the_time_that_the_first_answer_names_counts_too(self, origin: ScriptedOrigin, naps: Naps) -> None:
+        origin.on("/messages", reply(503, headers={"Retry-After": "90"}))
+        async with queueing(origin, naps) as edge:
+            await post(edge, "/messages")
+            await naps.until(1)
+            assert naps.asked[0] == pytest.approx(90)
+
     async def test_a_success_is_told_and_what_it_made_outdated_is_dropped(
         self, origin: ScriptedOrigin, naps: Naps
     ) -> None:
