@@ -36,6 +36,7 @@ _log = logging.getLogger("cachewire.origin")
 
 _BACK_OFF = (0.025, 0.05, 0.1)
 _KNOWN_DOWN = 1.0
+_TELL_EVERY = 5.0
 _DOWN_AFTER = 3
 
 
@@ -96,6 +97,8 @@ class Origin:
         self._last_success: float | None = None
         self._last_failure: float | None = None
         self._refused_at: float | None = None
+        self._told_at: float | None = None
+        self._untold = 0
         self._requests = self._errors = self._retries = self._connect_errors = 0
 
     @property
@@ -225,10 +228,19 @@ class Origin:
     def _attempt_failed(self, error: OriginError) -> None:
         self._last_failure = self._now()
         self._last_error = str(error)
-        _log.info("the origin failed: %s", error)
+        self._tell(error)
         self._failures += 1
         if isinstance(error, OriginUnreachable) or self._failures >= _DOWN_AFTER:
             self._become("down", self._last_failure)
+
+    def _tell(self, error: OriginError | BodyIncomplete) -> None:
+        """Log a failure; in an outage one line now and then, with how many it stands for."""
+        self._untold += 1
+        now = self._now()
+        if self._told_at is None or now - self._told_at >= _TELL_EVERY:
+            more = f" (and {self._untold - 1} more)" if self._untold > 1 else ""
+            _log.info("the origin failed: %s%s", error, more)
+            self._told_at, self._untold = now, 0
 
     def _request_failed(self, error: OriginError) -> None:
         self._errors += 1
@@ -238,7 +250,7 @@ class Origin:
         # Its head did arrive, so the origin stays up; the operator sees the count and the text.
         self._errors += 1
         self._last_error = str(error)
-        _log.info("the origin failed: %s", error)
+        self._tell(error)
         self._last_failure = self._now()
 
     def _become(self, state: Literal["up", "down"], at: float) -> None:

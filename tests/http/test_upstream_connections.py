@@ -464,3 +464,21 @@ async def test_the_scripted_origin_sees_every_connection_end(origin: ScriptedOri
             await body(response)
     await origin.until_all_closed()
     assert origin.opened == origin.closed == 1
+
+
+async def test_an_outage_is_told_now_and_then_and_not_for_every_request(
+    origin: ScriptedOrigin, clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", logger="cachewire.origin")
+    origin.default = hang_up()
+    async with client(origin, clock, retries=0) as upstream:
+        for pause in (0, 0, 0, 6, 0):
+            clock.time += pause
+            with pytest.raises(OriginUnreachable):
+                await upstream.send(get())
+        origin.default = reply(body=b"back")
+        await fetch(upstream, "/a")
+    told = [record.getMessage() for record in caplog.records]
+    assert [line for line in told if "the origin failed" in line][1:] == [f"{told[0]} (and 2 more)"]
+    assert "is down" in "".join(told)
+    assert told[-1].endswith("is up again after 6 s")
