@@ -377,6 +377,7 @@ class HttpExchange:
             why=why,
             fwd="bypass" if verdict == "bypass" and self.fwd != "method" else self.fwd,
             fwd_status=head.status,
+            key=None if self.writing or verdict == "bypass" else self.lookup.keys[-1],
             origin_duration=max(0.0, head.response_time - head.request_time) if duration is None else duration,
         )
 

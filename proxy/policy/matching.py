@@ -162,12 +162,12 @@ def normalised(name: str, request: Request) -> str | None:
 def normalised_url(request: Request, rules: KeyRules | None = None) -> str:
     """The request's URL such that equivalent ones are equal (RFC 3986 sections 6.2.2 and 6.2.3).
 
-    Its query is left as it is, but for parameters that `rules` keep out of the key.
+    Of its query the order and the empty parts matter; what `rules` keep out of the key is left out.
     """
     target = request.target if rules is None else _kept_target(request, rules)
     path, mark, query = target.partition("?")
     authority = normalised_authority(request.scheme, request.host)
-    return _printable(f"{request.scheme}://{authority}{normalised_path(path)}{mark}{query}")
+    return _printable(f"{request.scheme}://{authority}{normalised_path(path)}{mark}{_decoded(query)}")
 
 
 @lru_cache(maxsize=256)
