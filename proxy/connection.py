@@ -24,6 +24,17 @@ from proxy.errors import RequestRefused
 from proxy.policy.cache_status import cache_status
 from proxy.policy.messages import Fields
 
+PARSED_METHODS = frozenset(
+    b"ACL BIND CHECKOUT CONNECT COPY DELETE GET HEAD LINK LOCK M-SEARCH MERGE MKACTIVITY MKCALENDAR MKCOL MOVE NOTIFY"
+    b" OPTIONS PATCH POST PRI PROPFIND PROPPATCH PURGE PUT QUERY REBIND REPORT SEARCH SOURCE SUBSCRIBE TRACE UNBIND"
+    b" UNLINK UNLOCK UNSUBSCRIBE".split()
+)
+"""The methods that the C parser in front takes (and PRI, which begins what is not HTTP/1.1)."""
+
+STAND_IN = b"M-SEARCH"
+"""What a method beyond that list is called while it is parsed: one of the list that means nothing to anybody here."""
+
+_METHOD = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}) [/*h]")
 _TOKEN_FIRST = re.compile(r"b'[!#$%&*+.^_`|~0-9A-Za-z-]+ /")
 
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
@@ -59,9 +70,18 @@ class ClientConnection(RequestHandler):
 
     def data_received(self, data: bytes) -> None:
         idle = self._waiter is not None and not self._messages
+        method = b""
         if idle and not self._line_ended:
+            method = _unheard_of(data) if self._line_length == 0 else b""
             self._measure_line(data)
-        super().data_received(data)
+        if method:
+            # The parser knows a closed list of methods, HTTP does not (RFC 9110 section 16.1).
+            super().data_received(STAND_IN + data[len(method) :])
+            message, payload = self._messages[0] if self._messages else (None, None)
+            if message is not None and payload is not None and not isinstance(message, _ErrInfo):
+                self._messages[0] = (message._replace(method=method.decode()), payload)
+        else:
+            super().data_received(data)
         if self._messages:
             if idle:
                 self._last_line = self._line_length
@@ -304,6 +324,12 @@ def problem(
     if request.method != "HEAD":
         head += body
     return HeadResponse(status, head, length=None, chunked=False, keep_alive=keep_alive)
+
+
+def _unheard_of(data: bytes) -> bytes:
+    """The method that a head begins with, if it is one the parser would refuse; else nothing."""
+    match = _METHOD.match(data)
+    return match[1] if match is not None and match[1] not in PARSED_METHODS else b""
 
 
 def _in_our_words(message: str | None) -> str:

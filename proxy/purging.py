@@ -32,10 +32,10 @@ class Purger:
 
 
 class PurgeMethod:
-    """The PURGE method on the public listener, for those who know the token.
+    """The PURGE and BAN methods on the public listener, for those who know the token.
 
-    It purges the URL it is sent to, or the tags that its Surrogate-Key or Cache-Tag name; `Purge: soft` and
-    `Purge: prefix` (or both) say so.
+    PURGE purges the URL it is sent to, or the tags that its Surrogate-Key or Cache-Tag name; `Purge: soft` and
+    `Purge: prefix` (or both) say so. BAN purges all URLs that begin like its own, or match it where it has a `*`.
     """
 
     def __init__(self, purger: Purger, token: str, listed: Listed) -> None:
@@ -53,6 +53,8 @@ class PurgeMethod:
             raise RequestRefused(400, "bad-purge", f"Purge: {min(unknown)} is not known; write soft, prefix or both")
         tags = [*(request.fields.combined("Surrogate-Key") or "").split(), *request.fields.members("Cache-Tag")]
         kind = "prefix" if "prefix" in wishes else "url"
+        if request.method == "BAN":
+            kind = "glob" if "*" in request.target else "prefix"
         asked = [{"tag": tag} for tag in tags] or [{kind: request.url}]
         count = 0
         for one in asked:

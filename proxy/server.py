@@ -107,7 +107,7 @@ class Server:
             return await self._write_status(http, request, outcome, self._edge.outbox)
         if looped(request.fields, self._edge.name):
             raise RequestRefused(508, "loop", "this request has been here before: origin.url leads back to this edge")
-        if request.method == "PURGE" and self._purge_method is not None:
+        if request.method in ("PURGE", "BAN") and self._purge_method is not None:
             purged = await self._purge_method.carry_out(request)
             return _local_answer(outcome, _json(json.dumps(purged).encode()))
         if request.method == "OPTIONS" and (hops := request.fields.first("Max-Forwards") or "").isdecimal():

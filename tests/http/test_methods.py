@@ -220,3 +220,29 @@ class TestOptions:
             assert origin.count() == 0
             await edge.ask("OPTIONS", "/a", {"Max-Forwards": "5"})
             assert origin.requests[0].header("Max-Forwards") == "4"
+
+
+class TestUnknownMethods:
+    """RFC 9110 section 16.1: the list of methods is open; RFC 9111 section 4.4: unknown ones count as unsafe."""
+
+    @pytest.mark.parametrize("method", ["FOO", "get", "M-SEARCH", "X" * 64])
+    async def test_they_pass_with_their_content_and_invalidate(self, origin: ScriptedOrigin, method: str) -> None:
+        origin.on("/a", reply(body=b"one", headers=FRESH), method="GET")
+        origin.on("/a", reply(body=lambda asked: b"done " + asked.body), method=method)
+        async with edge_before(origin) as edge:
+            await edge.get("/a")
+            client = await edge.connect()
+            await client.send(edge.request(method, "/a", body=b"content"))
+            assert (await client.receive()).body == b"done content"
+            await client.send(edge.request("GET", "/a"))
+            assert "uri-miss" in (await client.receive()).cache_status
+            await client.close()
+            assert [asked.method for asked in origin.requests] == ["GET", method, "GET"]
+
+    async def test_one_that_fails_invalidates_nothing(self, origin: ScriptedOrigin) -> None:
+        origin.on("/a", reply(body=b"one", headers=FRESH), method="GET")
+        origin.on("/a", reply(405), method="FOO")
+        async with edge_before(origin) as edge:
+            await edge.get("/a")
+            await edge.ask("FOO", "/a")
+            assert (await edge.get("/a")).cache_status.startswith("cachewire; hit")

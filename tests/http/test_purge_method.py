@@ -48,6 +48,12 @@ async def test_it_purges_prefixes_and_tags_softly_if_asked(edge: EdgeUnderTest) 
     assert await count(edge, "/", Surrogate_Key="red") == 3
 
 
+async def test_ban_purges_what_begins_with_its_url_or_matches_it(edge: EdgeUnderTest) -> None:
+    for target, expected in (("/a/*", 2), ("/", 1)):
+        answer = await edge.ask("BAN", target, BEARER)
+        assert json.loads(answer.body)["count"] == expected
+
+
 async def test_without_the_token_nothing_happens(edge: EdgeUnderTest, origin: ScriptedOrigin) -> None:
     for headers in ({}, {"Authorization": "Bearer wrong-wrong-wrong"}, {"Authorization": f"Basic {TOKEN}"}):
         assert (await edge.ask("PURGE", "/a/1", headers)).status == 401

@@ -51,7 +51,10 @@ REFUSED = {
     "a long head": (GET + (b"B: " + b"b" * 7000 + b"\r\n") * 6 + b"\r\n", 431),
     "many fields": (GET + b"A: b\r\n" * 400 + b"\r\n", 431),
     "a body beyond the limit": (POST + b"Content-Length: 99999999999\r\n\r\n", 413),
-    "a method the parser does not know": (b"BREW /pot HTTP/1.1\r\nHost: a\r\n\r\n", 501),
+    "a method of 100 characters": (b"A" * 100 + b" / HTTP/1.1\r\nHost: a\r\n\r\n", 501),
+    "an unknown method with both lengths": (
+        b"BREW / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\nabc", 400
+    ),
     "rubbish": (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03 rubbish\r\n\r\n", 400),
 }  # fmt: skip
 
