@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from html.parser import HTMLParser
 from urllib.parse import urldefrag, urljoin, urlsplit
 from xml.parsers import expat
@@ -42,10 +42,29 @@ def page_assets(html: str, url: str) -> list[str]:
     page = _Page()
     page.feed(html)
     page.close()
-    base = urljoin(url, page.base) if page.base else url
+    return _resolved(page.references, urljoin(url, page.base) if page.base else url, url)
+
+
+def stylesheet_assets(css: str, url: str) -> list[str]:
+    """The absolute URLs of what the stylesheet at `url` loads from its own host: url() and @import."""
+    return _resolved(_css_references(css), url, url)
+
+
+_COMMENT = re.compile(r"/\*.*?\*/", re.DOTALL)
+_CSS_REFERENCE = re.compile(
+    r"""url\(\s*(?:"([^"]*)"|'([^']*)'|([^"'()\s]+))\s*\)|@import\s+(?:"([^"]*)"|'([^']*)')""", re.IGNORECASE
+)
+
+
+def _css_references(css: str) -> list[str]:
+    return [next(filter(None, match.groups()), "") for match in _CSS_REFERENCE.finditer(_COMMENT.sub(" ", css))]
+
+
+def _resolved(references: Iterable[str], base: str, url: str) -> list[str]:
+    """References as absolute URLs of `url`'s host, each once, without `url` itself."""
     host = urlsplit(url).netloc
     found: dict[str, None] = {}
-    for reference in filter(str.strip, page.references):
+    for reference in filter(str.strip, references):
         try:
             absolute = urldefrag(urljoin(base, reference.strip()))[0]
             parts = urlsplit(absolute)
@@ -121,12 +140,22 @@ class _Page(HTMLParser):
         super().__init__()
         self.base = ""
         self.references: list[str] = []
+        self._in_style = False
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         values = {name: value for name, value in attrs if value}
         if tag == "base" and not self.base:
             self.base = values.get("href", "")
         self.references += _loaded(tag, values)
+        self.references += _css_references(values.get("style", ""))
+        self._in_style = tag == "style"
+
+    def handle_endtag(self, tag: str) -> None:
+        self._in_style = self._in_style and tag != "style"
+
+    def handle_data(self, data: str) -> None:
+        if self._in_style:
+            self.references += _css_references(data)
 
 
 _LOADED_LINKS = frozenset(

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 import click
 
-from proxy.commands.discovery import LARGEST_SITEMAP, page_assets, sitemap_urls
+from proxy.commands.discovery import LARGEST_SITEMAP, page_assets, sitemap_urls, stylesheet_assets
 from proxy.commands.explain import parse_field
 from proxy.commands.options import AddressType, config_option
 from proxy.errors import CachewireError
@@ -133,9 +133,23 @@ def _file(path: Path) -> bytes:
 
 
 def _of_page(listeners: Listeners, url: str, fields: dict[str, str]) -> list[str]:
-    """A page and what it loads."""
+    """A page, what it loads, and what its stylesheets load."""
     content = _read(listeners.public, url, {**fields, "Accept": "text/html,*/*;q=0.8"})
-    return [url, *page_assets(content.decode("utf-8", "replace"), url)]
+    found = dict.fromkeys([url, *page_assets(content.decode("utf-8", "replace"), url)])
+    sheets = [asset for asset in found if _is_stylesheet(asset)]
+    for sheet in sheets:  # grows while it is read: stylesheets import each other
+        if len(sheets) > _MOST_STYLESHEETS:
+            break
+        fetched, css = _asked(listeners.public, sheet, {**fields, "Accept-Encoding": "identity"}, keep=LARGEST_SITEMAP)
+        if not fetched.failed:
+            new = [asset for asset in stylesheet_assets(css.decode("utf-8", "replace"), sheet) if asset not in found]
+            found |= dict.fromkeys(new)
+            sheets += filter(_is_stylesheet, new)
+    return list(found)
+
+
+def _is_stylesheet(url: str) -> bool:
+    return urlsplit(url).path.endswith(".css")
 
 
 def _read(public: Address, url: str, fields: dict[str, str]) -> bytes:
@@ -147,6 +161,7 @@ def _read(public: Address, url: str, fields: dict[str, str]) -> bytes:
 
 
 _MOST_SITEMAPS = 1000
+_MOST_STYLESHEETS = 200
 
 # Without Accept-Encoding the stored variant would be one that no browser selects.
 _BROWSER_FIELDS = {

@@ -30,10 +30,13 @@ PAGE = """<!doctype html><html><head><base href="/app/">
 <body><a href="/not-followed">x</a><img src="a.png" srcset="a.png, b.png 2x,c.png 3x" alt="">
 <picture><source srcset="d.webp 100w"></picture><video poster="p.jpg" src="v.mp4"></video>
 <img src="http://other.example/x.png"><img src="data:image/png;base64,AAAA"><img src=""><img src="http://[bad">
-<script src="main.js"></script><script src="main.js"></script></body></html>"""
+<script src="main.js"></script><script src="main.js"></script>
+<style>@import "more.css"; /* url(no.png) */ p { background: url( 'bg.png' ) }</style>
+<p style="background: url(inline.png)">url(not-css.png)</p></body></html>"""
 FOUND = [
     "/app/main.css", "/favicon.ico", "/app/big.png", "/app/small.png", "/app.js?v=1", "/app/a.png", "/app/b.png",
-    "/app/c.png", "/app/d.webp", "/app/v.mp4", "/app/p.jpg", "/app/main.js",
+    "/app/c.png", "/app/d.webp", "/app/v.mp4", "/app/p.jpg", "/app/main.js", "/app/more.css", "/app/bg.png",
+    "/app/inline.png",
 ]  # fmt: skip
 
 
@@ -214,3 +217,15 @@ def _all_of(terminal: int) -> str:
     except OSError:
         pass  # how a terminal without a writer ends
     return shown.decode()
+
+
+async def test_what_stylesheets_load_is_warmed_however_they_import_each_other(
+    edge: EdgeUnderTest, origin: ScriptedOrigin, warm: Callable[..., Awaitable[Result]]
+) -> None:
+    fresh = {"Cache-Control": "max-age=9"}
+    origin.on("/p", reply(body=b'<link rel="stylesheet" href="/a.css">', headers=fresh))
+    origin.on("/a.css", reply(body=b'@import url("/css/b.css"); p { background: url(a.png) }', headers=fresh))
+    origin.on("/css/b.css", reply(body=b"@import '/a.css'; @font-face { src: url(\"font.woff2\") }", headers=fresh))
+    result = await warm("--crawl", "/p")
+    warmed = {line.rpartition(edge.host)[2] for line in result.stdout.splitlines()}
+    assert warmed == {"/p", "/a.css", "/css/b.css", "/a.png", "/css/font.woff2"}
