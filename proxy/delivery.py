@@ -49,7 +49,7 @@ class Shape:
     bodiless: bool = False
 
 
-def shaped(request: Request, answer: Answer, now: float) -> Shape:
+def shaped(request: Request, answer: Answer) -> Shape:
     """Apply the client's preconditions and ranges to a whole response (RFC 9110 sections 13 and 14)."""
     fields = answer.fields.without("Content-Length")
     if request.method == "QUERY":
@@ -99,7 +99,7 @@ def parts(answer: Answer, shape: Shape) -> AsyncIterator[bytes]:
     if not shape.ranges:
         return answer.body.chunks()
     if not shape.boundary:
-        return answer.body.chunks(shape.ranges[0].start - answer.offset, shape.ranges[0].stop - answer.offset)
+        return _chunks_of(answer, shape.ranges[0])
     return _multipart(answer, shape.ranges, shape.boundary)
 
 
@@ -108,9 +108,13 @@ async def _multipart(answer: Answer, ranges: Sequence[ByteRange], boundary: str)
     kind = answer.fields.first("Content-Type")
     for one in ranges:
         yield multipart_head(boundary, kind, one, answer.length)
-        async for chunk in answer.body.chunks(one.start - answer.offset, one.stop - answer.offset):
+        async for chunk in _chunks_of(answer, one):
             yield chunk
     yield multipart_end(boundary)
+
+
+def _chunks_of(answer: Answer, one: ByteRange) -> AsyncIterator[bytes]:
+    return answer.body.chunks(one.start - answer.offset, one.stop - answer.offset)
 
 
 def finished_fields(answer: Answer, shape: Shape, now: float, detail: str) -> Fields:
@@ -141,7 +145,7 @@ async def deliver(
     http: web.BaseRequest, request: Request, answer: Answer, outcome: Outcome, *, now: float, write_timeout: float
 ) -> web.StreamResponse:
     """Send an answer. A body that breaks off closes the connection, so that nobody takes it for whole."""
-    shape = shaped(request, answer, now)
+    shape = shaped(request, answer)
     if answer.verdict != "stale":
         detail = answer.why
     else:

@@ -139,7 +139,7 @@ class HttpExchange:
             stored=stored,
             whole=True,
             hit=True,
-            ttl=self._ttl(stored),
+            ttl=int(match.reuse.freshness.ttl),
             key=stored.key,
         )
 
@@ -377,7 +377,7 @@ class HttpExchange:
             why=why,
             fwd="bypass" if verdict == "bypass" and self.fwd != "method" else self.fwd,
             fwd_status=head.status,
-            key=None if self.writing or verdict == "bypass" else self.lookup.keys[-1],
+            key=None if self.writing or verdict == "bypass" else self.lookup.base_keys[-1],
             origin_duration=max(0.0, head.response_time - head.request_time) if duration is None else duration,
         )
 

@@ -32,7 +32,7 @@ async def explain(edge: Edge, routes: RouteTable, request: Request) -> dict[str,
             return facts | {"next": "ask", "lines": [*lines, "It goes to the origin; nothing is looked up or stored."]}
         match = await exchange.match()
         facts |= {"keys": list(exchange.lookup.keys), "stored": match is not None}
-        lines.extend(f"Its key is {key!r}." for key in exchange.lookup.keys[-1:])
+        lines.extend(f"Its key is {key!r}." for key in exchange.lookup.base_keys[-1:])
         if match is None:
             lines.append(await _nothing(edge, exchange))
             facts["next"] = "refuse" if _forbidden(exchange) else "ask"

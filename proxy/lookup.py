@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from proxy.answer import Match
@@ -54,9 +53,7 @@ class Lookup:
         """The stored parts (206) that the request selects, when there is no whole response."""
         found = []
         for key in self.base_keys:
-            for entry in self.edge.store.variants(key + PARTS):
-                if not selects(entry.vary, self.request):
-                    continue
+            for entry in self._selected_parts(key):
                 loaded = await self.edge.store.load(entry)
                 if loaded is not None:
                     await loaded[1].close()
@@ -126,7 +123,7 @@ class Lookup:
     async def _part(self) -> Match | None:
         """A stored part that has all the bytes of the range asked for, and is fresh (RFC 9111 section 3.3)."""
         for key in self.base_keys:
-            for entry in self._selected(self.edge.store.variants(key + PARTS)):
+            for entry in self._selected_parts(key):
                 match = await self._opened(entry)
                 if match is None:
                     continue
@@ -136,8 +133,8 @@ class Lookup:
                 self.fwd = "partial"
         return None
 
-    def _selected(self, entries: Sequence[Entry]) -> list[Entry]:
-        return [entry for entry in entries if selects(entry.vary, self.request)]
+    def _selected_parts(self, key: str) -> list[Entry]:
+        return [entry for entry in self.edge.store.variants(key + PARTS) if selects(entry.vary, self.request)]
 
     async def _opened(self, entry: Entry) -> Match | None:
         loaded = await self.edge.store.load(entry)
