@@ -15,12 +15,6 @@ CHUNKED = {**FRESH, "Transfer-Encoding": "chunked"}
 
 
 @pytest.fixture
-async def origin() -> AsyncIterator[ScriptedOrigin]:
-    async with ScriptedOrigin() as origin:
-        yield origin
-
-
-@pytest.fixture
 async def edge(origin: ScriptedOrigin) -> AsyncIterator[EdgeUnderTest]:
     deadlines = {"response_timeout": "300ms", "body_timeout": "200ms", "retries": 0}
     async with edge_before(origin, origin=deadlines) as edge:

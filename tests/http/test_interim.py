@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 
 import pytest
 
@@ -12,12 +11,6 @@ from tests.origin import ScriptedOrigin, interim, reply, steps, tell, when
 
 HINTS = interim(103, {"Link": "</a.css>; rel=preload", "X-Hint": "1"})
 FRESH = {"Cache-Control": "max-age=60"}
-
-
-@pytest.fixture
-async def origin() -> AsyncIterator[ScriptedOrigin]:
-    async with ScriptedOrigin() as origin:
-        yield origin
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "POST"])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -11,12 +10,6 @@ from tests.edge import Clock, edge_before
 from tests.origin import ScriptedOrigin, computed, reply
 
 FRESH = {"Cache-Control": "max-age=60"}
-
-
-@pytest.fixture
-async def origin() -> AsyncIterator[ScriptedOrigin]:
-    async with ScriptedOrigin() as origin:
-        yield origin
 
 
 class TestHead:

@@ -3,21 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from pathlib import Path
-
-import pytest
 
 from tests.edge import edge_before
 from tests.origin import ScriptedOrigin, hang_up, head, raw, reply, steps, when
 
 MAX_AGE_60 = {"Cache-Control": "max-age=60"}
-
-
-@pytest.fixture
-async def origin() -> AsyncIterator[ScriptedOrigin]:
-    async with ScriptedOrigin() as origin:
-        yield origin
 
 
 async def test_two_hundred_concurrent_requests_ask_the_origin_once(origin: ScriptedOrigin) -> None:

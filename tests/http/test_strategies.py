@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from typing import Any
-
-import pytest
 
 from tests.edge import edge_before
 from tests.origin import ScriptedOrigin, etagged, reply, silence, when
@@ -16,12 +13,6 @@ MAX_AGE_60 = {"Cache-Control": "max-age=60"}
 
 def route(strategy: str, **settings: Any) -> list[dict[str, Any]]:
     return [{"name": "all", "match": "/**", "strategy": strategy, **settings}]
-
-
-@pytest.fixture
-async def origin() -> AsyncIterator[ScriptedOrigin]:
-    async with ScriptedOrigin() as origin:
-        yield origin
 
 
 class TestNetworkFirst:

@@ -16,12 +16,6 @@ Heard = list[tuple[str, str]]
 
 
 @pytest.fixture
-async def origin() -> AsyncIterator[ScriptedOrigin]:
-    async with ScriptedOrigin() as origin:
-        yield origin
-
-
-@pytest.fixture
 async def edge(origin: ScriptedOrigin) -> AsyncIterator[EdgeUnderTest]:
     async with edge_before(origin) as edge:
         yield edge

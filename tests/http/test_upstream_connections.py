@@ -17,12 +17,6 @@ from proxy.upstream import Origin, OriginRequest, OriginResponse
 from tests.origin import ScriptedOrigin, Wire, computed, hang_up, head, raw, reply, reset, silence, steps, tell, when
 
 
-@pytest.fixture
-async def origin() -> AsyncIterator[ScriptedOrigin]:
-    async with ScriptedOrigin() as origin:
-        yield origin
-
-
 class Clock:
     """A wall clock that stands still, and a sleep that only notes how long."""
 

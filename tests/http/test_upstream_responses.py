@@ -16,12 +16,6 @@ from proxy.upstream import Origin, OriginRequest, OriginResponse
 from tests.origin import ScriptedOrigin, Wire, hang_up, head, interim, raw, reply, reset, silence, steps, when
 
 
-@pytest.fixture
-async def origin() -> AsyncIterator[ScriptedOrigin]:
-    async with ScriptedOrigin() as origin:
-        yield origin
-
-
 @asynccontextmanager
 async def client(origin: ScriptedOrigin, **settings: Any) -> AsyncIterator[Origin]:
     upstream = Origin(OriginSettings(url=origin.url, **settings))

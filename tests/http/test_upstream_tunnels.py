@@ -29,12 +29,6 @@ from tests.origin import Script, ScriptedOrigin, Wire, hang_up, head, interim, r
 SWITCH = {"Connection": "Upgrade", "Upgrade": "websocket"}
 
 
-@pytest.fixture
-async def origin() -> AsyncIterator[ScriptedOrigin]:
-    async with ScriptedOrigin() as origin:
-        yield origin
-
-
 @asynccontextmanager
 async def client(origin: ScriptedOrigin, **settings: Any) -> AsyncIterator[Origin]:
     upstream = Origin(OriginSettings(url=origin.url, **settings))
