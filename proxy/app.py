@@ -329,6 +329,7 @@ def _store(config: Config, now: Callable[[], float]) -> Tiers:
         max_object=cache.max_object,
         max_entries=cache.max_entries,
         max_variants=cache.max_variants,
+        max_index=cache.max_index,
         write_behind=cache.write_behind,
         limits=lambda route: bounds.get(route, unbounded),
         now=now,

@@ -11,7 +11,7 @@ from proxy.answer import Answer, Match, Passing, Upload
 from proxy.asking import Asking
 from proxy.edge import Edge
 from proxy.errors import OriginError, OriginTimeout
-from proxy.fetching import Confirmed, Landing, Plan, Spooled, Unshared
+from proxy.fetching import Confirmed, Landing, Plan, Spooled, Unshared, rederived
 from proxy.flight import Flight, Interim
 from proxy.lookup import Lookup
 from proxy.outbox import queued_answer
@@ -26,7 +26,7 @@ from proxy.policy.matching import selects, under
 from proxy.policy.messages import Fields, Request, Response, StoredResponse
 from proxy.policy.parts import stored_part
 from proxy.policy.queueing import queueable
-from proxy.policy.reuse import reuse, stale_permitted
+from proxy.policy.reuse import collapsible, reuse, stale_permitted, wants_validation
 from proxy.policy.validation import head_effect
 from proxy.routing import Route
 from proxy.strategies import Cause
@@ -194,7 +194,7 @@ class HttpExchange:
             plan = replace(get.asking.plan(None), request=self.request)
             landing = await self.edge.fetcher.keep(plan, response, self.edge.background)
             if isinstance(landing, Spooled):
-                answer.body, answer.kept, answer.key = landing.spool.open(), True, landing.stored.key
+                answer.body, answer.kept, answer.key = landing.spool.open(), landing.kept, landing.stored.key
         return answer
 
     async def invalidate(self, status: int, fields: Fields) -> None:
@@ -259,7 +259,7 @@ class HttpExchange:
         if effect == "invalidate":
             await self.edge.store.remove(lambda other: other is entry, url=entry.url)
         elif effect is not None:
-            await self.edge.store.freshen(entry, effect)
+            await self.edge.store.freshen(entry, rederived(effect, stored, self.request))
 
     async def _together(self, within: float | None) -> Answer:
         plan = await self.asking.completing(self.asking.plan(self._seen))
@@ -286,7 +286,7 @@ class HttpExchange:
     def _may_join(self, flight: Flight[Landing]) -> bool:
         """A response that has arrived before this request may be shared only while it is fresh (RFC 9111 section 4)."""
         if not flight.landing.done():
-            return True
+            return not wants_validation(self.request, self.route.rules)
         if flight.landing.cancelled() or flight.landing.exception() is not None:
             return False
         landing = flight.landing.result()
@@ -327,8 +327,9 @@ class HttpExchange:
 
     async def _collapsed(self, landing: Landing) -> Answer | None:
         """Another request's landing as the answer to this one, or None where it is not for sharing."""
+        rules, now = self.route.rules, self.edge.now()
         if isinstance(landing, Spooled) and landing.spool.joinable and selects(landing.stored.vary, self.request):
-            return self._spooled(landing, collapsed=True)
+            return self._spooled(landing, collapsed=True) if collapsible(landing.stored, rules, now) else None
         if isinstance(landing, Confirmed) and selects(landing.entry.vary, self.request):
             return await self._confirmed(landing, collapsed=True)
         return None
@@ -337,11 +338,16 @@ class HttpExchange:
         loaded = await self.edge.store.load(landing.entry)
         if loaded is None:
             return None
+        if collapsed and not collapsible(loaded[0], self.route.rules, self.edge.now()):
+            await loaded[1].close()
+            return None
         match = self.lookup.considered(landing.entry, *loaded)
         answer = self._stored_answer(match, "revalidated", "validated")
         answer.hit, answer.fwd, answer.fwd_status = False, self.fwd, 304
         answer.collapsed = collapsed
         answer.origin_duration = None if collapsed else landing.origin_duration
+        if landing.cookies and not collapsed:
+            answer.fields = answer.fields.without("Set-Cookie").plus(*landing.cookies)
         return answer
 
     def _spooled(self, landing: Spooled, *, collapsed: bool) -> Answer:
@@ -349,7 +355,7 @@ class HttpExchange:
         return Answer(
             status=stored.status,
             reason=stored.reason,
-            fields=stored.fields,
+            fields=stored.fields if collapsed else landing.received,
             body=landing.spool.open(),
             length=landing.announced,
             verdict="miss",
@@ -359,7 +365,7 @@ class HttpExchange:
             fwd=self.fwd,
             fwd_status=stored.status,
             ttl=self._ttl(stored),
-            kept=True,
+            kept=landing.kept,
             collapsed=collapsed,
             key=stored.key,
             origin_duration=None if collapsed else landing.origin_duration,

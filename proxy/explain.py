@@ -28,7 +28,7 @@ async def explain(edge: Edge, routes: RouteTable, request: Request) -> dict[str,
     lines = [f"{request.method} {request.url} is taken by route {route.name!r} ({route.strategy})."]
     facts: dict[str, Any] = {"route": route.name, "strategy": route.strategy}
     try:
-        if route.strategy == "network-only":
+        if route.strategy == "network-only" and not _forbidden(exchange):
             return facts | {"next": "ask", "lines": [*lines, "It goes to the origin; nothing is looked up or stored."]}
         match = await exchange.match()
         facts |= {"keys": list(exchange.lookup.keys), "stored": match is not None}

@@ -33,6 +33,8 @@ async def fallback(
     request, paths = exchange.request, exchange.route.fallback
     if not paths or request.method not in ("GET", "HEAD") or not isinstance(error, OriginError | NotStored):
         return None
+    if exchange.only_if_cached:
+        return None  # who forbids asking has to hear 504 (RFC 9111 section 5.2.1.7)
     path = paths.get(destination(request) or "")
     if path is None:
         return None

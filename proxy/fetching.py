@@ -9,16 +9,16 @@ from dataclasses import dataclass, replace
 from proxy.background import Background
 from proxy.errors import BodyIncomplete, OriginProtocolError, StorageError
 from proxy.flight import Flight, Interim
-from proxy.partial import PARTS, Completion, completed, join, placed, rest_lines
+from proxy.partial import PARTS, PLACE, Completion, completed, join, placed, rest_lines, unplaced
 from proxy.policy.dates import format_date, parse_date
 from proxy.policy.forwarding import end_to_end
 from proxy.policy.freshness import fresh_until
 from proxy.policy.groups import group_tags, groups
 from proxy.policy.matching import has_dot_segments, is_private, vary_of
-from proxy.policy.messages import Fields, Request, Response, StoredResponse
+from proxy.policy.messages import Fields, Request, Response, StoredResponse, Vary
 from proxy.policy.no_vary_search import NoVarySearch, parse_no_vary_search
 from proxy.policy.parts import received_part
-from proxy.policy.storing import Storing, storing
+from proxy.policy.storing import Storing, credentials_of, storing
 from proxy.policy.validation import conditional_lines, confirms, freshened
 from proxy.routing import Route
 from proxy.storage.base import Entry, Spool, Store
@@ -58,9 +58,15 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Spooled:
-    """A response that is being stored: any number of readers may open the spool."""
+    """A response that is being stored: any number of readers may open the spool.
+
+    `received` are the fields as they came, for the one who asked: what is stored lacks those that a qualified
+    `no-cache` or `private` keeps from everybody else. `kept` is False when a purge has come before the head.
+    """
 
     stored: StoredResponse
+    received: Fields
+    kept: bool
     spool: Spool
     announced: int | None
     origin_duration: float
@@ -68,9 +74,10 @@ class Spooled:
 
 @dataclass(frozen=True, slots=True)
 class Confirmed:
-    """The origin said 304: this stored response is as good as new."""
+    """The origin said 304: this stored response is as good as new. `cookies` are set for the one who asked."""
 
     entry: Entry
+    cookies: Fields
     origin_duration: float
 
 
@@ -108,7 +115,8 @@ class Fetcher:
         if response.head.status == 304 and plan.validating is not None:
             entry = await self._confirmed(plan, response)
             if entry is not None:
-                flight.landing.set_result(Confirmed(entry, _duration(response.head)))
+                cookies = Fields([("Set-Cookie", value) for value in response.head.fields.all("Set-Cookie")])
+                flight.landing.set_result(Confirmed(entry, cookies, _duration(response.head)))
                 return
             response = await self._origin.send(plan.forwarded, interim=flight.tell)
         if response.head.status == 304 and not any(name in plan.forwarded.fields for name in CONDITIONS):
@@ -118,7 +126,7 @@ class Fetcher:
         if plan.completing and completion is None and response.head.status in (206, 416):
             await response.close()
             response = await self._origin.send(plan.forwarded, interim=flight.tell)
-        landing = await self._land(plan, response, completion)
+        landing = await self._land(plan, response, completion, mark)
         flight.landing.set_result(landing)
         if isinstance(landing, Spooled):
             chunks = response.chunks() if completion is None else completion.chunks(self._store, response.chunks())
@@ -130,7 +138,7 @@ class Fetcher:
     async def keep(self, plan: Plan, response: OriginResponse, background: Background) -> Landing:
         """Store a response that somebody asked for outside of any flight, if it may be; read it from the landing."""
         mark = self._store.mark()
-        landing = await self._land(plan, response, None)
+        landing = await self._land(plan, response, None, mark)
         if isinstance(landing, Spooled):
             flight: Flight[Landing] = Flight(plan.url, asyncio.get_running_loop().create_future())
             flight.keep = True
@@ -164,9 +172,11 @@ class Fetcher:
         head = replace(response.head, fields=end_to_end(response.head.fields))
         if not confirms(stored, head):
             return None
-        return await self._store.freshen(entry, freshened(stored, head, plan.route.rules))
+        return await self._store.freshen(
+            entry, rederived(freshened(stored, head, plan.route.rules), stored, plan.request)
+        )
 
-    async def _land(self, plan: Plan, response: OriginResponse, completion: Completion | None) -> Landing:
+    async def _land(self, plan: Plan, response: OriginResponse, completion: Completion | None, mark: int) -> Landing:
         head = response.head if completion is None else completion.head(response.head)
         verdict = storing(plan.request, head, plan.route.rules, content_keyed=plan.content_keyed)
         if verdict.store and plan.has_fallback and head.status in plan.route.fallback_on:
@@ -191,7 +201,8 @@ class Fetcher:
         if stored is None or spool is None:
             return Unshared(response, "vary-any" if stored is None else "too-large", _duration(head))
         self._variances.remember(plan.url, parse_no_vary_search(head.fields))
-        return Spooled(stored, spool, length, _duration(head))
+        kept = self._store.admits(stored, mark)
+        return Spooled(stored, dated(head.fields, head.response_time), kept, spool, length, _duration(head))
 
     async def _fill(
         self,
@@ -270,7 +281,8 @@ def stored_response(plan: Plan, head: Response, verdict: Storing) -> StoredRespo
         length=0,
         checksum=0,
         route=plan.route.name,
-        tags=(*plan.route.tags, *tags(head.fields), *group_tags(plan.request, groups(head.fields))),
+        tags=(*plan.route.tags, *field_tags(head.fields, plan.request)),
+        credentials=credentials_of(plan.request),
     )
     until = fresh_until(stored, plan.route.rules)
     if head.status == 206 and until <= head.response_time:
@@ -291,10 +303,32 @@ def media_type(fields: Fields) -> str:
     return (fields.first("Content-Type") or "").partition(";")[0].strip().lower()
 
 
-def tags(fields: Fields) -> tuple[str, ...]:
-    """The purge tags a response brings: Surrogate-Key separated by spaces, Cache-Tag by commas."""
+def field_tags(fields: Fields, request: Request) -> tuple[str, ...]:
+    """The tags a response brings: Surrogate-Key separated by spaces, Cache-Tag by commas, and its Cache-Groups."""
     spaced = [tag for value in fields.all("Surrogate-Key") for tag in value.split()]
-    return tuple(dict.fromkeys([*spaced, *fields.members("Cache-Tag")]))
+    return tuple(dict.fromkeys([*spaced, *fields.members("Cache-Tag"), *group_tags(request, groups(fields))]))
+
+
+def rederived(updated: StoredResponse, before: StoredResponse, request: Request) -> StoredResponse:
+    """An updated response with all that follows from its fields: what selects it, its tags, who may share it.
+
+    Tags that it was given otherwise stay. `request` is the one whose answer brought the update.
+    """
+    brought = field_tags(before.fields, request)
+    given = [tag for tag in before.tags if tag not in brought]
+    return replace(
+        updated,
+        vary=_reselected(updated, before, request),
+        tags=tuple(dict.fromkeys([*given, *field_tags(updated.fields, request)])),
+        credentials=max(before.credentials, credentials_of(request)),  # "" < "authorization" < "cookie"
+    )
+
+
+def _reselected(updated: StoredResponse, before: StoredResponse, request: Request) -> Vary:
+    named, names = ({name.lower() for name in fields.members("Vary")} for fields in (before.fields, updated.fields))
+    vary = before.vary if named == names else vary_of(request, updated.fields)
+    # With `Vary: *` it answers nobody without validation, whatever it was selected by.
+    return before.vary if vary is None else (*unplaced(vary), *(pair for pair in before.vary if pair[0] == PLACE))
 
 
 def _duration(head: Response) -> float:

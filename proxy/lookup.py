@@ -35,7 +35,7 @@ class Lookup:
         """The stored response that the request selects, opened, fresh or not; None when there is nothing to use."""
         for key in self.keys:
             entries = self.edge.store.variants(key)
-            entry = choose(entries, self.request, recency=_stored_at)
+            entry = choose(entries, self.request, recency=_recency)
             if entry is None:
                 self.fwd = "vary-miss" if entries else self.fwd
                 continue
@@ -45,7 +45,8 @@ class Lookup:
             if match.reuse.usable:
                 self.fwd = "request" if match.reuse.reason.startswith("request-") else "stale"
                 return match
-            self.fwd = "bypass"
+            # Where each user has copies of their own, what others share was merely not for this one.
+            self.fwd = "miss" if self._owners == 2 else "bypass"
             await match.body.close()
         return await self._part() if "Range" in self.request.fields else None
 
@@ -141,5 +142,6 @@ class Lookup:
         return None if loaded is None else self.considered(entry, *loaded)
 
 
-def _stored_at(entry: Entry) -> float:
-    return entry.stored_at
+def _recency(entry: Entry) -> tuple[float, float]:
+    """RFC 9111 section 4: the most recent is the one of the latest Date."""
+    return entry.date, entry.stored_at

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from proxy.errors import RequestRefused
 from proxy.policy.globs import Glob
-from proxy.policy.matching import under
+from proxy.policy.matching import normalised_escapes, under
 from proxy.policy.messages import Request
 from proxy.storage.base import Entry
 
@@ -61,6 +61,7 @@ def covering(kind: str, value: str, listed: Listed) -> Callable[[Entry], bool]:
     if kind == "route":
         return lambda entry: entry.route == value
     absolute = "://" in value
+    value = normalised_escapes(value)
     if kind == "url":
         request = request_for(value)
         url, keys = listed(request)

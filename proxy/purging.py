@@ -8,6 +8,7 @@ from collections.abc import Callable
 from proxy.errors import RequestRefused
 from proxy.fetching import Landing
 from proxy.flight import Flights
+from proxy.policy.codings import coding_of
 from proxy.policy.messages import Request
 from proxy.purge import Listed, parse_purge
 from proxy.storage.base import Entry, Store
@@ -22,9 +23,12 @@ class Purger:
         self._now = now
 
     async def purge(self, covers: Callable[[Entry], bool], *, soft: bool = False, dry_run: bool = False) -> int:
-        """How many entries `covers` accepts; they are gone, or `soft`: stale, or `dry_run`: as they were."""
+        """How many responses `covers` accepts; they are gone, or `soft`: stale, or `dry_run`: as they were.
+
+        Coded copies go with what they are copies of, and are not counted.
+        """
         if dry_run:
-            return sum(1 for entry in self._store.entries() if covers(entry))
+            return sum(1 for entry in self._store.entries() if covers(entry) and not coding_of(entry.key))
         self._flights.forget()
         if soft:
             return await self._store.expire(covers, self._now())

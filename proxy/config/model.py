@@ -158,12 +158,14 @@ class Cache(Section):
     """Stored responses over all routes."""
     max_variants: PositiveCount = 32
     """Stored responses per URL that differ by Vary."""
+    max_index: Size = 256 * 2**20
+    """Memory for the index of stored responses: about 1.5 KiB each, and their URLs, keys and tags."""
     write_behind: Size = 32 * 2**20
     """Bytes waiting to be written to disk; beyond it a response stays in memory only."""
     expiry: dict[MediaRange, Duration] = Field(default_factory=dict)
     """Lifetime by content type (`image/*: 30d`) on cache-first routes, for responses that bring none of their own."""
     compression: Compression = Compression()
-    """Coded copies of stored text."""
+    """Coded copies of stored text, of bodies up to 8 MiB."""
 
 
 class Match(Section):

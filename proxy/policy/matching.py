@@ -18,7 +18,7 @@ from urllib.parse import unquote
 
 from proxy.policy.globs import Glob
 from proxy.policy.messages import Fields, Request, Vary
-from proxy.policy.negotiation import CHOSEN_BY, chosen, equivalent, favourite
+from proxy.policy.negotiation import CHOSEN_BY, chosen, equivalent, favourites
 from proxy.policy.no_vary_search import DEFAULT, NoVarySearch, canonical_query
 
 
@@ -49,6 +49,9 @@ class Selectable(Protocol):
 
 
 T = TypeVar("T", bound=Selectable)
+
+ADDED = frozenset(("cdn-loop", "forwarded", "via", "x-forwarded-for"))
+"""Request fields that tell the origin of the client and the way, in values that only the edge knows."""
 
 CREDENTIALS = frozenset(("authorization", "cookie", "proxy-authorization"))
 """Request fields whose values are kept as digests only."""
@@ -108,11 +111,13 @@ def credential_partition(request: Request, secret: bytes) -> str:
 def vary_of(request: Request, fields: Fields) -> Vary | None:
     """The request fields that select a response with these fields; None when `*` says that nothing known does.
 
+    None as well for fields that this edge adds to on the way: what the origin saw is not what the client sent.
+
     Where the response states what was chosen by Accept-Encoding or Accept-Language, that follows under its own
     field's name with a colon before it, which no request field can have; `selects` explains why.
     """
     names = {name.lower() for name in fields.members("vary")}
-    if "*" in names:
+    if "*" in names or not names.isdisjoint(ADDED):
         return None
     asked = tuple((name, normalised(name, request)) for name in sorted(names))
     if names.isdisjoint(CHOSEN_BY):
@@ -124,9 +129,9 @@ def vary_of(request: Request, fields: Fields) -> Vary | None:
 def selects(vary: Vary, request: Request) -> bool:
     """Whether every field a response was selected by has an equivalent value in `request` (RFC 9111 section 4.1).
 
-    A coding or language may differ in the rest when the request prefers, alone before all others, exactly what
-    the response is: weights exist to rank stored responses too, and an origin that has what is wanted most sends
-    it. Anything less certain, such as a tie, a prefix of a language or a wildcard, asks the origin.
+    A coding or language may differ in the rest when what the response is is named by the request and wanted no
+    less than anything else: weights exist to rank stored responses too, and order says nothing (RFC 9110 section
+    12.5.4). Anything less certain, such as a prefix of a language or a wildcard, asks the origin.
     """
     return all(
         name.startswith(":") or normalised(name, request) == value or _prefers(name, vary, request)
@@ -134,7 +139,9 @@ def selects(vary: Vary, request: Request) -> bool:
     )
 
 
-def choose(entries: Sequence[T], request: Request, *, recency: Callable[[T], float] | None = None) -> T | None:
+def choose(
+    entries: Sequence[T], request: Request, *, recency: Callable[[T], tuple[float, ...]] | None = None
+) -> T | None:
     """The one of `entries` that `request` selects, or None.
 
     Of several it is the most recent (RFC 9111 section 4.1): the one of the greatest `recency`, such as the
@@ -193,6 +200,11 @@ def normalised_path(path: str) -> str:
     if not path.startswith("/") or ("%" not in path and "/." not in path):
         return path
     return _without_dot_segments(_decoded(path))
+
+
+def normalised_escapes(text: str) -> str:
+    """A part of a URL, or a pattern for URLs, as a person writes it, escaped as `normalised_url` escapes."""
+    return _decoded(re.sub(r"[^\x21-\x7e]", lambda m: "".join(f"%{byte:02X}" for byte in m[0].encode()), text))
 
 
 def has_dot_segments(path: str) -> bool:
@@ -285,10 +297,10 @@ def _content(request: Request, digest: str) -> str:
 
 
 def _prefers(name: str, vary: Vary, request: Request) -> bool:
-    """Whether the request's own ranking by the field `name` has what the response is as its only first."""
+    """Whether the request's own ranking by the field `name` has what the response is among its first."""
     field = CHOSEN_BY.get(name)
     choice = None if field is None else next((value for other, value in vary if other == f":{field}"), None)
-    return choice is not None and favourite(name, request.fields.combined(name) or "") == choice
+    return choice is not None and choice in favourites(name, request.fields.combined(name) or "")
 
 
 def _kept_cookies(request: Request, rules: KeyRules) -> dict[str, list[str]]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
 
 class Fields:
@@ -131,12 +132,17 @@ Vary = tuple[tuple[str, str | None], ...]
 """The request fields a stored response was selected by, lower-case and normalised; None: was absent."""
 
 
+Credentials = Literal["", "authorization", "cookie"]
+"""What a request said of who was asking."""
+
+
 @dataclass(frozen=True, slots=True)
 class StoredResponse:
     """The head of a stored response: everything but its body.
 
     `length` counts the body's bytes and `checksum` is their CRC-32. `stale_since` is the moment of a soft
-    purge. `fresh_until` is what policy computed when the response was stored or last validated.
+    purge. `fresh_until` is what policy computed when the response was stored or last validated. `credentials` are
+    those of the requests that it was received and validated for: without `public` it answers nobody else.
     """
 
     key: str
@@ -154,6 +160,7 @@ class StoredResponse:
     tags: tuple[str, ...] = ()
     fresh_until: float = 0.0
     stale_since: float | None = None
+    credentials: Credentials = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,19 +50,18 @@ def equivalent(name: str, value: str) -> str:
     return _remembered(name, value) if len(value) <= 256 else _equivalent(name, value)
 
 
-def favourite(name: str, value: str) -> str | None:
-    """What the value of Accept-Encoding or Accept-Language prefers to everything else it names, lower-case.
+def favourites(name: str, value: str) -> frozenset[str]:
+    """What the value of Accept-Encoding or Accept-Language names with the greatest weight, lower-case.
 
-    None where nothing is preferred alone, where it is a wildcard, or where a member is not understood.
+    Nothing where a wildcard is wanted as much, or where a member is contradicted or not understood.
     """
     preferences = _preferences(name, value)
     if not preferences:
-        return None
-    (heaviest, member), *others = sorted(preferences)
-    choice = member.partition(";")[0]
-    if heaviest == 0 or choice == "*" or any(order == heaviest for order, _ in others):
-        return None
-    return None if any(text.partition(";")[0] == choice for _, text in others) else choice
+        return frozenset()
+    heaviest = min(order for order, _ in preferences)
+    choices = {member.partition(";")[0] for order, member in preferences if order == heaviest}
+    others = {member.partition(";")[0] for order, member in preferences if order != heaviest}
+    return frozenset() if heaviest == 0 or "*" in choices else frozenset(choices - others)
 
 
 def chosen(name: str, value: str) -> str | None:

@@ -9,7 +9,7 @@ from proxy.policy.directives import Directives, request_directives, response_dir
 from proxy.policy.freshness import Freshness, freshness, validation_required
 from proxy.policy.messages import Request, Rules, StoredResponse
 from proxy.policy.parts import answerable
-from proxy.policy.storing import explicitly_shared, has_credentials, shareable
+from proxy.policy.storing import explicitly_shared, has_credentials, shareable, shareable_after
 
 Cause = Literal["unreachable", "error-status", "fallback", "revalidating"]
 """Why stale use is considered: no answer from the origin; an error status from it; network-first's rule, which
@@ -57,6 +57,24 @@ def reuse(request: Request, stored: StoredResponse, rules: Rules, now: float, *,
         return Reuse(True, True, "request-max-stale", state)
     obstacle = obstacle or _not_fresh(state)
     return Reuse(obstacle is None, True, obstacle or "fresh", state)
+
+
+def collapsible(stored: StoredResponse, rules: Rules, now: float) -> bool:
+    """Whether those who asked while it was on its way may have it too (RFC 9111 section 4).
+
+    Not when the origin says that it is good for one use: `no-cache`, a lifetime of nothing. Silence forbids
+    nothing: it was asked for before it came, and is as new as an answer of one's own would be.
+    """
+    if validation_required(stored):
+        return False
+    state = freshness(stored, rules, now)
+    return state.fresh or state.source in ("none", "heuristic")
+
+
+def wants_validation(request: Request, rules: Rules) -> bool:
+    """Whether the request asks for an answer that the origin gives now (RFC 9111 sections 5.2.1.1 and 5.2.1.4)."""
+    wishes = request_directives(request, rules)
+    return "no-cache" in wishes or wishes.seconds("max-age") == 0
 
 
 def stale_permitted(
@@ -110,9 +128,13 @@ def _foreign(request: Request, stored: StoredResponse, rules: Rules, own: bool) 
     listed = directives.field_names("private")
     if directives.unqualified("private") or any(name in stored.fields for name in listed):
         return "response-private"
-    if rules.credentials == "ignore" or not has_credentials(request):
+    if rules.credentials == "ignore" or not (has_credentials(request) or stored.credentials):
         return None
-    shared = shareable(request, stored.fields) if rules.credentials == "bypass" else explicitly_shared(stored.fields)
+    if rules.credentials == "bypass":
+        # A 304 may have taken away what permitted it when it was stored.
+        shared = shareable(request, stored.fields) and shareable_after(stored.credentials, stored.fields)
+    else:
+        shared = explicitly_shared(stored.fields)
     return None if shared else "credentials"
 
 

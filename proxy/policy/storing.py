@@ -9,7 +9,7 @@ from proxy.policy.forwarding import end_to_end
 from proxy.policy.freshness import HEURISTICALLY_CACHEABLE, Lifetime, lifetime
 from proxy.policy.invalidation import resolved_url
 from proxy.policy.matching import normalised_url
-from proxy.policy.messages import Fields, Request, Response, Rules
+from proxy.policy.messages import Credentials, Fields, Request, Response, Rules
 from proxy.policy.parts import received_part
 
 UNDERSTOOD = frozenset(
@@ -70,9 +70,16 @@ def stored_fields(fields: Fields) -> Fields:
     return end_to_end(fields).without(*(name for name in listed if name not in _INDISPENSABLE))
 
 
+def credentials_of(request: Request) -> Credentials:
+    """What the request says of who is asking; a Cookie weighs more, as less can make up for it."""
+    if "Cookie" in request.fields:
+        return "cookie"
+    return "authorization" if "Authorization" in request.fields else ""
+
+
 def has_credentials(request: Request) -> bool:
     """Whether the request says who is asking: Authorization or Cookie."""
-    return "Authorization" in request.fields or "Cookie" in request.fields
+    return credentials_of(request) != ""
 
 
 def explicitly_shared(response_fields: Fields) -> bool:
@@ -82,15 +89,20 @@ def explicitly_shared(response_fields: Fields) -> bool:
 
 
 def shareable(request: Request, response_fields: Fields) -> bool:
-    """Whether a shared cache may connect this request, with the credentials it has, to this response.
+    """Whether a shared cache may connect this request, with the credentials it has, to this response."""
+    return shareable_after(credentials_of(request), response_fields)
+
+
+def shareable_after(credentials: Credentials, response_fields: Fields) -> bool:
+    """Whether what a request with such credentials was answered may answer others.
 
     After an Authorization field `must-revalidate` permits it as well (RFC 9111 section 3.5); for cookies, about
     which the RFC is silent, only `public` and `s-maxage` do.
     """
-    if not has_credentials(request) or explicitly_shared(response_fields):
+    if not credentials or explicitly_shared(response_fields):
         return True
     directives = response_directives(response_fields)
-    return "Cookie" not in request.fields and "must-revalidate" in directives and not directives.unqualified("private")
+    return credentials != "cookie" and "must-revalidate" in directives and not directives.unqualified("private")
 
 
 def _unstorable_exchange(request: Request, response: Response, rules: Rules, content_keyed: bool) -> str | None:
@@ -105,9 +117,19 @@ def _unstorable_exchange(request: Request, response: Response, rules: Rules, con
         return "status-invalid"  # RFC 9110 section 15
     if response.status == 304:
         return "not-modified"
+    if _about_the_request(request, response.status):
+        return "status-of-request"
     if response.status == 206 and not (rules.partial and received_part(request, response)):
         return "partial"
     return None
+
+
+def _about_the_request(request: Request, status: int) -> bool:
+    """Whether the status judges a Range or an Expect that the key does not hold (RFC 9110 sections 15.5.17, 15.5.18).
+
+    Stored, it would answer those who asked for the whole, and one hostile range would take a resource away from all.
+    """
+    return (status == 416 and "Range" in request.fields) or (status == 417 and "Expect" in request.fields)
 
 
 def _is_representation(request: Request, response: Response, rules: Rules) -> bool:
@@ -152,15 +174,19 @@ def _personal(request: Request, fields: Fields, rules: Rules) -> str | None:
     listed = any(name in fields for name in directives.field_names("private"))
     if (directives.unqualified("private") or listed) and not own_copy:
         return "response-private"
-    if "Set-Cookie" in fields and not ("public" in directives and explicitly_shared(fields)):
-        return "set-cookie"
+    if "Set-Cookie" in fields:
+        public = "public" in directives and explicitly_shared(fields)
+        # A route that keeps users apart does not hand the cookie of one to the next, whatever the origin says.
+        if not public or (rules.credentials == "partition" and not own_copy):
+            return "set-cookie"
     if rules.credentials == "bypass" and not shareable(request, fields):
         return "credentials"
     return None
 
 
 def _belongs_to_one_user(request: Request, fields: Fields, rules: Rules) -> bool:
-    return rules.credentials == "partition" and has_credentials(request) and not explicitly_shared(fields)
+    shared = explicitly_shared(fields) and "Set-Cookie" not in fields
+    return rules.credentials == "partition" and has_credentials(request) and not shared
 
 
 def _worth(allowed: Lifetime, fields: Fields) -> str:

@@ -16,8 +16,8 @@ from proxy.policy.messages import Fields, Request, Response, Rules, StoredRespon
 from proxy.policy.parts import complete_length
 from proxy.policy.storing import stored_fields
 
-_KEPT_ON_UPDATE = ("Content-Length", "Content-Encoding", "Content-Type", "Content-Range")
-"""What describes the stored bytes themselves, which a 304 does not change (RFC 9111 section 3.2)."""
+_KEPT_ON_UPDATE = ("Content-Length", "Content-Encoding", "Content-Range")
+"""What the stored bytes themselves depend on, which a 304 does not change (RFC 9111 section 3.2)."""
 
 _NOT_IN_304 = (
     "Content-Type", "Content-Length", "Content-Encoding", "Content-Language", "Content-Range", "Content-MD5",

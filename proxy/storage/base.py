@@ -13,7 +13,8 @@ from proxy.policy.messages import StoredResponse, Vary
 class Entry:
     """One stored response in the index: enough to select, list, expire and purge without reading it.
 
-    `stored_at` and `last_used` (seconds since the epoch) are kept apart, so that use never prolongs age.
+    `stored_at` and `last_used` (seconds since the epoch) are kept apart, so that use never prolongs age; `date` is
+    when the origin made it, by its own clock.
     `in_memory` and `on_disk` say which tiers hold it (the disk tier from the moment its write is queued).
     Identity is the object itself: a replaced, freshened or soft-purged response is another entry.
     `record` is the number under which the tiers know the bytes, `checksum` the body's CRC-32; both are the
@@ -36,6 +37,7 @@ class Entry:
     hits: int = 0
     record: int = 0
     checksum: int = 0
+    date: float = 0.0
 
 
 class Body(Protocol):
@@ -115,6 +117,10 @@ class Store(Protocol):
         """A point in the order of purges, taken before a fetch begins and given back to `put`."""
         ...
 
+    def admits(self, stored: StoredResponse, mark: int) -> bool:
+        """Whether no purge since `mark` keeps this response out."""
+        ...
+
     def variants(self, key: str) -> Sequence[Entry]:
         """The entries under a primary key, newest first. Never blocks."""
         ...
@@ -143,6 +149,7 @@ class Store(Protocol):
         """Remove every entry that `covers` accepts, and refuse later puts begun before now that it accepts.
 
         `url` or `tag` narrows both to entries that have it, and makes the search as short as their number.
+        Returns how many responses that were; their coded copies go with them and are not counted.
         """
         ...
 

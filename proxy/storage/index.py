@@ -25,13 +25,18 @@ class RouteLimits:
 
 
 class Index:
-    """Entries by key, URL, tag and record number, bounded by count and by the bytes of the disk tier.
+    """Entries by key, URL, tag and record number, bounded by count, by memory and by the bytes of the disk tier.
 
+    `max_bytes` bounds the index itself, whose keys and tags are as long as clients and origin like to make them.
     `limits` tells a route's bounds by its name and is asked each time, so that they may change.
     """
 
-    def __init__(self, *, max_entries: int, max_variants: int, disk: int, limits: Callable[[str], RouteLimits]) -> None:
+    def __init__(
+        self, *, max_entries: int, max_variants: int, max_bytes: int, disk: int, limits: Callable[[str], RouteLimits]
+    ) -> None:
         self._max_entries = max_entries
+        self._max_bytes = max_bytes
+        self._bytes = 0
         self._max_variants = max_variants
         self._disk_limit = disk
         self._limits = limits
@@ -45,6 +50,11 @@ class Index:
 
     def __len__(self) -> int:
         return len(self._records)
+
+    @property
+    def index_bytes(self) -> int:
+        """About what the entries themselves occupy in memory; never above the bound."""
+        return self._bytes
 
     @property
     def disk_bytes(self) -> int:
@@ -88,6 +98,7 @@ class Index:
         """
         displaced = self._same_or_surplus(entry)
         self._records[entry.record] = entry
+        self._bytes += index_weight(entry)
         self._variants[entry.key] = (entry, *self.variants(entry.key))
         self._urls.add(entry.url, entry)
         for tag in dict.fromkeys(entry.tags):
@@ -111,6 +122,7 @@ class Index:
         if self._records.get(entry.record) is not entry:
             return False
         del self._records[entry.record]
+        self._bytes -= index_weight(entry)
         rest = tuple(other for other in self._variants[entry.key] if other is not entry)
         if rest:
             self._variants[entry.key] = rest
@@ -170,7 +182,7 @@ class Index:
 
     def _over_limits(self) -> list[Entry]:
         displaced: list[Entry] = []
-        while len(self._records) > self._max_entries:
+        while len(self._records) > self._max_entries or self._bytes > self._max_bytes:
             heads = (next(iter(order)) for order in self._routes.values())
             displaced.append(min(heads, key=lambda entry: entry.last_used))
             self.discard(displaced[-1])
@@ -178,6 +190,12 @@ class Index:
             displaced.append(next(iter(self._disk)))
             self.discard(displaced[-1])
         return displaced
+
+
+def index_weight(entry: Entry) -> int:
+    """About the bytes of memory that an entry takes in the index, its share of tables included."""
+    vary = sum(200 + len(name) + len(value or "") for name, value in entry.vary)
+    return 1500 + len(entry.key) + len(entry.url) + vary + sum(250 + len(tag) for tag in entry.tags)
 
 
 def _order_of(entry: Entry) -> tuple[str, str]:

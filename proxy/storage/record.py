@@ -12,6 +12,7 @@ import zlib
 from typing import Any
 
 from proxy.errors import StorageError
+from proxy.policy.dates import parse_date
 from proxy.policy.messages import Fields, StoredResponse
 from proxy.storage.base import Entry
 
@@ -44,6 +45,7 @@ def encode_head(stored: StoredResponse) -> bytes:
         "tags": stored.tags,
         "fresh_until": stored.fresh_until,
         "stale_since": stored.stale_since,
+        "credentials": stored.credentials,
     }
     text = json.dumps(document, separators=(",", ":")).encode("ascii")
     return _PREFIX.pack(_MAGIC, len(text), zlib.crc32(text)) + text
@@ -69,6 +71,7 @@ def decode_head(data: bytes) -> StoredResponse:
             tags=tuple(document["tags"]),
             fresh_until=document["fresh_until"],
             stale_since=document["stale_since"],
+            credentials=document.get("credentials", ""),
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise DamagedRecord(f"the head lacks a part or has one of the wrong shape: {error!r}") from error
@@ -78,7 +81,7 @@ def decode_entry(data: bytes, record: int) -> Entry:
     """The index's view of a record on disk, without building its fields. Raises DamagedRecord."""
     document = _document(data)
     try:
-        content_type = next((value for name, value in document["fields"] if name.lower() == "content-type"), "")
+        fields = {name.lower(): value for name, value in reversed(document["fields"])}
         return Entry(
             key=document["key"],
             vary=tuple((name, value) for name, value in document["vary"]),
@@ -86,7 +89,7 @@ def decode_entry(data: bytes, record: int) -> Entry:
             # A few values that a hundred thousand entries share.
             route=sys.intern(document["route"]),
             status=document["status"],
-            content_type=sys.intern(content_type),
+            content_type=sys.intern(fields.get("content-type", "")),
             length=document["length"],
             stored_at=document["response_time"],
             last_used=document["response_time"],
@@ -95,6 +98,7 @@ def decode_entry(data: bytes, record: int) -> Entry:
             on_disk=True,
             record=record,
             checksum=document["checksum"],
+            date=_date(fields.get("date"), document["response_time"]),
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise DamagedRecord(f"the head lacks a part or has one of the wrong shape: {error!r}") from error
@@ -116,7 +120,13 @@ def entry_of(stored: StoredResponse, record: int, last_used: float) -> Entry:
         tags=stored.tags,
         record=record,
         checksum=stored.checksum,
+        date=_date(stored.fields.first("Date"), stored.response_time),
     )
+
+
+def _date(stated: str | None, received: float) -> float:
+    moment = None if stated is None else parse_date(stated, received)
+    return received if moment is None else moment
 
 
 def _fresh_until(fresh_until: float, stale_since: float | None) -> float:

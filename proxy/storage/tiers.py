@@ -16,6 +16,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from proxy.errors import StorageError
+from proxy.policy.codings import coding_of
 from proxy.policy.messages import StoredResponse
 from proxy.storage.base import Body, Entry, Spool
 from proxy.storage.bodies import FileBody, MemoryBody
@@ -69,6 +70,7 @@ class Tiers:
         max_object: int,
         max_entries: int,
         max_variants: int,
+        max_index: int,
         write_behind: int,
         limits: Callable[[str], RouteLimits],
         now: Callable[[], float],
@@ -79,7 +81,9 @@ class Tiers:
         self._memory_capacity = memory
         self._disk_capacity = disk
         self._memory = MemoryTier(memory, memory_object)
-        self._index = Index(max_entries=max_entries, max_variants=max_variants, disk=disk, limits=limits)
+        self._index = Index(
+            max_entries=max_entries, max_variants=max_variants, max_bytes=max_index, disk=disk, limits=limits
+        )
         self._disk = (
             DiskTier(directory, write_behind=write_behind, now=now, on_loss=self._lost_on_disk) if disk else None
         )
@@ -107,6 +111,9 @@ class Tiers:
 
     def mark(self) -> int:
         return self._purges.sequence
+
+    def admits(self, stored: StoredResponse, mark: int) -> bool:
+        return self._purges.applied_to(stored, mark) is not None
 
     def variants(self, key: str) -> Sequence[Entry]:
         return self._index.variants(key)
@@ -166,25 +173,27 @@ class Tiers:
     async def remove(self, covers: Callable[[Entry], bool], *, url: str | None = None, tag: str | None = None) -> int:
         covers = _narrowed(covers, url, tag)
         self._purges.add(covers)
-        records = []
+        records, responses = [], 0
         async for entry in self._covered(covers, url, tag):
             records.append(entry.record)
+            responses += not coding_of(entry.key)
             self._drop(entry)
-        self._purged += len(records)
+        self._purged += responses
         await self._settle(records)
-        return len(records)
+        return responses
 
     async def expire(
         self, covers: Callable[[Entry], bool], since: float, *, url: str | None = None, tag: str | None = None
     ) -> int:
         covers = _narrowed(covers, url, tag)
         self._purges.add(covers, since)
-        records = []
+        records, responses = [], 0
         async for entry in self._covered(covers, url, tag):
             records.append(entry.record)
+            responses += not coding_of(entry.key)
             self._edit(entry, Edit(stale_since=since))
         await self._settle(records)
-        return len(records)
+        return responses
 
     async def sweep(self) -> None:
         for entry in self._index.expired(self._now()):

@@ -74,6 +74,14 @@ class TestPurge:
         assert (await purge(edge, route="all"))["count"] == 1
         assert (await purge(edge, everything=True))["count"] == 0
 
+    async def test_a_prefix_or_glob_is_escaped_as_urls_are(self, edge: EdgeUnderTest) -> None:
+        """RFC 3986 section 6.2.2."""
+        for target in ("/caf%c3%a9/1", "/caf%C3%A9/2", "/~x/1"):
+            await edge.get(target)
+        assert (await purge(edge, prefix="/café/", dry_run=True))["count"] == 2
+        assert (await purge(edge, glob="/café/*"))["count"] == 2
+        assert (await purge(edge, prefix="/%7Ex"))["count"] == 1
+
     async def test_a_tag_by_either_of_its_fields(self, edge: EdgeUnderTest, origin: ScriptedOrigin) -> None:
         origin.on("/a", reply(headers={**FRESH, "Surrogate-Key": "red blue"}))
         origin.on("/b", reply(headers={**FRESH, "Cache-Tag": "red, green"}))

@@ -114,7 +114,8 @@ async def test_a_copys_tag_validates_when_the_copy_is_gone_and_its_source_is_sti
 ) -> None:
     async with edge_before(origin) as edge:
         tag = (await compressed(edge))["ETag"]
-        assert await edge.app.store.remove(lambda _: True, tag="content-coding:br") == 1
+        await edge.app.store.remove(lambda _: True, tag="content-coding:br")
+        assert len(list(edge.app.store.entries())) == 1
         assert (await edge.get("/a", wanting("br", If_None_Match=tag))).status == 304
 
 

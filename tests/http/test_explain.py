@@ -28,7 +28,9 @@ steps_taken = st.lists(
 )
 
 
-@pytest.mark.parametrize("strategy", ["network-first", "cache-first", "stale-while-revalidate", "cache-only"])
+@pytest.mark.parametrize(
+    "strategy", ["network-first", "cache-first", "stale-while-revalidate", "cache-only", "network-only"]
+)
 @pytest.mark.parametrize("credentials", ["bypass", "partition"])
 @settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(response=responses, taken=steps_taken)

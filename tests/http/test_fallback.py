@@ -107,11 +107,12 @@ async def test_an_answer_of_the_origins_own_is_never_replaced(origin: ScriptedOr
         assert (await edge.get("/maintenance", DOCUMENT)).body == b"back at nine"
 
 
-async def test_only_if_cached_may_be_answered_with_it(origin: ScriptedOrigin) -> None:
+async def test_only_if_cached_is_told_504_and_no_page(origin: ScriptedOrigin) -> None:
+    """RFC 9111 section 5.2.1.7."""
     async with edge_before(origin, routes=ROUTES) as edge:
         await edge.precached()
         answer = await edge.get("/never/seen", {**DOCUMENT, "Cache-Control": "only-if-cached"})
-        assert (answer.status, answer.body) == (503, b"<h1>offline</h1>")
+        assert (answer.status, answer["Content-Type"]) == (504, "application/problem+json")
 
 
 @pytest.mark.parametrize(("path", "asked"), [("/offline.html", "/a"), ("/offline", "/a"), ("/offline.svg", "/a.png")])

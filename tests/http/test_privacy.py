@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.edge import edge_before
-from tests.origin import ScriptedOrigin, reply, when
+from tests.origin import ScriptedOrigin, Wire, reply, when
 
 
 def route(credentials: str, strategy: str = "cache-first") -> list[dict[str, Any]]:
@@ -157,3 +157,24 @@ async def test_a_response_that_varies_by_a_credential_gives_none_away(origin: Sc
         assert (await edge.get("/a", secret)).cache_status.startswith("cachewire; hit")
         assert "uri-miss" not in (await edge.get("/a", {"Cookie": "sid=other"})).cache_status
     assert b"VARYSECRET" not in everything_in(tmp_path)
+
+
+async def test_partition_hands_no_cookie_of_one_user_to_another_even_if_it_is_public(origin: ScriptedOrigin) -> None:
+    async def greet(wire: Wire) -> None:
+        cookie = f"for={wire.request.header('Cookie')}"
+        await reply(headers={"Cache-Control": "public, max-age=60", "Set-Cookie": cookie})(wire)
+
+    origin.on("/a", greet)
+    async with edge_before(origin, routes=route("partition")) as edge:
+        for user in (ANNA, BERT, {}):
+            assert (await edge.get("/a", user))["Set-Cookie"] == f"for={user.get('Cookie')}"
+        assert (await edge.get("/a", ANNA)).cache_status.startswith("cachewire; hit")
+        assert (await edge.get("/a", BERT))["Set-Cookie"] == "for=session=bert"
+
+
+async def test_a_user_for_whom_nothing_shared_will_do_is_a_miss_and_no_bypass(origin: ScriptedOrigin) -> None:
+    """RFC 9211 section 2.2."""
+    origin.on("/a", reply(headers={"Cache-Control": "max-age=60"}))
+    async with edge_before(origin, routes=route("partition")) as edge:
+        await edge.get("/a")
+        assert "fwd=miss" in (await edge.get("/a", ANNA)).cache_status

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
+import pytest
+
 from tests.edge import edge_before
 from tests.origin import ScriptedOrigin, hang_up, head, raw, reply, steps, when
 
@@ -161,3 +163,67 @@ async def test_an_event_stream_is_neither_stored_nor_shared_and_its_head_does_no
         assert origin.count("/events") == 2
         assert list(edge.app.store.entries()) == []
         await origin.until(lambda: origin.open_connections == 0)
+
+
+async def test_a_fetch_that_a_purge_overtook_does_not_claim_to_be_stored(origin: ScriptedOrigin) -> None:
+    """RFC 9211 section 2.5."""
+    gate = asyncio.Event()
+    origin.on("/a", when(gate, reply(headers=MAX_AGE_60)))
+    async with edge_before(origin) as edge:
+        asking = asyncio.ensure_future(edge.get("/a"))
+        await origin.until_asked("/a")
+        await edge.app.purger.purge(lambda _: True)
+        gate.set()
+        assert "stored" not in (await asking).cache_status
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        {"Cache-Control": "no-cache"},
+        {"Cache-Control": "max-age=0", "ETag": '"1"'},
+        {"Cache-Control": "s-maxage=0, must-revalidate"},
+        {"Expires": "0"},
+        {"Cache-Control": "max-age=10", "Age": "11"},
+    ],
+    ids=str,
+)
+async def test_what_the_origin_calls_good_for_one_use_is_not_given_to_those_who_waited(
+    origin: ScriptedOrigin, lines: dict[str, str]
+) -> None:
+    """RFC 9111 sections 4 and 5.2.2.4."""
+    bodies, origins = await two_at_once(origin, lines, {})
+    assert (len(bodies), origins) == (2, 2)
+
+
+async def test_those_who_waited_for_an_answer_that_says_nothing_of_reuse_share_it(origin: ScriptedOrigin) -> None:
+    """RFC 9111 section 4."""
+    bodies, origins = await two_at_once(origin, {}, {})
+    assert (len(bodies), origins) == (1, 1)
+
+
+@pytest.mark.parametrize(
+    "wish", [{"Cache-Control": "no-cache"}, {"Cache-Control": "max-age=0"}, {"Pragma": "no-cache"}]
+)
+async def test_a_reload_does_not_join_a_fetch_that_began_before_it(
+    origin: ScriptedOrigin, wish: dict[str, str]
+) -> None:
+    """RFC 9111 section 5.2.1.4."""
+    bodies, origins = await two_at_once(origin, MAX_AGE_60, wish)
+    assert (len(bodies), origins) == (2, 2)
+
+
+async def two_at_once(origin: ScriptedOrigin, lines: dict[str, str], second: dict[str, str]) -> tuple[set[bytes], int]:
+    """The bodies that two concurrent requests get, and how often the origin was asked."""
+    gate = asyncio.Event()
+    served = iter(range(100))
+    origin.on("/a", when(gate, reply(body=lambda _: b"%d" % next(served), headers=lines)))
+    async with edge_before(origin) as edge:
+        first = asyncio.ensure_future(edge.get("/a"))
+        await origin.until_asked("/a")
+        other = asyncio.ensure_future(edge.get("/a", second))
+        while edge.app.ledger.in_flight < 2:
+            await asyncio.sleep(0)
+        gate.set()
+        answers = await asyncio.gather(first, other)
+        return {answer.body for answer in answers}, origin.count("/a")

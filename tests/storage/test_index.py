@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
@@ -15,12 +17,18 @@ PLAIN = (("accept-encoding", None),)
 
 
 def index(
-    *, max_entries: int = 100, max_variants: int = 4, disk: int = 10_000, limits: dict[str, RouteLimits] | None = None
+    *,
+    max_entries: int = 100,
+    max_variants: int = 4,
+    max_bytes: int = 2**20,
+    disk: int = 10_000,
+    limits: dict[str, RouteLimits] | None = None,
 ) -> Index:
     by_route = limits or {}
     return Index(
         max_entries=max_entries,
         max_variants=max_variants,
+        max_bytes=max_bytes,
         disk=disk,
         limits=lambda route: by_route.get(route, RouteLimits()),
     )
@@ -125,6 +133,17 @@ def test_an_entry_that_was_replaced_is_not_discarded_in_place_of_its_successor()
     it.replace(old, new)
     assert not it.discard(old)
     assert it.current(1) is new
+
+
+def test_long_keys_and_many_tags_make_room_by_what_they_take_in_memory() -> None:
+    it = index(max_bytes=60_000)
+    for number in range(50):
+        it.insert(replace(entry(number), key=f"GET http://a/{number}?{'x' * 8000}"))
+    assert len(it) < 8
+    assert it.index_bytes <= 60_000
+    for other in list(it.entries()):
+        it.discard(other)
+    assert it.index_bytes == 0
 
 
 class IndexAccounting(RuleBasedStateMachine):

@@ -90,7 +90,7 @@ def test_the_estimated_weight_is_what_the_interpreter_really_allocates() -> None
     count = 2000
     records = [encode_head(head(f"http://shop/{number:08}")) for number in range(count)]
     tier = MemoryTier(2**30, 2**20)
-    index = Index(max_entries=count, max_variants=4, disk=2**30, limits=lambda _: RouteLimits())
+    index = Index(max_entries=count, max_variants=4, max_bytes=2**30, disk=2**30, limits=lambda _: RouteLimits())
     gc.collect()
     tracemalloc.start()
     try:
