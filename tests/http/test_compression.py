@@ -29,6 +29,7 @@ async def origin() -> AsyncIterator[ScriptedOrigin]:
 
 @pytest.mark.parametrize("coding", ["gzip", "br", "zstd"])
 async def test_the_first_hit_is_plain_and_later_ones_are_coded(origin: ScriptedOrigin, coding: str) -> None:
+    """RFC 9110 section 8.4, RFC 9110 section 12.5.3."""
     async with edge_before(origin) as edge:
         miss = await edge.get("/a", wanting(coding))
         await edge.background_done()
@@ -54,6 +55,7 @@ async def test_a_miss_alone_makes_no_copy(origin: ScriptedOrigin) -> None:
 
 
 async def test_a_hit_that_accepts_no_coding_makes_no_copy(origin: ScriptedOrigin) -> None:
+    """RFC 9110 section 12.5.3."""
     async with edge_before(origin) as edge:
         for fields in ({}, wanting("identity"), wanting("gzip;q=0"), wanting("deflate")):
             await edge.get("/a", fields)
@@ -72,6 +74,7 @@ async def test_every_representation_says_that_it_varies_by_accept_encoding(origi
 
 
 async def test_each_client_gets_the_coding_it_prefers_and_the_second_best_until_then(origin: ScriptedOrigin) -> None:
+    """RFC 9110 section 12.4.2, RFC 9110 section 12.5.3."""
     async with edge_before(origin) as edge:
         await compressed(edge, coding="gzip")
         both = wanting("gzip, br")
@@ -83,7 +86,7 @@ async def test_each_client_gets_the_coding_it_prefers_and_the_second_best_until_
 
 
 async def test_the_copy_has_a_tag_of_its_own_that_validates(origin: ScriptedOrigin) -> None:
-    """RFC 9110 sections 8.8.3.3 and 13.1.2."""
+    """RFC 9110 section 8.8.3.3, RFC 9110 section 13.1.2."""
     async with edge_before(origin) as edge:
         coded = await compressed(edge)
         plain = await edge.get("/a")
@@ -96,6 +99,7 @@ async def test_the_copy_has_a_tag_of_its_own_that_validates(origin: ScriptedOrig
 
 
 async def test_who_holds_the_plain_representation_is_told_that_it_is_still_good(origin: ScriptedOrigin) -> None:
+    """RFC 9110 section 13.1.2."""
     async with edge_before(origin) as edge:
         await compressed(edge)
         answer = await edge.get("/a", wanting("br", If_None_Match='"x"'))
@@ -103,6 +107,7 @@ async def test_who_holds_the_plain_representation_is_told_that_it_is_still_good(
 
 
 async def test_a_copys_tag_does_not_validate_for_a_client_that_cannot_decode_it(origin: ScriptedOrigin) -> None:
+    """RFC 9110 section 8.8.3.3."""
     async with edge_before(origin) as edge:
         tag = (await compressed(edge))["ETag"]
         assert (await edge.get("/a", {"If-None-Match": tag})).body == TEXT
@@ -112,6 +117,7 @@ async def test_a_copys_tag_does_not_validate_for_a_client_that_cannot_decode_it(
 async def test_a_copys_tag_validates_when_the_copy_is_gone_and_its_source_is_still_the_same(
     origin: ScriptedOrigin,
 ) -> None:
+    """RFC 9110 section 13.1.2."""
     async with edge_before(origin) as edge:
         tag = (await compressed(edge))["ETag"]
         await edge.app.store.remove(lambda _: True, tag="content-coding:br")
@@ -133,6 +139,7 @@ async def test_after_a_validation_with_the_origin_the_copy_serves_on(origin: Scr
 
 
 async def test_a_weak_tag_stays_weak_and_without_one_the_copy_gets_a_weak_one(origin: ScriptedOrigin) -> None:
+    """RFC 9110 section 8.8.1."""
     origin.on("/weak", reply(body=TEXT, headers={**HEADERS, "ETag": 'W/"x"'}))
     origin.on("/none", reply(body=TEXT, headers=HEADERS))
     async with edge_before(origin) as edge:
@@ -170,6 +177,7 @@ async def test_a_download_that_began_plain_is_continued_plain(origin: ScriptedOr
 
 
 async def test_a_part_of_something_else_gets_the_whole(origin: ScriptedOrigin) -> None:
+    """RFC 9110 section 13.1.5."""
     async with edge_before(origin) as edge:
         coded = await compressed(edge)
         answer = await edge.get("/a", wanting("br", Range="bytes=1000-", If_Range='"y"'))
@@ -178,6 +186,7 @@ async def test_a_part_of_something_else_gets_the_whole(origin: ScriptedOrigin) -
 
 @pytest.mark.parametrize("headers", [{"ETag": 'W/"x"'}, {"Last-Modified": "Wed, 01 Jan 2025 00:00:00 GMT"}])
 async def test_without_a_strong_tag_ranges_are_never_of_a_copy(origin: ScriptedOrigin, headers: dict[str, str]) -> None:
+    """RFC 9110 section 8.8.1, RFC 9110 section 14.2."""
     origin.on("/r", reply(body=TEXT, headers={**HEADERS, **headers}))
     async with edge_before(origin) as edge:
         assert (await compressed(edge, "/r"))["Content-Encoding"] == "br"
@@ -187,6 +196,7 @@ async def test_without_a_strong_tag_ranges_are_never_of_a_copy(origin: ScriptedO
 
 
 async def test_head_has_the_fields_of_the_copy_and_no_body(origin: ScriptedOrigin) -> None:
+    """RFC 9110 section 9.3.2."""
     async with edge_before(origin) as edge:
         coded = await compressed(edge)
         answer = await edge.ask("HEAD", "/a", wanting("br"))
@@ -211,7 +221,7 @@ async def test_head_has_the_fields_of_the_copy_and_no_body(origin: ScriptedOrigi
 async def test_what_must_not_be_coded_is_answered_as_it_came(
     origin: ScriptedOrigin, body: bytes, headers: dict[str, str]
 ) -> None:
-    """RFC 9110 section 7.7, RFC 9530."""
+    """RFC 9110 section 7.7: digests (RFC 9530) would break."""
     origin.on("/b", reply(body=body, headers={**headers, "ETag": '"x"'}))
     async with edge_before(origin) as edge:
         answer = await compressed(edge, "/b")
@@ -258,6 +268,7 @@ async def test_each_variant_is_coded_for_itself(origin: ScriptedOrigin) -> None:
 
 
 async def test_a_stale_answer_is_coded_too_when_the_origin_is_away(origin: ScriptedOrigin) -> None:
+    """RFC 9111 section 4.2.4."""
     async with edge_before(origin) as edge:
         await compressed(edge)
         edge.clock.advance(61)
@@ -267,7 +278,7 @@ async def test_a_stale_answer_is_coded_too_when_the_origin_is_away(origin: Scrip
 
 
 async def test_what_is_one_users_own_is_never_compressed(origin: ScriptedOrigin) -> None:
-    """Compression beside secrets tells them by the length (BREACH)."""
+    """RFC 9110 section 17.6: compression beside secrets tells them by the length (BREACH)."""
     routes = [{"name": "all", "match": "/**", "strategy": "cache-first", "credentials": "partition"}]
     async with edge_before(origin, routes=routes) as edge:
         answer = await compressed(edge, Cookie="session=anna")

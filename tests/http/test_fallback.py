@@ -40,6 +40,7 @@ async def edge(origin: ScriptedOrigin) -> AsyncIterator[EdgeUnderTest]:
 
 
 async def test_a_page_that_cannot_be_had_is_answered_with_the_offline_page(edge: EdgeUnderTest) -> None:
+    """RFC 9110 section 15.6.4."""
     answer = await edge.get("/never/seen", DOCUMENT)
     assert (answer.status, answer.body) == (503, b"<h1>offline</h1>")
     assert answer["Content-Type"] == "text/html"
@@ -47,6 +48,7 @@ async def test_a_page_that_cannot_be_had_is_answered_with_the_offline_page(edge:
 
 
 async def test_no_cache_takes_it_for_the_resource(edge: EdgeUnderTest) -> None:
+    """RFC 9111 section 5.2.2.5."""
     answer = await edge.get("/never/seen", DOCUMENT)
     assert answer["Cache-Control"] == "no-store"
     assert "ETag" not in answer
@@ -55,6 +57,7 @@ async def test_no_cache_takes_it_for_the_resource(edge: EdgeUnderTest) -> None:
 
 
 async def test_cache_status_says_what_happened(edge: EdgeUnderTest) -> None:
+    """RFC 9211 section 2."""
     answer = await edge.get("/never/seen", DOCUMENT)
     assert answer.cache_status == 'cachewire; fwd=uri-miss; detail="fallback: origin-unreachable"'
 
@@ -67,6 +70,7 @@ async def test_an_image_is_answered_with_the_offline_image(edge: EdgeUnderTest) 
 
 
 async def test_a_destination_without_a_fallback_gets_the_problem_document(edge: EdgeUnderTest) -> None:
+    """RFC 9457 section 3."""
     for headers in ({"Sec-Fetch-Dest": "empty"}, {"Accept": "application/json"}, {}):
         answer = await edge.get("/api/reports", headers)
         assert answer.status == 502
@@ -74,6 +78,7 @@ async def test_a_destination_without_a_fallback_gets_the_problem_document(edge: 
 
 
 async def test_head_gets_the_status_and_no_body(edge: EdgeUnderTest) -> None:
+    """RFC 9110 section 9.3.2."""
     answer = await edge.ask("HEAD", "/never/seen", DOCUMENT)
     assert (answer.status, answer.body) == (503, b"")
 
@@ -129,6 +134,7 @@ async def test_a_path_alone_is_for_the_destination_that_its_extension_names(
 
 
 async def test_without_a_stored_page_the_problem_document_remains(origin: ScriptedOrigin) -> None:
+    """RFC 9457 section 3."""
     origin.on("/offline.html", hang_up())
     async with edge_before(origin, routes=ROUTES, origin={"retries": 0}) as edge:
         await origin.until(lambda: origin.count("/offline.html") > 0)

@@ -22,12 +22,14 @@ async def origin() -> AsyncIterator[ScriptedOrigin]:
     "target", ["/a%2Fb", "/a%2fb/%7Euser", "/a/../b", "//double", "/a;b=c", "/a?b=c?d&&e", "/%C3%A9", "/a?"]
 )
 async def test_the_path_is_forwarded_as_it_came(origin: ScriptedOrigin, target: str) -> None:
+    """RFC 9110 section 7.7."""
     async with edge_before(origin) as edge:
         await edge.get(target)
         assert origin.requests[0].target == target
 
 
 async def test_an_absolute_target_goes_to_the_origin_in_origin_form_with_its_own_host(origin: ScriptedOrigin) -> None:
+    """RFC 9112 section 3.2.2."""
     async with edge_before(origin) as edge:
         await edge.get("http://other.example/a?b", {"Host": "else.example"})
         assert origin.requests[0].target == "/a?b"
@@ -35,6 +37,7 @@ async def test_an_absolute_target_goes_to_the_origin_in_origin_form_with_its_own
 
 
 async def test_forwarding_fields_tell_the_origin_about_the_client(origin: ScriptedOrigin) -> None:
+    """RFC 7239 section 4, RFC 9110 section 7.6.3."""
     async with edge_before(origin) as edge:
         await edge.get("/a", {"Host": "app.example:8080", "X-Forwarded-For": "6.6.6.6"})
         asked = origin.requests[0]
@@ -54,6 +57,7 @@ async def test_a_trusted_proxy_is_believed(origin: ScriptedOrigin) -> None:
 
 
 async def test_fields_of_one_connection_are_not_passed_on(origin: ScriptedOrigin) -> None:
+    """RFC 9110 section 7.6.1."""
     origin.on(
         "/a",
         reply(headers={"Connection": "X-Private", "X-Private": "1", "Keep-Alive": "timeout=5", "X-Public": "2"}),
@@ -86,12 +90,14 @@ async def test_cookies_of_one_client_never_reach_another_through_the_edge(origin
 
 
 async def test_bytes_of_a_field_value_survive_the_journey(origin: ScriptedOrigin) -> None:
+    """RFC 9110 section 5.5."""
     origin.on("/a", raw(head(200, {"X-Name": "Z\xfcrich \xff", "Content-Length": "0"})))
     async with edge_before(origin) as edge:
         assert (await edge.get("/a"))["X-Name"] == "Z\xfcrich \xff"
 
 
 async def test_a_request_that_comes_back_to_its_edge_is_a_loop(origin: ScriptedOrigin) -> None:
+    """RFC 5842 section 7.2, RFC 9110 section 7.6.3."""
     async with edge_before("http://127.0.0.1:1") as edge:
         via = edge.app.server._edge.name
         assert (await edge.get("/a", {"Via": f"1.1 {via}"})).status == 508
@@ -99,6 +105,7 @@ async def test_a_request_that_comes_back_to_its_edge_is_a_loop(origin: ScriptedO
 
 class TestBodies:
     async def test_an_upload_streams_with_its_length(self, origin: ScriptedOrigin) -> None:
+        """RFC 9112 section 6.2."""
         async with edge_before(origin) as edge:
             await edge.ask("POST", "/a", body=b"x" * 1_000_000)
             asked = origin.requests[0]
@@ -137,6 +144,7 @@ class TestBodies:
     async def test_a_body_of_unknown_length_is_chunked_for_1_1_and_ended_by_closing_for_1_0(
         self, origin: ScriptedOrigin
     ) -> None:
+        """RFC 9112 section 6.1, RFC 9112 section 6.3."""
         origin.on("/a", reply(chunks=[b"abc", b"def"]))
         async with edge_before(origin) as edge:
             answer = await edge.get("/a")
@@ -150,6 +158,7 @@ class TestBodies:
             await client.close()
 
     async def test_a_client_that_waits_for_100_gets_it(self, origin: ScriptedOrigin) -> None:
+        """RFC 9110 section 10.1.1."""
         async with edge_before(origin) as edge:
             client = await edge.connect()
             await client.send(edge.request("POST", "/a", {"Expect": "100-continue", "Content-Length": "3"}))
@@ -162,6 +171,7 @@ class TestBodies:
     async def test_an_early_refusal_by_the_origin_is_passed_on_before_the_upload_ends(
         self, origin: ScriptedOrigin
     ) -> None:
+        """RFC 9112 section 9.5."""
         origin.on("/a", reply(413, b"too much", early=True))
         async with edge_before(origin) as edge:
             client = await edge.connect()
@@ -170,6 +180,7 @@ class TestBodies:
             await client.close()
 
     async def test_early_hints_are_passed_on_to_writers(self, origin: ScriptedOrigin) -> None:
+        """RFC 8297 section 2, RFC 9110 section 15.2."""
         origin.on("/a", steps(interim(103, {"Link": "</a.css>"}), reply(200, b"done")))
         async with edge_before(origin) as edge:
             answer = await edge.ask("POST", "/a", body=b"")
@@ -179,6 +190,7 @@ class TestBodies:
 
 class TestHead:
     async def test_a_head_is_answered_from_a_stored_get(self, origin: ScriptedOrigin) -> None:
+        """RFC 9110 section 9.3.2, RFC 9111 section 4."""
         origin.on("/a", reply(body=b"12345", headers={"Cache-Control": "max-age=60"}))
         async with edge_before(origin) as edge:
             await edge.get("/a")
@@ -189,12 +201,14 @@ class TestHead:
             assert origin.count("/a") == 1
 
     async def test_a_head_that_is_not_stored_asks_with_head(self, origin: ScriptedOrigin) -> None:
+        """RFC 9110 section 9.3.2."""
         async with edge_before(origin) as edge:
             answer = await edge.ask("HEAD", "/a")
             assert (answer.status, answer["Content-Length"]) == (200, "2")
             assert origin.requests[0].method == "HEAD"
 
     async def test_the_connection_stays_usable_after_a_head(self, origin: ScriptedOrigin) -> None:
+        """RFC 9112 section 6.3."""
         async with edge_before(origin) as edge:
             client = await edge.connect()
             for method in ("HEAD", "GET", "HEAD"):
@@ -205,6 +219,7 @@ class TestHead:
 
 class TestConditionsAndRanges:
     async def test_a_client_with_the_current_validator_gets_304_from_the_store(self, origin: ScriptedOrigin) -> None:
+        """RFC 9111 section 4.3.2."""
         origin.on("/a", reply(body=b"one", headers={"ETag": '"v1"', "Cache-Control": "max-age=60"}))
         async with edge_before(origin) as edge:
             assert (await edge.get("/a", {"If-None-Match": '"v1"'})).status == 304
@@ -213,6 +228,7 @@ class TestConditionsAndRanges:
             assert origin.count("/a") == 1
 
     async def test_a_range_is_cut_from_the_stored_whole(self, origin: ScriptedOrigin) -> None:
+        """RFC 9110 section 14.2, RFC 9110 section 15.3.7.1, RFC 9110 section 15.5.17."""
         origin.on("/a", reply(body=b"0123456789", headers={"Cache-Control": "max-age=60"}))
         async with edge_before(origin) as edge:
             await edge.get("/a")
@@ -224,6 +240,7 @@ class TestConditionsAndRanges:
             assert (unsatisfiable.status, unsatisfiable["Content-Range"]) == (416, "bytes */10")
 
     async def test_several_ranges_come_as_multipart(self, origin: ScriptedOrigin) -> None:
+        """RFC 9110 section 15.3.7.2."""
         origin.on(
             "/a", reply(body=b"0123456789", headers={"Cache-Control": "max-age=60", "Content-Type": "text/plain"})
         )
@@ -236,6 +253,7 @@ class TestConditionsAndRanges:
             assert answer.body.split(b"--" + boundary)[2].endswith(b"89\r\n")
 
     async def test_a_range_of_what_is_not_stored_is_left_to_the_origin(self, origin: ScriptedOrigin) -> None:
+        """RFC 9111 section 3.3."""
         origin.on("/a", reply(206, b"234", {"Content-Range": "bytes 2-4/10"}))
         async with edge_before(origin) as edge:
             answer = await edge.get("/a", {"Range": "bytes=2-4"})
@@ -247,6 +265,7 @@ class TestConditionsAndRanges:
 class TestWrites:
     @pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE"])
     async def test_a_successful_write_drops_what_it_makes_outdated(self, origin: ScriptedOrigin, method: str) -> None:
+        """RFC 9111 section 4.4."""
         fresh = reply(body=b"stored", headers={"Cache-Control": "max-age=60"})
         for target in ("/a", "/b", "/c"):
             origin.on(target, fresh, method="GET")
@@ -260,6 +279,7 @@ class TestWrites:
             assert [origin.count(target, "GET") for target in ("/a", "/b", "/c")] == [2, 2, 1]
 
     async def test_a_failed_write_drops_nothing(self, origin: ScriptedOrigin) -> None:
+        """RFC 9111 section 4.4."""
         origin.on("/a", reply(body=b"stored", headers={"Cache-Control": "max-age=60"}), method="GET")
         origin.on("/a", reply(409), method="POST")
         async with edge_before(origin) as edge:
@@ -268,6 +288,8 @@ class TestWrites:
             assert (await edge.get("/a")).cache_status.startswith("cachewire; hit")
 
     async def test_a_write_to_a_dead_origin_is_502_and_sent_once(self, origin: ScriptedOrigin) -> None:
+        """RFC 9110 section 9.2.2, RFC 9110 section 15.6.3."""
+
         async def hang(wire: Wire) -> None:
             wire.reset()
 

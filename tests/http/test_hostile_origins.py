@@ -48,6 +48,7 @@ NO_HEAD: dict[str, tuple[Script, int]] = {
 async def test_without_a_usable_head_the_client_gets_a_problem_document(
     case: str, edge: EdgeUnderTest, origin: ScriptedOrigin
 ) -> None:
+    """RFC 9110 section 15.6.3, RFC 9110 section 15.6.5, RFC 9457 section 3."""
     script, status = NO_HEAD[case]
     origin.on("/a", script)
     answer = await edge.get("/a")
@@ -71,6 +72,7 @@ CUT: dict[str, Script] = {
 async def test_a_body_that_breaks_off_breaks_off_for_the_client_and_is_never_stored(
     case: str, edge: EdgeUnderTest, origin: ScriptedOrigin
 ) -> None:
+    """RFC 9111 section 3.3, RFC 9112 section 8."""
     origin.on("/a", CUT[case])
     answer = await edge.get("/a")
     assert not answer.complete
@@ -81,6 +83,7 @@ async def test_a_body_that_breaks_off_breaks_off_for_the_client_and_is_never_sto
 
 
 async def test_a_bad_first_chunk_is_never_an_empty_reply(edge: EdgeUnderTest, origin: ScriptedOrigin) -> None:
+    """RFC 9112 section 7.1."""
     origin.on("/a", raw(head(200, CHUNKED), b"ZZ\r\n"))
     answer = await edge.get("/a")
     assert answer.status == 502 or not answer.complete
@@ -88,6 +91,7 @@ async def test_a_bad_first_chunk_is_never_an_empty_reply(edge: EdgeUnderTest, or
 
 
 async def test_bytes_beyond_the_announced_length_are_nobodys(edge: EdgeUnderTest, origin: ScriptedOrigin) -> None:
+    """RFC 9112 section 6.3, RFC 9112 section 9.2."""
     evil = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil"
     origin.on("/a", raw(head(200, {"Content-Length": "3"}), b"abc" + evil))
     origin.on("/b", reply(body=b"good"))
@@ -96,6 +100,7 @@ async def test_bytes_beyond_the_announced_length_are_nobodys(edge: EdgeUnderTest
 
 
 async def test_bytes_pushed_on_an_idle_connection_are_nobodys(edge: EdgeUnderTest, origin: ScriptedOrigin) -> None:
+    """RFC 9112 section 9.2."""
     pushed = asyncio.Event()
     origin.on("/a", steps(reply(body=b"one"), when(pushed, raw(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil"))))
     origin.on("/b", reply(body=b"good"))
@@ -105,6 +110,7 @@ async def test_bytes_pushed_on_an_idle_connection_are_nobodys(edge: EdgeUnderTes
 
 
 async def test_a_stored_response_stands_in_for_garbage(origin: ScriptedOrigin) -> None:
+    """RFC 9111 section 4.2.4."""
     origin.on("/a", reply(body=b"good", headers=FRESH), raw(b"garbage\r\n\r\n"))
     async with edge_before(origin) as edge:
         await edge.get("/a")
@@ -150,6 +156,7 @@ async def test_memory_stays_within_its_bound_whatever_is_asked(origin: ScriptedO
 
 
 async def test_a_body_that_drips_is_passed_on_as_it_drips(edge: EdgeUnderTest, origin: ScriptedOrigin) -> None:
+    """RFC 9112 section 7.1."""
     gates = [asyncio.Event() for _ in range(3)]
     origin.on(
         "/a", steps(raw(head(200, CHUNKED)), *(when(gate, raw(b"1\r\nx\r\n")) for gate in gates), raw(chunked([])))
@@ -167,6 +174,7 @@ async def test_a_body_that_drips_is_passed_on_as_it_drips(edge: EdgeUnderTest, o
 async def test_a_status_that_does_not_exist_is_passed_on_and_not_stored(
     edge: EdgeUnderTest, origin: ScriptedOrigin
 ) -> None:
+    """RFC 9110 section 15."""
     origin.on("/a", raw(head(777, {**FRESH, "Content-Length": "0"})))
     assert (await edge.get("/a")).status == 777
     assert list(edge.app.store.entries()) == []

@@ -15,6 +15,7 @@ FRESH = {"Cache-Control": "max-age=60"}
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "POST"])
 async def test_102_and_103_reach_the_client_in_order(origin: ScriptedOrigin, method: str) -> None:
+    """RFC 8297 section 2, RFC 9110 section 15.2."""
     origin.on("/a", steps(interim(102), HINTS, HINTS, reply(200, b"done", FRESH)))
     async with edge_before(origin) as edge:
         answer = await edge.ask(method, "/a", body=b"x" if method == "POST" else None)
@@ -23,6 +24,7 @@ async def test_102_and_103_reach_the_client_in_order(origin: ScriptedOrigin, met
 
 
 async def test_an_interim_response_is_passed_on_before_the_final_one_is_there(origin: ScriptedOrigin) -> None:
+    """RFC 8297 section 2."""
     gate = asyncio.Event()
     origin.on("/a", steps(HINTS, when(gate), reply(200, b"done", FRESH)))
     async with edge_before(origin) as edge:
@@ -35,6 +37,7 @@ async def test_an_interim_response_is_passed_on_before_the_final_one_is_there(or
 
 
 async def test_interim_fields_neither_stick_to_the_final_response_nor_to_what_is_stored(origin: ScriptedOrigin) -> None:
+    """RFC 8297 section 2, RFC 9111 section 3."""
     origin.on("/a", steps(HINTS, reply(200, b"done", FRESH)))
     async with edge_before(origin) as edge:
         assert "X-Hint" not in await edge.get("/a")
@@ -45,6 +48,7 @@ async def test_interim_fields_neither_stick_to_the_final_response_nor_to_what_is
 
 
 async def test_those_who_wait_for_the_same_fetch_hear_it_too(origin: ScriptedOrigin) -> None:
+    """RFC 9110 section 15.2."""
     gate, hinted = asyncio.Event(), asyncio.Event()
     origin.on("/a", steps(HINTS, tell(hinted), when(gate), reply(200, b"done", FRESH)))
     async with edge_before(origin) as edge:
@@ -59,6 +63,7 @@ async def test_those_who_wait_for_the_same_fetch_hear_it_too(origin: ScriptedOri
 
 
 async def test_a_client_that_got_a_stale_answer_hears_no_late_hints(origin: ScriptedOrigin) -> None:
+    """RFC 9110 section 15.2."""
     gate = asyncio.Event()
     origin.on("/a", reply(200, b"one"), steps(when(gate), HINTS, reply(200, b"two")))
     routes = [{"name": "all", "match": "/**", "strategy": "network-first", "network_timeout": "50ms"}]
@@ -75,6 +80,7 @@ async def test_a_client_that_got_a_stale_answer_hears_no_late_hints(origin: Scri
 
 
 async def test_an_http_1_0_client_hears_none(origin: ScriptedOrigin) -> None:
+    """RFC 9110 section 15.2."""
     origin.on("/a", steps(HINTS, reply(200, b"done")))
     async with edge_before(origin) as edge:
         client = await edge.connect()

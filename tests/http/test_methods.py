@@ -16,6 +16,7 @@ class TestHead:
     """RFC 9111 section 4.3.5."""
 
     async def test_a_head_that_agrees_freshens_what_is_stored(self, origin: ScriptedOrigin) -> None:
+        """RFC 9111 section 4.3.5."""
         origin.on("/a", reply(body=b"one", headers={**FRESH, "ETag": '"v1"'}))
         async with edge_before(origin) as edge:
             await edge.get("/a")
@@ -25,6 +26,7 @@ class TestHead:
             assert [asked.method for asked in origin.requests] == ["GET", "HEAD"]
 
     async def test_a_head_that_differs_invalidates_what_is_stored(self, origin: ScriptedOrigin) -> None:
+        """RFC 9111 section 4.3.5."""
         origin.on("/a", reply(body=b"one", headers={**FRESH, "ETag": '"v1"'}), method="GET")
         origin.on("/a", reply(body=b"another", headers={**FRESH, "ETag": '"v2"'}), method="HEAD")
         async with edge_before(origin) as edge:
@@ -34,6 +36,7 @@ class TestHead:
             assert "uri-miss" in (await edge.get("/a")).cache_status
 
     async def test_a_head_that_fails_changes_nothing(self, origin: ScriptedOrigin) -> None:
+        """RFC 9111 section 4.3.5."""
         origin.on("/a", reply(body=b"one", headers={**FRESH, "ETag": '"v1"'}), method="GET")
         origin.on("/a", reply(404), method="HEAD")
         async with edge_before(origin) as edge:
@@ -49,6 +52,7 @@ class TestPost:
     async def test_an_answer_that_says_it_is_the_targets_representation_answers_get(
         self, origin: ScriptedOrigin
     ) -> None:
+        """RFC 9110 section 9.3.3."""
         origin.on("/a", reply(body=b"posted", headers={**FRESH, "Content-Location": "/a"}), method="POST")
         async with edge_before(origin) as edge:
             assert (await edge.ask("POST", "/a", body=b"x")).body == b"posted"
@@ -63,6 +67,7 @@ class TestPost:
         ids=["no place", "no life", "other"],
     )
     async def test_any_other_answer_is_not_stored(self, origin: ScriptedOrigin, headers: dict[str, str]) -> None:
+        """RFC 9110 section 9.3.3."""
         origin.on("/a", reply(body=b"posted", headers=headers))
         async with edge_before(origin) as edge:
             await edge.ask("POST", "/a", body=b"x")
@@ -70,6 +75,7 @@ class TestPost:
             assert list(edge.app.store.entries()) == []
 
     async def test_a_post_is_never_answered_from_the_store(self, origin: ScriptedOrigin) -> None:
+        """RFC 9110 section 9.3.3."""
         origin.on("/a", reply(body=b"posted", headers={**FRESH, "Content-Location": "/a"}))
         async with edge_before(origin) as edge:
             for _ in range(2):
@@ -81,6 +87,7 @@ class TestQuery:
     """The QUERY method: safe, and its content is part of the key."""
 
     async def test_the_same_content_is_answered_from_the_store_and_another_is_not(self, origin: ScriptedOrigin) -> None:
+        """RFC 10008 section 2.7."""
         origin.on("/q", computed(lambda asked: reply(body=lambda got: b"for " + got.body, headers=FRESH)))
         json = {"Content-Type": "application/json"}
         async with edge_before(origin) as edge:
@@ -91,6 +98,7 @@ class TestQuery:
             assert origin.count("/q") == 3
 
     async def test_get_and_query_never_answer_each_other(self, origin: ScriptedOrigin) -> None:
+        """RFC 10008 section 2.7."""
         origin.on("/q", reply(body=b"got", headers=FRESH), method="GET")
         origin.on("/q", reply(body=b"queried", headers=FRESH), method="QUERY")
         async with edge_before(origin) as edge:
@@ -99,6 +107,7 @@ class TestQuery:
                 assert (await edge.get("/q")).body == b"got"
 
     async def test_chunked_content_is_the_same_content(self, origin: ScriptedOrigin) -> None:
+        """RFC 10008 section 2.7."""
         origin.on("/q", reply(body=lambda asked: b"for " + asked.body, headers=FRESH))
         async with edge_before(origin) as edge:
             for _ in range(2):
@@ -111,6 +120,7 @@ class TestQuery:
             assert origin.count("/q") == 1
 
     async def test_content_too_large_for_a_key_passes_through_whole(self, origin: ScriptedOrigin) -> None:
+        """RFC 10008 section 2.7."""
         origin.on("/q", reply(body=lambda asked: str(len(asked.body)).encode(), headers=FRESH))
         async with edge_before(origin) as edge:
             for count in (1, 2):
@@ -118,6 +128,7 @@ class TestQuery:
                 assert origin.count("/q") == count
 
     async def test_its_preconditions_are_answered_from_the_store(self, origin: ScriptedOrigin) -> None:
+        """RFC 10008 section 2.6."""
         origin.on("/q", reply(body=b"one", headers={**FRESH, "ETag": '"v1"'}))
         async with edge_before(origin) as edge:
             await edge.ask("QUERY", "/q", body=b"x")
@@ -125,6 +136,7 @@ class TestQuery:
             assert (await edge.ask("QUERY", "/q", {"Range": "bytes=0-0"}, b"x")).body == b"one"
 
     async def test_it_invalidates_nothing(self, origin: ScriptedOrigin) -> None:
+        """RFC 10008 section 2, RFC 9111 section 4.4."""
         origin.on("/q", reply(body=b"got", headers=FRESH))
         async with edge_before(origin) as edge:
             await edge.get("/q")
@@ -136,6 +148,7 @@ class TestGroups:
     """RFC 9875."""
 
     async def test_a_write_invalidates_the_groups_it_names(self, origin: ScriptedOrigin) -> None:
+        """RFC 9875 section 3."""
         origin.on("/1", reply(headers={**FRESH, "Cache-Groups": '"red", "blue"'}))
         origin.on("/2", reply(headers={**FRESH, "Cache-Groups": '"green"'}))
         origin.on("/write", reply(204, headers={"Cache-Group-Invalidation": '"blue"'}))
@@ -147,6 +160,7 @@ class TestGroups:
             assert (await edge.get("/2")).cache_status.startswith("cachewire; hit")
 
     async def test_a_safe_request_or_a_failed_write_invalidates_no_group(self, origin: ScriptedOrigin) -> None:
+        """RFC 9875 section 3."""
         origin.on("/1", reply(headers={**FRESH, "Cache-Groups": '"blue"'}))
         origin.on("/x", reply(200, headers={"Cache-Group-Invalidation": '"blue"'}), method="GET")
         origin.on("/x", reply(500, headers={"Cache-Group-Invalidation": '"blue"'}), method="POST")
@@ -157,6 +171,7 @@ class TestGroups:
             assert (await edge.get("/1")).cache_status.startswith("cachewire; hit")
 
     async def test_a_group_of_another_host_is_another_group(self, origin: ScriptedOrigin) -> None:
+        """RFC 9875 section 2.1."""
         origin.on("/1", reply(headers={**FRESH, "Cache-Groups": '"blue"'}))
         origin.on("/write", reply(204, headers={"Cache-Group-Invalidation": '"blue"'}))
         async with edge_before(origin) as edge:
@@ -167,6 +182,7 @@ class TestGroups:
 
 class TestNoVarySearch:
     async def test_parameters_that_do_not_matter_do_not_split_the_cache(self, origin: ScriptedOrigin) -> None:
+        """draft-ietf-httpbis-no-vary-search section 6."""
         origin.on("/s", reply(body=b"one", headers={**FRESH, "No-Vary-Search": 'params=("ref" "t"), key-order'}))
         async with edge_before(origin) as edge:
             await edge.get("/s?q=1&ref=a&p=2")
@@ -196,6 +212,7 @@ class TestNoVarySearch:
             assert (await edge.get("/s?x=3&a=2")).cache_status.startswith("cachewire; hit")
 
     async def test_a_write_invalidates_by_the_url_it_was_stored_with(self, origin: ScriptedOrigin) -> None:
+        """RFC 9111 section 4.4."""
         origin.on("/s", reply(body=b"one", headers={**FRESH, "No-Vary-Search": "params"}))
         async with edge_before(origin) as edge:
             await edge.get("/s?a=1")
@@ -207,6 +224,7 @@ class TestOptions:
     """RFC 9110 section 7.6.2."""
 
     async def test_max_forwards_counts_down_and_ends_here_at_0(self, origin: ScriptedOrigin) -> None:
+        """RFC 9110 section 7.6.2."""
         origin.on("/a", reply(204))
         async with edge_before(origin) as edge:
             assert (await edge.ask("OPTIONS", "/a", {"Max-Forwards": "0"})).status == 204
@@ -220,6 +238,7 @@ class TestUnknownMethods:
 
     @pytest.mark.parametrize("method", ["FOO", "get", "M-SEARCH", "X" * 64])
     async def test_they_pass_with_their_content_and_invalidate(self, origin: ScriptedOrigin, method: str) -> None:
+        """RFC 9110 section 16.1, RFC 9111 section 4.4."""
         origin.on("/a", reply(body=b"one", headers=FRESH), method="GET")
         origin.on("/a", reply(body=lambda asked: b"done " + asked.body), method=method)
         async with edge_before(origin) as edge:
@@ -233,6 +252,7 @@ class TestUnknownMethods:
             assert [asked.method for asked in origin.requests] == ["GET", method, "GET"]
 
     async def test_one_that_fails_invalidates_nothing(self, origin: ScriptedOrigin) -> None:
+        """RFC 9111 section 4.4."""
         origin.on("/a", reply(body=b"one", headers=FRESH), method="GET")
         origin.on("/a", reply(405), method="FOO")
         async with edge_before(origin) as edge:

@@ -123,6 +123,7 @@ class TestANewWrite:
             assert "Location" not in answer
 
     async def test_is_accepted_with_202_when_there_is_no_connection(self, origin: ScriptedOrigin, naps: Naps) -> None:
+        """RFC 9110 section 15.3.3."""
         async with queueing(origin, naps) as edge:
             await origin.stop()
             answer = await post(edge, "/messages")
@@ -209,6 +210,7 @@ class TestANewWrite:
             assert (await post(edge, "/messages", b"x" * 10)).status == 202
 
     async def test_the_clients_own_key_goes_with_every_attempt(self, origin: ScriptedOrigin, naps: Naps) -> None:
+        """draft-ietf-httpapi-idempotency-key-header section 2."""
         origin.on("/messages", reply(503), reply(201))
         async with queueing(origin, naps) as edge:
             answer = await post(edge, "/messages", Idempotency_Key='"mine"')
@@ -219,6 +221,7 @@ class TestANewWrite:
             assert [asked.all("Idempotency-Key") for asked in origin.requests] == [['"mine"']] * 2
 
     async def test_one_without_a_key_gets_one_that_stays_the_same(self, origin: ScriptedOrigin, naps: Naps) -> None:
+        """draft-ietf-httpapi-idempotency-key-header section 2.2."""
         origin.on("/messages", reply(503), reply(201))
         async with queueing(origin, naps) as edge:
             answer = await post(edge, "/messages")
@@ -229,6 +232,7 @@ class TestANewWrite:
             assert keys == [answer["Idempotency-Key"]] * 2
 
     async def test_a_clients_own_repetition_is_queued_once(self, origin: ScriptedOrigin, naps: Naps) -> None:
+        """draft-ietf-httpapi-idempotency-key-header section 2.4."""
         async with queueing(origin, naps) as edge:
             await origin.stop()
             first = await post(edge, "/messages", Idempotency_Key="k")
@@ -315,6 +319,7 @@ class TestDelivery:
             assert origin.count("/messages") == 1
 
     async def test_an_origin_that_names_a_time_is_not_asked_before(self, origin: ScriptedOrigin, naps: Naps) -> None:
+        """RFC 9110 section 10.2.3."""
         origin.on("/messages", reply(503), reply(503, headers={"Retry-After": "90"}))
         async with queueing(origin, naps) as edge:
             await post(edge, "/messages")
@@ -324,6 +329,7 @@ class TestDelivery:
             assert naps.asked[1] == pytest.approx(90)
 
     async def test_the_time_that_the_first_answer_names_counts_too(self, origin: ScriptedOrigin, naps: Naps) -> None:
+        """RFC 9110 section 10.2.3."""
         origin.on("/messages", reply(503, headers={"Retry-After": "90"}))
         async with queueing(origin, naps) as edge:
             await post(edge, "/messages")
@@ -333,6 +339,7 @@ class TestDelivery:
     async def test_a_success_is_told_and_what_it_made_outdated_is_dropped(
         self, origin: ScriptedOrigin, naps: Naps
     ) -> None:
+        """RFC 9111 section 4.4."""
         origin.on("/rooms/1", reply(body=b"one", headers={"Cache-Control": "max-age=600"}), method="GET")
         origin.on("/rooms/1", reply(503), reply(200), method="POST")
         async with queueing(origin, naps) as edge:
@@ -450,6 +457,7 @@ class TestStatusPage:
             assert answer["Cache-Control"] == "no-store"
 
     async def test_it_can_only_be_read(self, origin: ScriptedOrigin, naps: Naps) -> None:
+        """RFC 9110 section 15.5.6."""
         async with queueing(origin, naps) as edge:
             await origin.stop()
             location = (await post(edge, "/messages"))["Location"]

@@ -56,6 +56,7 @@ async def part(edge: EdgeUnderTest, wanted: str, **more: str) -> Any:
 
 
 async def test_a_stored_part_answers_the_same_range_again(edge: EdgeUnderTest, origin: ScriptedOrigin) -> None:
+    """RFC 9111 section 3.3."""
     first = await part(edge, "2-5")
     assert (first.status, first.body, first["Content-Range"]) == (206, b"2345", "bytes 2-5/20")
     again = await part(edge, "2-5")
@@ -66,6 +67,7 @@ async def test_a_stored_part_answers_the_same_range_again(edge: EdgeUnderTest, o
 
 @pytest.mark.parametrize(("wanted", "body"), [("3-4", b"34"), ("2-2", b"2"), ("5-5", b"5")])
 async def test_a_stored_part_answers_what_lies_within_it(edge: EdgeUnderTest, wanted: str, body: bytes) -> None:
+    """RFC 9111 section 3.3."""
     await part(edge, "2-5")
     assert (await part(edge, wanted)).body == body
 
@@ -74,12 +76,14 @@ async def test_a_stored_part_answers_what_lies_within_it(edge: EdgeUnderTest, wa
 async def test_what_reaches_beyond_the_part_is_asked_for(
     edge: EdgeUnderTest, origin: ScriptedOrigin, wanted: str
 ) -> None:
+    """RFC 9111 section 3.3."""
     await part(edge, "2-5")
     await part(edge, wanted)
     assert origin.count() == 2
 
 
 async def test_a_stored_suffix_answers_the_suffix(edge: EdgeUnderTest, origin: ScriptedOrigin) -> None:
+    """RFC 9110 section 14.1.2, RFC 9111 section 3.3."""
     assert (await part(edge, "-5")).body == b"fghij"
     assert (await part(edge, "-3")).body == b"hij"
     assert (await part(edge, "15-")).body == b"fghij"
@@ -87,11 +91,13 @@ async def test_a_stored_suffix_answers_the_suffix(edge: EdgeUnderTest, origin: S
 
 
 async def test_a_part_never_answers_a_request_for_the_whole(edge: EdgeUnderTest) -> None:
+    """RFC 9111 section 3.3."""
     await part(edge, "2-5")
     assert (await edge.get("/a")).body == BODY
 
 
 async def test_parts_that_touch_answer_across_their_seam(edge: EdgeUnderTest, origin: ScriptedOrigin) -> None:
+    """RFC 9111 section 3.4."""
     await part(edge, "2-5")
     await part(edge, "6-9")
     assert (await part(edge, "4-8")).body == b"45678"
@@ -99,6 +105,7 @@ async def test_parts_that_touch_answer_across_their_seam(edge: EdgeUnderTest, or
 
 
 async def test_parts_that_add_up_to_the_whole_answer_everything(edge: EdgeUnderTest, origin: ScriptedOrigin) -> None:
+    """RFC 9111 section 3.4."""
     await part(edge, "0-9")
     await part(edge, "10-19")
     whole = await edge.get("/a")
@@ -112,6 +119,7 @@ async def test_parts_that_add_up_to_the_whole_answer_everything(edge: EdgeUnderT
 async def test_a_request_for_the_whole_asks_only_for_what_is_missing(
     edge: EdgeUnderTest, origin: ScriptedOrigin
 ) -> None:
+    """RFC 9110 section 13.1.5, RFC 9111 section 3.3."""
     await part(edge, "5-9")
     await part(edge, "15-19")
     await part(edge, "0-4")
@@ -126,6 +134,7 @@ async def test_a_request_for_the_whole_asks_only_for_what_is_missing(
 async def test_a_representation_that_changed_meanwhile_is_never_mixed(
     edge: EdgeUnderTest, origin: ScriptedOrigin
 ) -> None:
+    """RFC 9110 section 15.3.7.3, RFC 9111 section 3.4."""
     await part(edge, "0-9")
     origin.on("/a", ranged(BODY.upper(), etag='"v2"'))
     assert (await edge.get("/a")).body == BODY.upper()
@@ -138,6 +147,7 @@ async def test_a_representation_that_changed_meanwhile_is_never_mixed(
 
 
 async def test_parts_without_a_strong_validator_are_not_put_together(origin: ScriptedOrigin) -> None:
+    """RFC 9111 section 3.4."""
     origin.on("/a", ranged(etag='W/"v1"'))
     async with edge_before(origin) as edge:
         await part(edge, "0-9")
@@ -147,6 +157,7 @@ async def test_parts_without_a_strong_validator_are_not_put_together(origin: Scr
 
 
 async def test_a_stale_part_is_asked_for_again(edge: EdgeUnderTest, origin: ScriptedOrigin) -> None:
+    """RFC 9111 section 4.2."""
     await part(edge, "2-5")
     edge.clock.advance(61)
     assert (await part(edge, "2-5")).body == b"2345"
@@ -154,6 +165,7 @@ async def test_a_stale_part_is_asked_for_again(edge: EdgeUnderTest, origin: Scri
 
 
 async def test_if_range_with_another_validator_gets_the_whole(edge: EdgeUnderTest) -> None:
+    """RFC 9110 section 13.1.5."""
     await part(edge, "2-5")
     assert (await part(edge, "2-5", **{"If-Range": '"v0"'})).body == BODY
     assert (await part(edge, "2-5", **{"If-Range": '"v1"'})).body == b"2345"
@@ -167,6 +179,7 @@ async def test_a_purge_takes_the_parts_too(edge: EdgeUnderTest, origin: Scripted
 
 
 async def test_a_part_that_is_not_what_it_says_is_not_stored(edge: EdgeUnderTest, origin: ScriptedOrigin) -> None:
+    """RFC 9111 section 3.3."""
     lie = {"Content-Range": "bytes 2-9/20", "Cache-Control": "max-age=60", "ETag": '"v1"'}
     origin.on("/a", reply(206, b"2345", lie))
     await part(edge, "2-9")
@@ -188,6 +201,7 @@ ranges = st.lists(
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(asked=ranges)
 def test_whatever_ranges_are_asked_in_whatever_order_every_byte_is_right(asked: list[str]) -> None:
+    """RFC 9110 section 14.2, RFC 9111 section 3.3, RFC 9111 section 3.4."""
     asyncio.run(_ask_all(asked))
 
 

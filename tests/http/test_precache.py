@@ -81,6 +81,7 @@ async def test_metrics_and_dashboard_show_how_far_it_is(origin: ScriptedOrigin) 
 
 
 async def test_it_is_the_variant_that_browsers_select(origin: ScriptedOrigin) -> None:
+    """RFC 9111 section 4.1."""
     headers = {**FRESH, "Vary": "Accept-Encoding"}
     origin.on(
         "/a", computed(lambda asked: reply(body=(asked.header("Accept-Encoding") or "").encode(), headers=headers))
@@ -187,6 +188,7 @@ async def test_nothing_but_a_200_takes_the_place_of_what_is_kept(
 async def test_what_may_not_be_stored_is_not_and_the_log_says_so(
     origin: ScriptedOrigin, caplog: pytest.LogCaptureFixture
 ) -> None:
+    """RFC 9111 section 5.2.2.5."""
     origin.on("/a", reply(headers={"Cache-Control": "no-store"}))
     rounds = Rounds()
     async with edge_before(origin, precache=listed("/a", "/b"), sleep=rounds) as edge:

@@ -67,6 +67,7 @@ async def test_partition_stores_even_private_answers_for_their_user_alone(origin
 
 
 async def test_what_the_origin_calls_public_is_shared_by_all_users(origin: ScriptedOrigin) -> None:
+    """RFC 9111 section 5.2.2.9."""
     origin.on("/a", reply(body=b"same for all", headers={"Cache-Control": "public, max-age=60"}))
     for credentials in ("bypass", "partition"):
         async with edge_before(origin, routes=route(credentials)) as edge:
@@ -104,6 +105,7 @@ async def test_no_credential_can_be_read_from_the_keys_or_the_disk(origin: Scrip
 
 
 async def test_an_answer_that_sets_a_cookie_is_not_stored_unless_it_is_public(origin: ScriptedOrigin) -> None:
+    """RFC 9111 section 7.3: a cookie alone need not keep a response out; this is stricter."""
     origin.on("/a", reply(headers={"Cache-Control": "max-age=60", "Set-Cookie": "a=b"}))
     origin.on("/b", reply(headers={"Cache-Control": "public, max-age=60", "Set-Cookie": "a=b"}))
     async with edge_before(origin, routes=route("ignore")) as edge:
@@ -124,6 +126,7 @@ async def test_an_answer_that_sets_a_cookie_is_not_stored_unless_it_is_public(or
     ],
 )
 async def test_unkeyed_input_cannot_poison_a_stored_response(origin: ScriptedOrigin, name: str) -> None:
+    """RFC 9111 section 7.1."""
     origin.on(
         "/a",
         reply(body=lambda asked: str(asked.all(name)).encode(), headers={"Cache-Control": "max-age=60"}),
@@ -134,6 +137,7 @@ async def test_unkeyed_input_cannot_poison_a_stored_response(origin: ScriptedOri
 
 
 async def test_a_get_with_a_body_is_passed_through_unstored(origin: ScriptedOrigin) -> None:
+    """RFC 9110 section 9.3.1."""
     origin.on("/a", reply(body=lambda asked: asked.body or b"no body", headers={"Cache-Control": "max-age=60"}))
     async with edge_before(origin) as edge:
         assert (await edge.ask("GET", "/a", body=b"evil")).body == b"evil"
@@ -149,6 +153,7 @@ async def test_tracking_parameters_are_forwarded_but_do_not_split_the_cache(orig
 
 
 async def test_a_response_that_varies_by_a_credential_gives_none_away(origin: ScriptedOrigin, tmp_path: Path) -> None:
+    """RFC 9111 section 4.1."""
     headers = {"Cache-Control": "public, max-age=60", "Vary": "Cookie, Authorization"}
     origin.on("/a", reply(body=lambda asked: str(asked.header("Cookie")[-4:]).encode(), headers=headers))  # type: ignore[index]
     secret = {"Cookie": "sid=VARYSECRET5", "Authorization": "Bearer VARYSECRET6"}

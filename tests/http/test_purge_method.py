@@ -72,6 +72,7 @@ async def test_while_it_is_off_the_origin_decides_what_purge_means(origin: Scrip
 
 
 async def test_cache_status_tells_the_key_of_what_all_share_and_of_nothing_else(origin: ScriptedOrigin) -> None:
+    """RFC 9211 section 2.7."""
     routes = [{"name": "all", "match": "/**", "strategy": "cache-first", "credentials": "partition"}]
     async with edge_before(origin, routes=routes) as edge:
         assert f'key="GET http://{edge.host}/a"' in (await edge.get("/a")).cache_status

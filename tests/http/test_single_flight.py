@@ -14,6 +14,7 @@ MAX_AGE_60 = {"Cache-Control": "max-age=60"}
 
 
 async def test_two_hundred_concurrent_requests_ask_the_origin_once(origin: ScriptedOrigin) -> None:
+    """RFC 9111 section 4, RFC 9211 section 2.6."""
     gate = asyncio.Event()
     origin.on("/a", when(gate, reply(body=b"x" * 5000, headers=MAX_AGE_60)))
     async with edge_before(origin) as edge:
@@ -29,6 +30,7 @@ async def test_two_hundred_concurrent_requests_ask_the_origin_once(origin: Scrip
 
 
 async def test_an_answer_that_may_not_be_shared_goes_to_its_asker_alone(origin: ScriptedOrigin) -> None:
+    """RFC 9111 section 5.2.2.7."""
     gate = asyncio.Event()
     served = iter(range(100))
     private = reply(body=lambda _: b"for %d" % next(served), headers={"Cache-Control": "private"})
@@ -45,6 +47,7 @@ async def test_an_answer_that_may_not_be_shared_goes_to_its_asker_alone(origin: 
 
 
 async def test_a_variant_for_others_is_not_given_to_those_who_waited(origin: ScriptedOrigin) -> None:
+    """RFC 9111 section 4.1."""
     gate = asyncio.Event()
     origin.on(
         "/a",
@@ -117,6 +120,7 @@ async def test_a_failed_fetch_fails_all_who_waited_and_the_next_one_asks_again(o
 
 
 async def test_a_body_that_breaks_off_is_never_stored_and_closes_the_client(origin: ScriptedOrigin) -> None:
+    """RFC 9111 section 3.3, RFC 9112 section 8."""
     origin.on(
         "/cut",
         steps(raw(head(200, {**MAX_AGE_60, "Content-Length": "1000"}), b"only this"), hang_up()),
@@ -128,6 +132,7 @@ async def test_a_body_that_breaks_off_is_never_stored_and_closes_the_client(orig
 
 
 async def test_a_request_that_forbids_storing_is_fetched_alone_and_leaves_nothing(origin: ScriptedOrigin) -> None:
+    """RFC 9111 section 5.2.1.5."""
     origin.on("/a", reply(body=b"one", headers=MAX_AGE_60))
     async with edge_before(origin) as edge:
         await edge.get("/a", {"Cache-Control": "no-store"})

@@ -17,6 +17,7 @@ def route(strategy: str, **settings: Any) -> list[dict[str, Any]]:
 
 class TestNetworkFirst:
     async def test_a_miss_asks_the_origin_and_stores(self, origin: ScriptedOrigin) -> None:
+        """RFC 9111 section 3, RFC 9211 section 2.2."""
         origin.on("/a", reply(body=b"one"))
         async with edge_before(origin, routes=route("network-first")) as edge:
             answer = await edge.get("/a")
@@ -26,6 +27,7 @@ class TestNetworkFirst:
             assert len(list(edge.app.store.entries())) == 1
 
     async def test_what_the_origin_declared_fresh_is_used_without_asking(self, origin: ScriptedOrigin) -> None:
+        """RFC 9111 section 4.2."""
         origin.on("/a", reply(body=b"one", headers=MAX_AGE_60))
         async with edge_before(origin, routes=route("network-first")) as edge:
             await edge.get("/a")
@@ -40,6 +42,7 @@ class TestNetworkFirst:
             assert (await edge.get("/a")).body == b"two"
 
     async def test_a_stored_validator_spares_the_body(self, origin: ScriptedOrigin) -> None:
+        """RFC 9111 section 4.3.1."""
         origin.on("/a", etagged('"v1"', b"one"))
         async with edge_before(origin, routes=route("network-first")) as edge:
             await edge.get("/a")
@@ -49,6 +52,7 @@ class TestNetworkFirst:
             assert origin.asked("/a")[1].header("If-None-Match") == '"v1"'
 
     async def test_a_dead_origin_is_replaced_by_the_last_good_answer(self, origin: ScriptedOrigin) -> None:
+        """RFC 9111 section 4.2.4."""
         origin.on("/a", reply(body=b"one"))
         async with edge_before(origin, routes=route("network-first")) as edge:
             await edge.get("/a")
@@ -78,6 +82,7 @@ class TestNetworkFirst:
             assert (answer.status, answer.body, answer["Retry-After"]) == (503, b"broken", "7")
 
     async def test_with_nothing_stored_a_dead_origin_is_a_problem_document(self, origin: ScriptedOrigin) -> None:
+        """RFC 9110 section 15.6.3, RFC 9457 section 3."""
         await origin.stop()
         async with edge_before(origin, routes=route("network-first")) as edge:
             answer = await edge.get("/a")
@@ -112,6 +117,7 @@ class TestNetworkFirst:
     async def test_a_silent_origin_and_nothing_stored_is_504_after_response_timeout(
         self, origin: ScriptedOrigin
     ) -> None:
+        """RFC 9110 section 15.6.5, RFC 9457 section 3."""
         origin.on("/a", silence())
         settings = {"url": origin.url, "response_timeout": "100ms"}
         async with edge_before(
@@ -143,12 +149,14 @@ class TestNetworkFirst:
 
 class TestCacheFirst:
     async def test_a_miss_asks_the_origin_and_stores(self, origin: ScriptedOrigin) -> None:
+        """RFC 9111 section 3, RFC 9211 section 2.3."""
         origin.on("/a", reply(body=b"one", headers=MAX_AGE_60))
         async with edge_before(origin, routes=route("cache-first")) as edge:
             assert "fwd=uri-miss; fwd-status=200" in (await edge.get("/a")).cache_status
             assert len(list(edge.app.store.entries())) == 1
 
     async def test_fresh_needs_no_network(self, origin: ScriptedOrigin) -> None:
+        """RFC 9111 section 4.2, RFC 9111 section 5.1, RFC 9211 section 2.4."""
         origin.on("/a", reply(body=b"one", headers=MAX_AGE_60))
         async with edge_before(origin, routes=route("cache-first")) as edge:
             await edge.get("/a")
@@ -159,6 +167,7 @@ class TestCacheFirst:
             assert answer["Age"] == "59"
 
     async def test_stale_is_validated(self, origin: ScriptedOrigin) -> None:
+        """RFC 9111 section 4.3.4."""
         origin.on("/a", etagged('"v1"', b"one", MAX_AGE_60))
         async with edge_before(origin, routes=route("cache-first")) as edge:
             await edge.get("/a")
@@ -187,6 +196,7 @@ class TestCacheFirst:
             assert not (await edge.get("/a")).cache_status.startswith("cachewire; hit")
 
     async def test_a_dead_origin_leaves_the_stale_answer(self, origin: ScriptedOrigin) -> None:
+        """RFC 9111 section 4.2.4, RFC 5861 section 4."""
         origin.on("/a", reply(body=b"one", headers=MAX_AGE_60))
         async with edge_before(origin, routes=route("cache-first", stale_if_error="1h")) as edge:
             await edge.get("/a")
@@ -197,6 +207,7 @@ class TestCacheFirst:
             assert (await edge.get("/a")).status == 502
 
     async def test_a_stale_answer_that_must_be_revalidated_is_not_used(self, origin: ScriptedOrigin) -> None:
+        """RFC 9111 section 5.2.2.2."""
         origin.on("/a", reply(body=b"one", headers={"Cache-Control": "max-age=60, must-revalidate"}))
         async with edge_before(origin, routes=route("cache-first")) as edge:
             await edge.get("/a")
@@ -218,11 +229,13 @@ class TestStaleWhileRevalidate:
     ROUTE = route("stale-while-revalidate", expiration={"max_age": "1h"})
 
     async def test_a_miss_asks_the_origin_and_stores(self, origin: ScriptedOrigin) -> None:
+        """RFC 9211 section 2.2."""
         origin.on("/a", reply(body=b"one"))
         async with edge_before(origin, routes=self.ROUTE) as edge:
             assert "fwd=uri-miss" in (await edge.get("/a")).cache_status
 
     async def test_fresh_needs_no_network(self, origin: ScriptedOrigin) -> None:
+        """RFC 9111 section 4.2."""
         origin.on("/a", reply(body=b"one", headers=MAX_AGE_60))
         async with edge_before(origin, routes=self.ROUTE) as edge:
             await edge.get("/a")
@@ -233,6 +246,7 @@ class TestStaleWhileRevalidate:
     async def test_stale_is_answered_at_once_and_refreshed_behind_the_clients_back(
         self, origin: ScriptedOrigin
     ) -> None:
+        """RFC 5861 section 3."""
         gate = asyncio.Event()
         origin.on("/a", reply(body=b"one"), when(gate, reply(body=b"two", headers=MAX_AGE_60)))
         async with edge_before(origin, routes=self.ROUTE) as edge:
@@ -274,6 +288,7 @@ class TestNetworkOnly:
             assert list(edge.app.store.entries()) == []
 
     async def test_a_dead_origin_is_an_error(self, origin: ScriptedOrigin) -> None:
+        """RFC 9110 section 15.6.3."""
         await origin.stop()
         async with edge_before(origin, routes=route("network-only")) as edge:
             assert (await edge.get("/a")).status == 502

@@ -77,6 +77,7 @@ async def edge(origin: ScriptedOrigin) -> AsyncIterator[EdgeUnderTest]:
 async def test_an_ambiguous_or_oversized_request_is_refused_and_the_connection_closed(
     case: str, edge: EdgeUnderTest, origin: ScriptedOrigin
 ) -> None:
+    """RFC 9112 section 6.3, RFC 9112 section 11.2."""
     request, status = REFUSED[case]
     client = await edge.connect()
     await client.send(request)
@@ -93,6 +94,7 @@ async def test_an_ambiguous_or_oversized_request_is_refused_and_the_connection_c
 async def test_what_follows_a_refused_request_is_not_taken_for_another(
     edge: EdgeUnderTest, origin: ScriptedOrigin
 ) -> None:
+    """RFC 9112 section 11.2."""
     client = await edge.connect()
     await client.send(
         b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -105,6 +107,7 @@ async def test_what_follows_a_refused_request_is_not_taken_for_another(
 
 
 async def test_a_head_that_never_ends_is_answered_408(edge: EdgeUnderTest) -> None:
+    """RFC 9110 section 15.5.9, RFC 9112 section 9.5."""
     client = await edge.connect()
     await client.send(b"GET / HTTP/1.1\r\nHost: a\r\nA: ")
     assert (await client.receive()).status == 408
@@ -115,6 +118,7 @@ async def test_a_head_that_never_ends_is_answered_408(edge: EdgeUnderTest) -> No
 async def test_a_body_that_stalls_is_answered_408_and_the_origin_let_go(
     edge: EdgeUnderTest, origin: ScriptedOrigin
 ) -> None:
+    """RFC 9110 section 15.5.9."""
     client = await edge.connect()
     await client.send(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nabc")
     assert (await client.receive()).status == 408
@@ -126,6 +130,7 @@ async def test_a_body_that_stalls_is_answered_408_and_the_origin_let_go(
 async def test_a_chunked_body_with_bad_framing_in_a_later_segment_is_refused(
     edge: EdgeUnderTest, origin: ScriptedOrigin
 ) -> None:
+    """RFC 9112 section 7.1."""
     client = await edge.connect()
     await client.send(b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n")
     await origin.until_asked("/")
@@ -135,6 +140,7 @@ async def test_a_chunked_body_with_bad_framing_in_a_later_segment_is_refused(
 
 
 async def test_a_chunked_body_beyond_the_limit_is_answered_413(edge: EdgeUnderTest) -> None:
+    """RFC 9110 section 15.5.14."""
     client = await edge.connect()
     await client.send(b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n")
     piece = b"10000\r\n" + b"x" * 0x10000 + b"\r\n"
@@ -158,6 +164,7 @@ async def test_a_client_that_does_not_read_is_cut_off(edge: EdgeUnderTest, origi
 
 
 async def test_more_connections_than_allowed_are_told_so(origin: ScriptedOrigin) -> None:
+    """RFC 9110 section 15.6.4."""
     async with edge_before(origin, server={"max_connections": 2}) as edge:
         held = [await edge.connect() for _ in range(2)]
         for client in held:
@@ -203,6 +210,7 @@ async def test_clients_that_leave_before_an_answer_do_not_hold_the_origins_conne
 
 
 async def test_a_write_is_seen_through_although_its_client_has_left(origin: ScriptedOrigin) -> None:
+    """RFC 9111 section 4.4."""
     gate = asyncio.Event()
     origin.on("/a", reply(body=b"old", headers={"Cache-Control": "max-age=60"}), method="GET")
     origin.on("/a", when(gate, reply(204)), method="POST")

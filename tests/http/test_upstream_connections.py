@@ -67,6 +67,7 @@ async def turns(count: int = 20) -> None:
 
 
 async def test_one_connection_serves_many_requests(origin: ScriptedOrigin, clock: Clock) -> None:
+    """RFC 9112 section 9.3."""
     origin.on("/", reply(body=b"x"))
     async with client(origin, clock) as upstream:
         for _ in range(5):
@@ -115,6 +116,7 @@ async def test_the_most_recently_used_connection_is_used_first(origin: ScriptedO
 
 
 async def test_an_idle_connection_is_closed_after_its_timeout(origin: ScriptedOrigin, clock: Clock) -> None:
+    """RFC 9112 section 9.5."""
     async with client(origin, clock, idle_timeout="0.05s") as upstream:
         await fetch(upstream)
         await origin.until_all_closed()
@@ -123,6 +125,7 @@ async def test_an_idle_connection_is_closed_after_its_timeout(origin: ScriptedOr
 
 @pytest.mark.parametrize("unasked", [b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\npoison", b"\r\n"])
 async def test_bytes_on_an_idle_connection_retire_it(origin: ScriptedOrigin, clock: Clock, unasked: bytes) -> None:
+    """RFC 9112 section 9.2."""
     gate, pushed = asyncio.Event(), asyncio.Event()
     origin.on("/", steps(reply(body=b"first"), when(gate, raw(unasked)), tell(pushed)), reply(body=b"second"))
     async with client(origin, clock) as upstream:
@@ -134,7 +137,10 @@ async def test_bytes_on_an_idle_connection_retire_it(origin: ScriptedOrigin, clo
 
 
 async def test_bytes_that_the_loop_has_not_read_yet_retire_an_idle_connection_too(clock: Clock) -> None:
-    """The bytes are in the kernel when the next request begins, and the event loop had no turn between."""
+    """RFC 9112 section 9.2.
+
+    The bytes are in the kernel when the next request begins, and the event loop had no turn between.
+    """
     listener = socket.create_server(("127.0.0.1", 0))
     listener.setblocking(False)
     loop = asyncio.get_running_loop()
@@ -158,6 +164,7 @@ async def test_bytes_that_the_loop_has_not_read_yet_retire_an_idle_connection_to
 
 
 async def test_a_connection_the_origin_wants_closed_is_not_reused(origin: ScriptedOrigin, clock: Clock) -> None:
+    """RFC 9112 section 9.6."""
     origin.on("/", raw(head(200, {"Content-Length": "0", "Connection": "x, Close"})), reply())
     async with client(origin, clock) as upstream:
         await fetch(upstream)
@@ -171,6 +178,7 @@ async def test_a_connection_the_origin_wants_closed_is_not_reused(origin: Script
 async def test_no_more_connections_than_allowed_and_whoever_came_first_is_next(
     origin: ScriptedOrigin, clock: Clock
 ) -> None:
+    """RFC 9112 section 9.4."""
     gate = asyncio.Event()
     for number in range(6):
         origin.on(f"/{number}", when(gate, reply(body=b"%d" % number)))
@@ -271,6 +279,7 @@ async def test_a_late_cancellation_does_not_touch_a_connection_that_was_handed_o
 async def test_a_connection_closed_while_idle_costs_one_new_connection_and_no_wait(
     origin: ScriptedOrigin, clock: Clock
 ) -> None:
+    """RFC 9112 section 9.3.1."""
     async with client(origin, clock) as upstream:
         await asyncio.gather(*(fetch(upstream) for _ in range(3)))
         await origin.drop_connections()
@@ -283,6 +292,7 @@ async def test_a_connection_closed_while_idle_costs_one_new_connection_and_no_wa
 async def test_a_connection_that_proves_stale_at_reuse_is_replaced_at_once_without_counting(
     origin: ScriptedOrigin, clock: Clock, ending: Any
 ) -> None:
+    """RFC 9112 section 9.3.1."""
     origin.on("/stale", ending, reply(body=b"fresh"))
     async with client(origin, clock, retries=0) as upstream:
         await fetch(upstream)
@@ -307,6 +317,7 @@ async def test_one_stale_connection_gives_up_the_ones_that_have_idled_longer(
 
 
 async def test_a_stale_connection_is_no_excuse_to_repeat_a_post(origin: ScriptedOrigin, clock: Clock) -> None:
+    """RFC 9110 section 9.2.2, RFC 9112 section 9.3.1."""
     origin.on("/stale", hang_up())
     async with client(origin, clock) as upstream:
         await fetch(upstream)
@@ -319,6 +330,7 @@ async def test_a_stale_connection_is_no_excuse_to_repeat_a_post(origin: Scripted
 async def test_an_idempotent_request_is_repeated_with_back_off(
     origin: ScriptedOrigin, clock: Clock, method: str
 ) -> None:
+    """RFC 9110 section 9.2.2."""
     origin.on("/", hang_up(), reset(), hang_up(), reply(204))
     async with client(origin, clock) as upstream:
         assert (await upstream.send(get(method=method))).head.status == 204
@@ -339,6 +351,7 @@ async def test_retries_end_at_their_limit(origin: ScriptedOrigin, clock: Clock) 
 
 @pytest.mark.parametrize("method", ["POST", "PATCH", "PURGE"])
 async def test_other_methods_are_never_repeated(origin: ScriptedOrigin, clock: Clock, method: str) -> None:
+    """RFC 9110 section 9.2.2."""
     origin.on("/", hang_up())
     async with client(origin, clock) as upstream:
         with pytest.raises(OriginUnreachable):

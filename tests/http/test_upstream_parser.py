@@ -40,6 +40,7 @@ def messages() -> st.SearchStrategy[tuple[bytes, bytes]]:
 
 @given(messages(), st.lists(st.integers(min_value=0), max_size=8), st.integers(0, 3))
 def test_segments_do_not_change_the_meaning(message: tuple[bytes, bytes], cuts: list[int], interims: int) -> None:
+    """RFC 9112 section 6.3, RFC 9112 section 7.1."""
     whole, expected = message
     parser, body = parsed("GET", split(head(103, {"Link": "</a>"}) * interims + whole, cuts))
     assert (body, parser.error, parser.complete, parser.excess) == (expected, None, True, False)
@@ -49,6 +50,7 @@ def test_segments_do_not_change_the_meaning(message: tuple[bytes, bytes], cuts: 
 
 @given(messages(), st.integers(min_value=1))
 def test_a_message_cut_anywhere_is_never_complete(message: tuple[bytes, bytes], cut: int) -> None:
+    """RFC 9112 section 8."""
     whole, expected = message
     parser, body = parsed("GET", [whole[: -1 - cut % (len(whole) - 1)]])
     parser.end_of_stream()
@@ -61,6 +63,7 @@ def test_a_message_cut_anywhere_is_never_complete(message: tuple[bytes, bytes], 
 def test_what_follows_the_end_never_becomes_body_and_spoils_the_connection(
     method: str, message: tuple[bytes, bytes], rest: bytes, cuts: list[int]
 ) -> None:
+    """RFC 9112 section 6.3, RFC 9112 section 9.2."""
     whole, expected = message
     parser, body = parsed(method, split(whole + rest, cuts))
     if method == "HEAD":
@@ -92,6 +95,7 @@ def test_pieces_of_http_in_any_order_never_raise(method: str, pieces: list[bytes
 
 @given(st.integers(1, 3000), st.integers(1, 3000))
 def test_a_parser_serves_the_next_exchange_after_a_complete_one(first: int, second: int) -> None:
+    """RFC 9112 section 9.3."""
     parser = ResponseParser(max_head=4096)
     for method, size in (("GET", first), ("HEAD", second), ("GET", second)):
         parser.begin(method)

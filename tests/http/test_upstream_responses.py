@@ -35,6 +35,7 @@ async def body(response: OriginResponse) -> bytes:
 
 
 async def test_a_response_comes_back_as_the_origin_sent_it(origin: ScriptedOrigin) -> None:
+    """RFC 9110 section 5.3, RFC 9112 section 4."""
     origin.on(
         "/a", reply(203, b"hello", [("X-One", "1"), ("Set-Cookie", "a=1"), ("set-cookie", "b=2")], reason="So So")
     )
@@ -51,6 +52,7 @@ async def test_a_response_comes_back_as_the_origin_sent_it(origin: ScriptedOrigi
 
 
 async def test_the_two_moments_of_age_arithmetic_are_taken_from_the_given_clock(origin: ScriptedOrigin) -> None:
+    """RFC 9111 section 4.2.3."""
     times = iter([100.0, 101.5, 102.0, 103.0])
     upstream = Origin(OriginSettings(url=origin.url), now=lambda: next(times))
     head = (await upstream.send(get())).head
@@ -59,6 +61,7 @@ async def test_the_two_moments_of_age_arithmetic_are_taken_from_the_given_clock(
 
 
 async def test_whitespace_around_a_value_is_not_part_of_it(origin: ScriptedOrigin) -> None:
+    """RFC 9112 section 5.1."""
     origin.on("/", raw(b"HTTP/1.1 200 OK\r\nX-A: \t padded \t \r\nX-None:\r\nContent-Length: 0\r\n\r\n"))
     async with client(origin) as upstream:
         response = await upstream.send(get())
@@ -66,6 +69,7 @@ async def test_whitespace_around_a_value_is_not_part_of_it(origin: ScriptedOrigi
 
 
 async def test_a_chunked_body_is_delivered_with_its_trailers(origin: ScriptedOrigin) -> None:
+    """RFC 9112 section 7.1, RFC 9112 section 7.1.2."""
     origin.on("/", reply(chunks=[b"one", b"two"], trailers={"X-Sum": "abc"}))
     async with client(origin) as upstream:
         response = await upstream.send(get())
@@ -76,6 +80,7 @@ async def test_a_chunked_body_is_delivered_with_its_trailers(origin: ScriptedOri
 
 
 async def test_a_response_split_at_every_byte_reads_the_same(origin: ScriptedOrigin) -> None:
+    """RFC 9112 section 7.1."""
     whole = head(200, {"Transfer-Encoding": "chunked", "X-A": "b"}) + b"5\r\nhello\r\n3;e=1\r\nabc\r\n0\r\nT: 1\r\n\r\n"
 
     async def byte_by_byte(wire: Wire) -> None:
@@ -92,6 +97,7 @@ async def test_a_response_split_at_every_byte_reads_the_same(origin: ScriptedOri
 
 
 async def test_a_body_without_framing_ends_with_the_connection(origin: ScriptedOrigin) -> None:
+    """RFC 9112 section 6.3."""
     origin.on("/", steps(raw(head(200), b"until ", b"the end"), hang_up()))
     async with client(origin) as upstream:
         response = await upstream.send(get())
@@ -101,6 +107,7 @@ async def test_a_body_without_framing_ends_with_the_connection(origin: ScriptedO
 
 
 async def test_a_body_without_framing_that_ends_in_a_reset_is_incomplete(origin: ScriptedOrigin) -> None:
+    """RFC 9112 section 8."""
     gate = asyncio.Event()
     origin.on("/", steps(raw(head(200), b"some"), when(gate, reset())))
     async with client(origin) as upstream:
@@ -124,6 +131,7 @@ async def test_a_body_without_framing_that_ends_in_a_reset_is_incomplete(origin:
     ids=["short", "cut between chunks", "cut in the trailers", "malformed size", "malformed end of chunk"],
 )
 async def test_a_body_that_breaks_off_raises_after_its_good_bytes(origin: ScriptedOrigin, message: bytes) -> None:
+    """RFC 9112 section 8."""
     origin.on("/", steps(raw(message), hang_up()))
     async with client(origin) as upstream:
         response = await upstream.send(get())
@@ -156,6 +164,7 @@ async def test_a_body_that_breaks_off_raises_after_its_good_bytes(origin: Script
 async def test_bytes_after_the_end_of_a_response_are_never_read_as_another(
     origin: ScriptedOrigin, method: str, first: bytes, rest: bytes
 ) -> None:
+    """RFC 9112 section 6.3, RFC 9112 section 9.2."""
     origin.on("/", raw(first + rest), reply(body=b"clean"))
     async with client(origin) as upstream:
         response = await upstream.send(get(method=method))
@@ -169,6 +178,7 @@ async def test_bytes_after_the_end_of_a_response_are_never_read_as_another(
 async def test_a_response_to_head_ends_with_its_head_and_keeps_the_connection(
     origin: ScriptedOrigin, headers: dict[str, str]
 ) -> None:
+    """RFC 9110 section 9.3.2, RFC 9112 section 6.3."""
     origin.on("/", raw(head(200, headers)), reply(body=b"next"))
     async with client(origin) as upstream:
         response = await upstream.send(get(method="HEAD"))
@@ -178,6 +188,7 @@ async def test_a_response_to_head_ends_with_its_head_and_keeps_the_connection(
 
 
 async def test_interim_responses_are_handed_over_in_order_before_the_final_one(origin: ScriptedOrigin) -> None:
+    """RFC 9110 section 15.2."""
     origin.on("/", steps(interim(102), interim(103, {"Link": "</a.css>"}), reply(body=b"done")))
     seen: list[tuple[int, str | None]] = []
     async with client(origin) as upstream:
@@ -201,6 +212,7 @@ async def test_an_error_of_the_interim_callback_reaches_the_caller(origin: Scrip
 
 
 async def test_http_1_0_is_understood_but_not_kept_alive_unless_it_says_so(origin: ScriptedOrigin) -> None:
+    """RFC 9112 section 9.3."""
     origin.on(
         "/",
         raw(head(200, {"Content-Length": "1", "Connection": "keep-alive"}, version="1.0") + b"a"),
@@ -236,6 +248,7 @@ async def test_http_1_0_is_understood_but_not_kept_alive_unless_it_says_so(origi
     ],
 )
 async def test_what_is_not_one_unambiguous_response_is_a_protocol_error(origin: ScriptedOrigin, message: bytes) -> None:
+    """RFC 9112 section 2.3, RFC 9112 section 5.2, RFC 9112 section 6.3."""
     origin.on("/", raw(message))
     async with client(origin) as upstream:
         with pytest.raises(OriginProtocolError):
@@ -263,6 +276,7 @@ async def test_what_is_not_one_unambiguous_response_is_a_protocol_error(origin: 
     ],
 )
 async def test_a_head_over_the_limit_is_a_protocol_error(origin: ScriptedOrigin, message: bytes) -> None:
+    """RFC 9110 section 5.4."""
     origin.on("/", raw(message))
     async with client(origin, max_head="1KiB") as upstream:
         with pytest.raises(OriginProtocolError, match="1024"):
@@ -271,6 +285,8 @@ async def test_a_head_over_the_limit_is_a_protocol_error(origin: ScriptedOrigin,
 
 @pytest.mark.parametrize("more", [b"a" * 4096, b"X-T: aaaaaaaaaa\r\n" * 256], ids=["one line", "many lines"])
 async def test_trailers_without_end_break_the_body_off(origin: ScriptedOrigin, more: bytes) -> None:
+    """RFC 9112 section 7.1.2."""
+
     async def script(wire: Wire) -> None:
         await wire.send(head(200, {"Transfer-Encoding": "chunked"}) + b"2\r\nhi\r\n0\r\n")
         await wire.send(b"X-T: ")
@@ -356,6 +372,7 @@ async def test_interim_responses_do_not_prolong_the_wait_for_the_final_one(origi
 
 
 async def test_silence_inside_a_body_breaks_it_off_after_its_good_bytes(origin: ScriptedOrigin) -> None:
+    """RFC 9112 section 8."""
     origin.on("/", steps(raw(head(200, {"Content-Length": "10"}) + b"half"), silence()))
     async with client(origin, body_timeout="0.05s") as upstream:
         parts = (await upstream.send(get())).chunks()

@@ -74,6 +74,7 @@ async def read_exactly(tunnel: Tunnel, size: int) -> bytes:
 
 
 async def test_an_upgrade_opens_a_tunnel_that_starts_with_the_bytes_after_the_head(origin: ScriptedOrigin) -> None:
+    """RFC 9110 section 7.8, RFC 9110 section 15.2.2."""
     origin.on("/", echo(b"first"))
     async with client(origin) as upstream:
         tunnel = await opened(upstream)
@@ -89,6 +90,7 @@ async def test_an_upgrade_opens_a_tunnel_that_starts_with_the_bytes_after_the_he
 
 
 async def test_an_upgrade_that_is_declined_is_an_ordinary_response(origin: ScriptedOrigin) -> None:
+    """RFC 9110 section 7.8."""
     origin.on("/", reply(403, b"no"))
     async with client(origin) as upstream:
         response = await upstream.upgrade(WEBSOCKET)
@@ -98,6 +100,7 @@ async def test_an_upgrade_that_is_declined_is_an_ordinary_response(origin: Scrip
 
 
 async def test_a_switch_to_another_protocol_than_asked_is_a_protocol_error(origin: ScriptedOrigin) -> None:
+    """RFC 9110 section 7.8."""
     origin.on("/", raw(head(101, {"Connection": "Upgrade", "Upgrade": "h2c"})))
     async with client(origin) as upstream:
         with pytest.raises(OriginProtocolError, match="h2c"):
@@ -105,6 +108,7 @@ async def test_a_switch_to_another_protocol_than_asked_is_a_protocol_error(origi
 
 
 async def test_an_interim_response_may_come_before_the_switch(origin: ScriptedOrigin) -> None:
+    """RFC 9110 section 15.2."""
     origin.on("/", steps(interim(103, {"Link": "</a>"}), echo()))
     seen: list[int] = []
     async with client(origin) as upstream:
@@ -114,6 +118,7 @@ async def test_an_interim_response_may_come_before_the_switch(origin: ScriptedOr
 
 
 async def test_an_upgrade_without_a_protocol_is_refused(origin: ScriptedOrigin) -> None:
+    """RFC 9110 section 7.8."""
     async with client(origin) as upstream:
         with pytest.raises(RequestRefused):
             await upstream.upgrade(get())
@@ -245,6 +250,7 @@ async def secure(certificate: Path) -> AsyncIterator[ScriptedOrigin]:
 async def test_a_tls_origin_is_asked_over_verified_tls_and_kept_alive(
     secure: ScriptedOrigin, certificate: Path
 ) -> None:
+    """RFC 9110 section 4.3.4."""
     secure.on("/", reply(body=b"secret" * 100_000))
     async with client(secure, tls_ca_file=certificate) as upstream:
         for _ in range(3):
@@ -254,6 +260,7 @@ async def test_a_tls_origin_is_asked_over_verified_tls_and_kept_alive(
 
 
 async def test_a_certificate_that_nobody_vouches_for_is_refused_and_not_tried_again(secure: ScriptedOrigin) -> None:
+    """RFC 9110 section 4.3.4."""
     async with client(secure) as upstream:
         with pytest.raises(OriginUnreachable, match="certificate verify failed"):
             await upstream.send(get())
@@ -262,6 +269,7 @@ async def test_a_certificate_that_nobody_vouches_for_is_refused_and_not_tried_ag
 
 
 async def test_a_certificate_for_another_name_is_refused(secure: ScriptedOrigin, certificate: Path) -> None:
+    """RFC 9110 section 4.3.4."""
     upstream = Origin(OriginSettings(url=f"https://127.0.0.1:{secure.port}", tls_ca_file=certificate))
     with pytest.raises(OriginUnreachable, match="certificate"):
         await upstream.send(get())
@@ -272,7 +280,7 @@ async def test_a_certificate_for_another_name_is_refused(secure: ScriptedOrigin,
 async def test_under_tls_a_cut_connection_never_passes_for_the_end_of_a_body(
     secure: ScriptedOrigin, certificate: Path, how: str
 ) -> None:
-    """Whoever can cut the TCP connection could otherwise shorten a body that has no length."""
+    """RFC 9112 section 9.8. Whoever can cut the TCP connection could otherwise shorten a body that has no length."""
 
     async def cut(wire: Wire) -> None:
         await wire.send(head(200) + b"half")
@@ -291,6 +299,7 @@ async def test_under_tls_a_cut_connection_never_passes_for_the_end_of_a_body(
 
 
 async def test_under_tls_a_close_notify_ends_a_body_without_length(secure: ScriptedOrigin, certificate: Path) -> None:
+    """RFC 9112 section 9.8."""
     secure.on("/", steps(raw(head(200), b"whole" * 100_000), hang_up()))
     async with client(secure, tls_ca_file=certificate) as upstream:
         response = await upstream.send(get())

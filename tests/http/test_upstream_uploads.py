@@ -72,6 +72,7 @@ async def text(response: OriginResponse) -> bytes:
 
 
 def test_the_head_is_written_as_it_was_given_and_framed_by_its_body() -> None:
+    """RFC 9110 section 7.6.1, RFC 9112 section 6.1, RFC 9112 section 6.2."""
     fields = [("Host", "a"), ("x-lower", "1"), ("X-Lower", "2"), ("Content-Length", "99"), ("Connection", "close")]
     body = Upload()
     known = OriginRequest("POST", "/%7e?a=b&a", Fields(fields), body, 5)
@@ -85,6 +86,7 @@ def test_the_head_is_written_as_it_was_given_and_framed_by_its_body() -> None:
 
 @pytest.mark.parametrize(("method", "says_so"), [("GET", False), ("DELETE", False), ("POST", True), ("PUT", True)])
 def test_a_method_that_anticipates_content_says_that_there_is_none(method: str, says_so: bool) -> None:
+    """RFC 9110 section 8.6."""
     assert (b"Content-Length: 0\r\n" in request_head(OriginRequest(method, "/", Fields()))) is says_so
 
 
@@ -110,6 +112,7 @@ def test_a_method_that_anticipates_content_says_that_there_is_none(method: str, 
 async def test_a_part_that_would_change_the_head_is_refused_before_anything_is_sent(
     origin: ScriptedOrigin, method: str, target: str, name: str, value: str
 ) -> None:
+    """RFC 9110 section 5.5, RFC 9112 section 3."""
     async with client(origin) as upstream:
         with pytest.raises(RequestRefused) as refused:
             await upstream.send(OriginRequest(method, target, Fields([(name, value)])))
@@ -121,6 +124,7 @@ async def test_a_part_that_would_change_the_head_is_refused_before_anything_is_s
 def test_a_head_that_is_written_has_exactly_the_lines_it_was_given(
     method: str, target: str, lines: list[tuple[str, str]]
 ) -> None:
+    """RFC 9112 section 3, RFC 9112 section 5."""
     try:
         written = request_head(OriginRequest(method, target, Fields(lines)))
     except RequestRefused:
@@ -138,6 +142,7 @@ def test_a_head_that_is_written_has_exactly_the_lines_it_was_given(
 
 
 async def test_a_body_of_known_length_arrives_whole(origin: ScriptedOrigin) -> None:
+    """RFC 9112 section 6.2."""
     origin.on("/", reply(201))
     async with client(origin) as upstream:
         assert (await upstream.send(send(Upload(b"one", b"", b"two"), 6))).head.status == 201
@@ -147,6 +152,7 @@ async def test_a_body_of_known_length_arrives_whole(origin: ScriptedOrigin) -> N
 
 
 async def test_a_body_of_unknown_length_arrives_chunked(origin: ScriptedOrigin) -> None:
+    """RFC 9112 section 7.1."""
     origin.on("/", reply(201))
     async with client(origin) as upstream:
         await upstream.send(send(Upload(b"one", b"", b"two")))
@@ -202,6 +208,7 @@ async def test_the_wait_for_the_head_begins_when_the_upload_has_ended(origin: Sc
 
 @pytest.mark.parametrize("status", [401, 413, 500])
 async def test_an_early_error_is_delivered_and_ends_the_upload(origin: ScriptedOrigin, status: int) -> None:
+    """RFC 9112 section 9.5."""
     never = asyncio.Event()
     upload = Upload(b"part", gate=never)
     origin.on("/", steps(reply(status, b"no", early=True), read_body()))
@@ -214,6 +221,7 @@ async def test_an_early_error_is_delivered_and_ends_the_upload(origin: ScriptedO
 
 
 async def test_an_early_error_ends_the_upload_while_its_explanation_still_comes(origin: ScriptedOrigin) -> None:
+    """RFC 9112 section 9.5."""
     gate = asyncio.Event()
 
     class Watched(Upload):
@@ -260,7 +268,10 @@ async def test_a_success_that_ends_before_the_upload_stops_it(origin: ScriptedOr
 
 
 def test_an_answer_sent_before_the_origin_reset_the_upload_is_not_lost() -> None:
-    """The write that meets the reset comes before the loop could read the 413, which waits in the kernel."""
+    """RFC 9112 section 9.6.
+
+    The write that meets the reset comes before the loop could read the 413, which waits in the kernel.
+    """
     listener = socket.create_server(("127.0.0.1", 0))
     reset = threading.Event()
 
@@ -298,6 +309,7 @@ EXPECT = ("Expect", "100-continue")
 
 
 async def test_the_body_waits_for_a_100(origin: ScriptedOrigin) -> None:
+    """RFC 9110 section 10.1.1."""
     asked, gate = asyncio.Event(), asyncio.Event()
     upload = Upload(b"part")
     seen: list[int] = []
@@ -316,6 +328,7 @@ async def test_the_body_waits_for_a_100(origin: ScriptedOrigin) -> None:
 
 @pytest.mark.parametrize("status", [417, 413, 200])
 async def test_a_final_answer_instead_of_a_100_leaves_the_body_untouched(origin: ScriptedOrigin, status: int) -> None:
+    """RFC 9110 section 10.1.1."""
     upload = Upload(b"part")
     origin.on("/", reply(status, early=True))
     async with client(origin) as upstream:
@@ -327,6 +340,7 @@ async def test_a_final_answer_instead_of_a_100_leaves_the_body_untouched(origin:
 async def test_without_a_100_the_body_goes_after_a_second(
     origin: ScriptedOrigin, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """RFC 9110 section 10.1.1."""
     monkeypatch.setattr("proxy.origin_upload.CONTINUE_WAIT", 0.02)
     origin.on("/", reply(201))
     async with client(origin) as upstream:
@@ -362,6 +376,7 @@ async def test_a_body_that_fails_during_the_response_breaks_the_response_off(ori
 async def test_a_body_that_is_not_as_long_as_announced_is_refused(
     origin: ScriptedOrigin, parts: tuple[bytes, ...], length: int
 ) -> None:
+    """RFC 9110 section 8.6."""
     origin.on("/", silence())
     async with client(origin) as upstream:
         with pytest.raises(RequestRefused):
@@ -371,6 +386,7 @@ async def test_a_body_that_is_not_as_long_as_announced_is_refused(
 
 
 async def test_a_put_is_repeated_while_no_byte_of_its_body_was_taken(origin: ScriptedOrigin) -> None:
+    """RFC 9110 section 9.2.2, RFC 9110 section 10.1.1."""
     upload = Upload(b"part")
     origin.on("/", hang_up(), steps(interim(100), reply(201)))
     async with client(origin) as upstream:
@@ -379,6 +395,7 @@ async def test_a_put_is_repeated_while_no_byte_of_its_body_was_taken(origin: Scr
 
 
 async def test_a_put_is_not_repeated_once_its_body_was_taken(origin: ScriptedOrigin) -> None:
+    """RFC 9110 section 9.2.2."""
     origin.on("/", steps(read_body(), hang_up()))
     async with client(origin) as upstream:
         with pytest.raises(OriginUnreachable):

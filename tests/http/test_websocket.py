@@ -42,6 +42,7 @@ async def edge() -> AsyncIterator[EdgeUnderTest]:
 
 
 async def test_messages_of_any_size_pass_both_ways(edge: EdgeUnderTest) -> None:
+    """RFC 9110 section 7.8."""
     async with (
         aiohttp.ClientSession(headers={"Cookie": "session=anna"}) as session,
         session.ws_connect(f"http://{edge.host}/ws", protocols=("chat",), max_msg_size=0) as socket,
@@ -54,6 +55,7 @@ async def test_messages_of_any_size_pass_both_ways(edge: EdgeUnderTest) -> None:
 
 
 async def test_the_origins_close_reaches_the_client_with_its_code(edge: EdgeUnderTest) -> None:
+    """RFC 6455 section 7.4."""
     async with (
         aiohttp.ClientSession() as session,
         session.ws_connect(f"http://{edge.host}/ws") as socket,
@@ -75,6 +77,7 @@ async def test_a_client_that_vanishes_lets_the_origin_know(edge: EdgeUnderTest) 
 
 
 async def test_an_origin_that_declines_is_passed_on() -> None:
+    """RFC 9110 section 7.8."""
     async with ScriptedOrigin() as origin:
         origin.on("/ws", reply(403, b"no"))
         async with edge_before(origin) as edge:
@@ -84,6 +87,7 @@ async def test_an_origin_that_declines_is_passed_on() -> None:
 
 
 async def test_an_upgrade_to_anything_else_is_an_ordinary_request() -> None:
+    """RFC 9110 section 7.8."""
     async with ScriptedOrigin() as origin:
         origin.on("/a", reply(body=b"plain"))
         async with edge_before(origin) as edge:

@@ -66,14 +66,17 @@ def stored(*lines: tuple[str, str]) -> StoredResponse:
     ],
 )
 def test_weights_decide_then_the_order_in_which_codings_are_offered(value: str, accepted: tuple[str, ...]) -> None:
+    """RFC 9110 section 12.4.2, RFC 9110 section 12.5.3."""
     assert accepted_codings(asking(("Accept-Encoding", value)), OFFERED) == accepted
 
 
 def test_a_client_without_accept_encoding_is_given_no_coding() -> None:
+    """RFC 9110 section 12.5.3: every coding would be acceptable then, the plain one surely is."""
     assert accepted_codings(asking(), OFFERED) == ()
 
 
 def test_the_lines_of_accept_encoding_count_as_one() -> None:
+    """RFC 9110 section 5.3, RFC 9110 section 12.5.3."""
     assert accepted_codings(asking(("Accept-Encoding", "br"), ("Accept-Encoding", "gzip")), OFFERED) == ("br", "gzip")
 
 
@@ -81,6 +84,7 @@ def test_the_lines_of_accept_encoding_count_as_one() -> None:
     "value", ["gzip;q=1.5", "gzip;q=", "gzip;q", "gzip;", "gzip;q=-1", "gzip;level=9", "gzip q=1", "gzip;q=1;q=1"]
 )
 def test_a_malformed_member_never_makes_its_coding_acceptable(value: str) -> None:
+    """RFC 9110 section 12.4.2."""
     assert accepted_codings(asking(("Accept-Encoding", f"{value}, br")), OFFERED) == ("br",)
     assert "gzip" not in accepted_codings(asking(("Accept-Encoding", value)), OFFERED)
 
@@ -127,12 +131,14 @@ def slow_oracle(members: list[tuple[str, str]]) -> list[str]:
 @given(st.lists(st.tuples(CODINGS, WEIGHTS), min_size=1, max_size=8))
 @example([("*", ";q=0.5"), ("identity", ""), ("br", "")])
 def test_acceptance_agrees_with_a_slow_oracle(members: list[tuple[str, str]]) -> None:
+    """RFC 9110 section 12.5.3."""
     value = ", ".join(name + suffix for name, suffix in members)
     assert list(accepted_codings(asking(("Accept-Encoding", value)), OFFERED)) == slow_oracle(members)
 
 
 @given(st.text(st.characters(min_codepoint=32, max_codepoint=255), max_size=400))
 def test_any_accept_encoding_is_read_without_an_error(value: str) -> None:
+    """RFC 9110 section 12.5.3."""
     assert set(accepted_codings(asking(("Accept-Encoding", value)), OFFERED)) <= set(OFFERED)
 
 
@@ -171,11 +177,12 @@ def test_what_is_no_text_or_never_ends_is_not(content_type: str) -> None:
     ],
 )
 def test_what_is_coded_or_bound_to_its_bytes_is_left_as_it_is(line: tuple[str, str]) -> None:
-    """RFC 9110 section 7.7, RFC 9530, RFC 9421."""
+    """RFC 9110 section 7.7: digests (RFC 9530) and signatures (RFC 9421) would break."""
     assert not compressible(200, TEXT.plus(line), 5000, 512)
 
 
 def test_no_transform_binds_even_where_another_field_is_targeted_at_caches() -> None:
+    """RFC 9111 section 5.2.2.6."""
     fields = TEXT.plus(("CDN-Cache-Control", "max-age=60"), ("Cache-Control", "no-transform"))
     assert not compressible(200, fields, 5000, 512)
 
@@ -228,6 +235,7 @@ def test_a_copy_has_a_tag_of_its_own_that_is_strong_only_where_its_sources_is(et
 
 
 def test_a_copy_has_its_coding_and_tag_and_keeps_the_other_fields() -> None:
+    """RFC 9110 section 8.8.3.3."""
     fields = Fields([("Content-Type", "text/css"), ("Content-Length", "9"), ("ETag", '"x"'), ("Last-Modified", "then")])
     assert coded_fields(fields, "br", DIGEST) == Fields(
         [
@@ -245,10 +253,12 @@ def test_a_copy_has_its_coding_and_tag_and_keeps_the_other_fields() -> None:
 
 @pytest.mark.parametrize("held", ['"x"', 'W/"x"', '"y", "x"', "*"])
 def test_who_holds_the_plain_representation_goes_on_with_it(held: str) -> None:
+    """RFC 9110 section 13.1.2."""
     assert holds_plain(asking(("If-None-Match", held)), stored(("ETag", '"x"')))
 
 
 def test_a_date_alone_is_compared_with_the_plain_representation() -> None:
+    """RFC 9110 section 13.1.3."""
     request = asking(("If-Modified-Since", LATER))
     assert holds_plain(request, stored(("Last-Modified", MODIFIED)))
 
@@ -265,11 +275,13 @@ def test_a_part_of_the_plain_representation_is_continued_with_it() -> None:
 
 @pytest.mark.parametrize(("etag", "plain"), [('"x"', False), ('W/"x"', True), (None, True), ("x", True)])
 def test_ranges_are_of_a_copy_only_if_a_strong_tag_tells_it_apart(etag: str | None, plain: bool) -> None:
+    """RFC 9110 section 8.8.1, RFC 9110 section 14.2."""
     source = stored() if etag is None else stored(("ETag", etag))
     assert holds_plain(asking(("Range", "bytes=0-9")), source) is plain
 
 
 def test_a_tag_that_a_copy_had_still_validates_when_the_copy_is_gone() -> None:
+    """RFC 9110 section 13.1.2."""
     copy = f'"x-br-{DIGEST}"'
     request = asking(("If-None-Match", f'"other", {copy}'))
     assert held_tag(request, stored(("ETag", '"x"')), ("gzip", "br")) == copy
@@ -290,11 +302,13 @@ def test_a_tag_that_a_copy_had_still_validates_when_the_copy_is_gone() -> None:
     ],
 )
 def test_no_other_tag_does(etag: str | None, named: str, codings: tuple[str, ...]) -> None:
+    """RFC 9110 section 13.1.2."""
     source = stored() if etag is None else stored(("ETag", etag))
     assert held_tag(asking(("If-None-Match", named)), source, codings) is None
 
 
 def test_without_if_none_match_no_tag_is_held() -> None:
+    """RFC 9110 section 13.1.2."""
     assert held_tag(asking(), stored(("ETag", '"x"')), OFFERED) is None
 
 
@@ -314,12 +328,14 @@ def test_if_match_also_names_what_a_copy_was_made_of(condition: str, told: str) 
 
 
 def test_a_request_without_if_match_goes_on_unchanged() -> None:
+    """RFC 9110 section 13.1.1."""
     fields = Fields([("If-None-Match", f'"x-br-{DIGEST}"')])
     assert with_source_tags(fields) is fields
 
 
 @given(st.text(st.characters(codec="latin-1", categories=["L", "N", "P", "S"], exclude_characters='"'), max_size=20))
 def test_every_tag_that_is_made_can_be_traced_back(name: str) -> None:
+    """RFC 9110 section 8.8.3.3."""
     etag = f'"{name}"'
     copy = coded_tag(etag, "zstd", DIGEST)
     assert with_source_tags(Fields([("If-Match", copy)])).first("If-Match") == f"{copy}, {etag}"
@@ -341,6 +357,7 @@ def test_another_body_or_validator_is_another_source() -> None:
 
 
 def test_a_validation_alone_leaves_the_source_what_it_was() -> None:
+    """RFC 9111 section 4.3.4."""
     source = stored(("ETag", '"x"'), ("Age", "1"))
     assert source_name(replace(source, response_time=9.0, fields=Fields([("ETag", '"x"')]))) == source_name(source)
 

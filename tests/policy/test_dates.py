@@ -25,6 +25,7 @@ MOMENTS = st.integers(min_value=0, max_value=253_402_300_799)
     ids=["IMF-fixdate", "RFC 850", "asctime"],
 )
 def test_all_three_forms_name_the_same_moment(value: str) -> None:
+    """RFC 9110 section 5.6.7."""
     assert parse_date(value) == MOMENT
 
 
@@ -33,6 +34,7 @@ def test_all_three_forms_name_the_same_moment(value: str) -> None:
     ["SUN, 06 Nov 1994 08:49:37 GMT", "Sun, 06 nov 1994 08:49:37 gmt", "sunday, 06-NOV-94 08:49:37 Gmt"],
 )
 def test_case_does_not_matter_to_a_cache(value: str) -> None:
+    """RFC 9111 section 4.2."""
     assert parse_date(value) == MOMENT
 
 
@@ -69,18 +71,22 @@ def test_case_does_not_matter_to_a_cache(value: str) -> None:
     ],
 )
 def test_rubbish_is_no_date(value: str) -> None:
+    """RFC 9110 section 5.6.7, RFC 9111 section 4.2."""
     assert parse_date(value) is None
 
 
 def test_a_wrong_day_name_is_forgiven() -> None:
+    """RFC 9110 section 5.6.7."""
     assert parse_date("Mon, 06 Nov 1994 08:49:37 GMT") == MOMENT
 
 
 def test_a_leap_second_is_the_first_second_of_the_next_minute() -> None:
+    """RFC 9110 section 5.6.7."""
     assert parse_date("Sat, 31 Dec 2016 23:59:60 GMT") == parse_date("Sun, 01 Jan 2017 00:00:00 GMT")
 
 
 def test_the_29th_of_february_exists_in_leap_years() -> None:
+    """RFC 9110 section 5.6.7."""
     assert parse_date("Thu, 29 Feb 2024 00:00:00 GMT") == datetime(2024, 2, 29, tzinfo=UTC).timestamp()
 
 
@@ -89,6 +95,7 @@ def test_the_29th_of_february_exists_in_leap_years() -> None:
     [("76", 2026, 2076), ("77", 2026, 1977), ("94", 2026, 1994), ("00", 2026, 2000), ("10", 1999, 1910)],
 )
 def test_a_two_digit_year_is_never_more_than_fifty_years_ahead(two_digits: str, now_year: int, expected: int) -> None:
+    """RFC 9110 section 5.6.7."""
     now = datetime(now_year, 6, 1, tzinfo=UTC).timestamp()
     assert (
         parse_date(f"Sunday, 06-Nov-{two_digits} 08:49:37 GMT", now)
@@ -98,6 +105,7 @@ def test_a_two_digit_year_is_never_more_than_fifty_years_ahead(two_digits: str, 
 
 @pytest.mark.parametrize(("day", "year"), [("Thursday", 1970), ("Wednesday", 2070), ("Monday", 2070)])
 def test_a_day_name_that_only_fits_a_century_ago_means_that_year(day: str, year: int) -> None:
+    """RFC 9110 section 5.6.7."""
     now = datetime(2026, 6, 1, tzinfo=UTC).timestamp()
     assert parse_date(f"{day}, 01-Jan-70 00:00:00 GMT", now) == datetime(year, 1, 1, tzinfo=UTC).timestamp()
 
@@ -110,16 +118,19 @@ def test_without_a_reference_two_digit_years_turn_at_69(two_digits: str, expecte
 
 @given(MOMENTS)
 def test_what_is_written_is_read_back(seconds: int) -> None:
+    """RFC 9110 section 5.6.7."""
     assert parse_date(format_date(seconds)) == seconds
 
 
 @given(st.integers(min_value=0, max_value=4_000_000_000))
 def test_writing_agrees_with_the_standard_library(seconds: int) -> None:
+    """RFC 9110 section 5.6.7."""
     assert format_date(seconds) == formatdate(seconds, usegmt=True)
 
 
 @given(MOMENTS)
 def test_asctime_agrees_with_the_c_format(seconds: int) -> None:
+    """RFC 9110 section 5.6.7."""
     moment = datetime(1970, 1, 1, tzinfo=UTC).timestamp() + seconds
     asctime = datetime.fromtimestamp(moment, UTC).ctime()
     assert parse_date(asctime) == seconds
@@ -127,6 +138,7 @@ def test_asctime_agrees_with_the_c_format(seconds: int) -> None:
 
 @given(st.text(max_size=40) | st.from_regex(r"[A-Z][a-z]{2}, [0-9]{2} [A-Z][a-z]{2} [0-9]{4} [0-9:]{8} GMT"))
 def test_reading_never_raises(value: str) -> None:
+    """RFC 9110 section 5.6.7."""
     moment = parse_date(value)
     assert moment is None or isinstance(moment, float)
 
@@ -137,6 +149,7 @@ def test_fractions_are_cut_off_and_impossible_years_clamped(seconds: float, writ
 
 
 def test_neither_the_locale_nor_the_time_zone_of_the_machine_matters() -> None:
+    """RFC 9111 section 4.2."""
     program = (
         "from proxy.policy.dates import format_date, parse_date\n"
         "print(format_date(784111777), parse_date('Sun, 06 Nov 1994 08:49:37 GMT'))"
@@ -155,6 +168,7 @@ def test_neither_the_locale_nor_the_time_zone_of_the_machine_matters() -> None:
 def test_neither_case_nor_day_name_changes_the_moment_rfc_9111_section_4_2(
     seconds: int, day: int, form: str, case: Callable[[str], str]
 ) -> None:
+    """RFC 9111 section 4.2."""
     moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=seconds)
     name = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")[day]
     month = "JanFebMarAprMayJunJulAugSepOctNovDec"[3 * moment.month - 3 : 3 * moment.month]

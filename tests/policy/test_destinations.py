@@ -45,6 +45,7 @@ def test_sec_fetch_dest_is_believed_first(said: str, expected: str) -> None:
     ],
 )
 def test_else_what_accept_names_first(accept: str, expected: str) -> None:
+    """RFC 9110 section 12.5.1."""
     assert of("/thing", Accept=accept) == expected
 
 

@@ -32,10 +32,12 @@ def forwarded(request: Request, *, trusted: bool = False, shared: bool = False) 
 
 @pytest.mark.parametrize("name", sorted(HOP_BY_HOP))
 def test_a_field_of_the_connection_goes_no_further(name: str) -> None:
+    """RFC 9110 section 7.6.1."""
     assert end_to_end(Fields([(name.title(), "x"), ("Accept", "*/*")])) == Fields([("Accept", "*/*")])
 
 
 def test_fields_that_connection_lists_go_no_further() -> None:
+    """RFC 9110 section 7.6.1."""
     fields = Fields([("Connection", "close, X-A"), ("x-a", "1"), ("X-B", "2"), ("connection", "x-c"), ("X-C", "3")])
 
     assert end_to_end(fields) == Fields([("X-B", "2")])
@@ -56,10 +58,12 @@ def test_fields_that_connection_lists_go_no_further() -> None:
     ],
 )
 def test_connection_cannot_take_a_field_away_that_all_recipients_need(name: str) -> None:
+    """RFC 9110 section 7.6.1."""
     assert name in end_to_end(Fields([("Connection", name.lower()), (name, "1")]))
 
 
 def test_order_case_and_repeated_lines_survive() -> None:
+    """RFC 9110 section 5.3."""
     lines = [("X-b", "1"), ("X-A", "2"), ("x-B", "3"), ("Date", "now")]
 
     assert list(end_to_end(Fields(lines))) == lines
@@ -69,6 +73,7 @@ def test_order_case_and_repeated_lines_survive() -> None:
 
 
 def test_host_comes_first_and_is_the_requests_own_or_the_origins() -> None:
+    """RFC 9110 section 7.2."""
     request = ask(("Accept", "*/*"), ("Host", "Example.org"))
 
     assert next(iter(forwarded(request))) == ("Host", "example.org")
@@ -78,6 +83,7 @@ def test_host_comes_first_and_is_the_requests_own_or_the_origins() -> None:
 
 
 def test_the_origin_learns_who_asked_for_what() -> None:
+    """RFC 7239 section 4, RFC 9110 section 7.6.3, RFC 8586 section 2."""
     fields = forwarded(ask())
 
     assert fields.all("x-forwarded-for") == ["192.0.2.7"]
@@ -99,6 +105,7 @@ def test_the_origin_learns_who_asked_for_what() -> None:
     ],
 )
 def test_forwarded_quotes_what_is_no_token(client: str, host: str, element: str) -> None:
+    """RFC 7239 section 4, RFC 7239 section 6."""
     assert forwarded(ask(client=client, host=host, scheme="https")).all("forwarded") == [element]
 
 
@@ -118,6 +125,7 @@ SPOKEN = (
 
 
 def test_what_a_stranger_says_about_itself_is_replaced() -> None:
+    """RFC 7239 section 8."""
     fields = forwarded(ask(*SPOKEN))
 
     assert fields.all("x-forwarded-for") == ["192.0.2.7"]
@@ -129,6 +137,7 @@ def test_what_a_stranger_says_about_itself_is_replaced() -> None:
 
 
 def test_what_a_trusted_proxy_says_about_the_client_is_kept_and_added_to() -> None:
+    """RFC 7239 section 4."""
     fields = forwarded(ask(*SPOKEN), trusted=True)
 
     assert fields.all("x-forwarded-for") == ["10.0.0.1, 10.0.0.2, 192.0.2.7"]
@@ -154,12 +163,14 @@ def test_underscores_do_not_smuggle_a_forwarding_field_past_the_edge(trusted: bo
 @pytest.mark.parametrize("name", sorted(REROUTING))
 @pytest.mark.parametrize("trusted", [True, False])
 def test_an_answer_that_may_be_stored_cannot_be_changed_by_a_rerouting_field(name: str, trusted: bool) -> None:
+    """RFC 9111 section 7.1."""
     for spelling in (name, name.replace("-", "_").upper()):
         assert spelling not in forwarded(ask((spelling, "/admin")), trusted=trusted, shared=True)
     assert name in forwarded(ask((name, "/x")), trusted=True, shared=False)
 
 
 def test_an_answer_that_may_be_stored_depends_on_host_and_scheme_only_as_the_key_holds_them() -> None:
+    """RFC 9111 section 7.1."""
     fields = forwarded(ask(*SPOKEN), trusted=True, shared=True)
 
     assert fields.all("x-forwarded-host") == ["example.org"]
@@ -169,6 +180,7 @@ def test_an_answer_that_may_be_stored_depends_on_host_and_scheme_only_as_the_key
 
 
 def test_a_field_that_the_key_holds_stays() -> None:
+    """RFC 9111 section 7.1."""
     request = ask(("X-Forwarded-Prefix", "/app"), ("X-Host", "b"))
 
     fields = to_origin(request, origin_host=None, trusted=False, shared=True, keyed=("X-Forwarded-Prefix",))
@@ -177,6 +189,7 @@ def test_a_field_that_the_key_holds_stays() -> None:
 
 
 def test_via_and_cdn_loop_are_added_to_even_if_connection_lists_them() -> None:
+    """RFC 9110 section 7.6.3, RFC 8586 section 2."""
     request = ask(("Via", "1.0 a"), ("Via", "2 b"), ("CDN-Loop", "c; x=1"), ("Connection", "via, cdn-loop"))
     fields = to_origin(request, origin_host=None, trusted=False, shared=False, via="edge-1")
 
@@ -185,6 +198,7 @@ def test_via_and_cdn_loop_are_added_to_even_if_connection_lists_them() -> None:
 
 
 def test_an_upgrade_passes_the_handshake_and_nothing_else_of_the_connection() -> None:
+    """RFC 9110 section 7.8, RFC 6455 section 4.1."""
     request = ask(
         ("Connection", "keep-alive, Upgrade, Sec-WebSocket-Key"),
         ("Upgrade", "websocket"),
@@ -204,6 +218,7 @@ def test_an_upgrade_passes_the_handshake_and_nothing_else_of_the_connection() ->
 
 @given(st.lists(st.tuples(st.text("XF-orwade_HstVi", min_size=1, max_size=20), st.text(max_size=5)), max_size=5))
 def test_exactly_one_line_of_each_forwarding_field_reaches_the_origin(lines: list[tuple[str, str]]) -> None:
+    """RFC 7239 section 4, RFC 9110 section 7.2, RFC 9110 section 7.6.3."""
     fields = forwarded(ask(*lines, *SPOKEN))
 
     for name in ("host", "via", "forwarded", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "cdn-loop"):
@@ -214,6 +229,7 @@ def test_exactly_one_line_of_each_forwarding_field_reaches_the_origin(lines: lis
 
 
 def test_the_client_gets_the_origins_own_date_and_a_via() -> None:
+    """RFC 9110 section 6.6.1, RFC 9110 section 7.6.3."""
     fields = Fields(
         [("Date", "then"), ("Keep-Alive", "5"), ("Via", "1.1 app"), ("Set-Cookie", "a"), ("Set-Cookie", "b")]
     )
@@ -240,10 +256,12 @@ def test_the_client_gets_the_origins_own_date_and_a_via() -> None:
     ],
 )
 def test_a_request_that_was_here_before_is_recognised(line: tuple[str, str]) -> None:
+    """RFC 8586 section 2, RFC 9110 section 7.6.3."""
     assert looped(Fields([("Via", "1.1 b"), line]), "edge-1")
 
 
 def test_what_the_edge_forwards_is_recognised_as_its_own() -> None:
+    """RFC 8586 section 2, RFC 9110 section 7.6.3."""
     fields = to_origin(ask(), origin_host=None, trusted=False, shared=True, via="edge-1")
 
     assert looped(fields.without("via"), "edge-1")
@@ -254,6 +272,7 @@ def test_what_the_edge_forwards_is_recognised_as_its_own() -> None:
     "line", [("CDN-Loop", "edge-10"), ("Via", "1.1 edge-10, edge-1"), ("X", "edge-1"), ("Via", "")]
 )
 def test_another_edge_is_no_loop(line: tuple[str, str]) -> None:
+    """RFC 8586 section 2, RFC 9110 section 7.6.3."""
     assert not looped(Fields([line]), "edge-1")
 
 

@@ -47,6 +47,7 @@ def refusal(
 
 
 def test_a_plain_head_is_understood_as_it_came() -> None:
+    """RFC 9112 section 3."""
     request = parse(("host", "Example.ORG:8080"), ("Accept", "*/*"), target="/a/../%7e?b=c|d")
 
     assert request == Request(
@@ -65,19 +66,23 @@ def test_a_plain_head_is_understood_as_it_came() -> None:
 
 @pytest.mark.parametrize("version", [(0, 9), (1, 2), (2, 0), (3, 0)])
 def test_another_version_is_not_spoken(version: tuple[int, int]) -> None:
+    """RFC 9110 section 15.6.6, RFC 9112 section 2.3."""
     assert refusal(HOST, version=version) == (505, "http-version")
 
 
 @pytest.mark.parametrize("method", ["", "G T", "GET\r\n", "G\xc9T", "G:T"])
 def test_a_method_that_is_no_token_is_refused(method: str) -> None:
+    """RFC 9112 section 3.1."""
     assert refusal(HOST, method=method) == (400, "bad-method")
 
 
 def test_connect_is_not_served() -> None:
+    """RFC 9110 section 9.3.6."""
     assert refusal(HOST, method="CONNECT", target="example.org:443") == (405, "connect")
 
 
 def test_an_unknown_method_passes() -> None:
+    """RFC 9110 section 16.1."""
     assert parse(HOST, method="BREW").method == "BREW"
 
 
@@ -98,6 +103,7 @@ def test_an_unknown_method_passes() -> None:
     ],
 )
 def test_clear_framing_says_whether_there_is_a_body(lines: tuple[tuple[str, str], ...], has_body: bool) -> None:
+    """RFC 9112 section 6.3."""
     assert parse(HOST, *lines, method="POST").has_body is has_body
 
 
@@ -127,20 +133,24 @@ def test_clear_framing_says_whether_there_is_a_body(lines: tuple[tuple[str, str]
     ],
 )
 def test_a_length_that_two_readers_could_differ_about_is_refused(lines: list[tuple[str, str]]) -> None:
+    """RFC 9112 section 6.3, RFC 9112 section 11.2."""
     assert refusal(HOST, *lines, method="POST")[0] == 400
 
 
 def test_a_transfer_coding_that_is_not_understood_is_answered_501() -> None:
+    """RFC 9112 section 6.1."""
     assert refusal(HOST, ("Transfer-Encoding", "gzip, chunked")) == (501, "unknown-transfer-coding")
     assert refusal(HOST, ("Transfer-Encoding", "gzip"), ("Transfer-Encoding", "chunked"))[0] == 501
 
 
 def test_http_1_0_has_no_transfer_encoding() -> None:
+    """RFC 9112 section 6.1."""
     assert refusal(HOST, ("Transfer-Encoding", "chunked"), version=(1, 0)) == (400, "transfer-encoding-1.0")
 
 
 @pytest.mark.parametrize("length", ["10001", "9" * 5000])
 def test_a_body_over_the_limit_is_refused_before_it_is_read(length: str) -> None:
+    """RFC 9110 section 15.5.14."""
     fields = Fields([HOST, ("Content-Length", length)])
     with pytest.raises(RequestRefused) as caught:
         parse_head(
@@ -161,15 +171,18 @@ def test_a_body_over_the_limit_is_refused_before_it_is_read(length: str) -> None
 
 @pytest.mark.parametrize("value", ["a\r\n b", "a\nb", "a\rb", "a\0b", "a\x7f", "\x1b[2J", "\u20ac"])
 def test_control_characters_and_folded_lines_are_refused(value: str) -> None:
+    """RFC 9110 section 5.5, RFC 9112 section 5.2."""
     assert refusal(HOST, ("X", value)) == (400, "bad-field-value")
 
 
 @pytest.mark.parametrize("name", ["", "X ", " X", "X:", "X\r\nY", "X\xe9", "X\0"])
 def test_a_field_name_that_is_no_token_is_refused(name: str) -> None:
+    """RFC 9110 section 5.1, RFC 9112 section 5.1."""
     assert refusal(HOST, (name, "1")) == (400, "bad-field-name")
 
 
 def test_tabs_and_bytes_above_ascii_are_values() -> None:
+    """RFC 9110 section 5.5."""
     assert parse(HOST, ("X", "a\tb\xe9\x80")).fields.all("x") == ["a\tb\xe9\x80"]
 
 
@@ -190,6 +203,7 @@ def test_tabs_and_bytes_above_ascii_are_values() -> None:
     ],
 )
 def test_a_host_name_or_address_is_accepted(host: str) -> None:
+    """RFC 9110 section 7.2, RFC 3986 section 3.2.2."""
     assert parse(("Host", host)).host == host.lower()
 
 
@@ -226,15 +240,18 @@ def test_a_host_name_or_address_is_accepted(host: str) -> None:
     ],
 )
 def test_anything_else_is_no_host(host: str) -> None:
+    """RFC 9112 section 3.2, RFC 3986 section 3.2.2."""
     assert refusal(("Host", host)) == (400, "bad-host")
 
 
 def test_a_missing_host_is_refused_except_by_http_1_0() -> None:
+    """RFC 9112 section 3.2."""
     assert refusal() == (400, "missing-host")
     assert parse(version=(1, 0)).host == ""
 
 
 def test_a_repeated_host_is_refused_even_if_equal() -> None:
+    """RFC 9112 section 3.2."""
     assert refusal(HOST, ("HOST", "example.org")) == (400, "repeated-host")
     assert refusal(HOST, HOST, version=(1, 0)) == (400, "repeated-host")
 
@@ -261,10 +278,12 @@ def test_a_repeated_host_is_refused_even_if_equal() -> None:
     ],
 )
 def test_a_target_that_is_no_path_is_refused(target: str) -> None:
+    """RFC 9112 section 3.2."""
     assert refusal(HOST, target=target) == (400, "bad-target")
 
 
 def test_options_may_ask_about_the_server_as_a_whole() -> None:
+    """RFC 9110 section 9.3.7, RFC 9112 section 3.2.4."""
     assert parse(HOST, method="OPTIONS", target="*").target == "*"
     assert parse(HOST, method="OPTIONS", target="http://example.org").target == "*"
     assert parse(HOST, method="OPTIONS", target="http://example.org/").target == "/"
@@ -280,6 +299,7 @@ def test_options_may_ask_about_the_server_as_a_whole() -> None:
     ],
 )
 def test_the_authority_of_an_absolute_target_replaces_host(target: str, host: str, origin_form: str) -> None:
+    """RFC 9112 section 3.2.2."""
     request = parse(HOST, ("X", "1"), target=target)
 
     assert (request.host, request.target) == (host, origin_form)
@@ -299,10 +319,12 @@ def test_the_authority_of_an_absolute_target_replaces_host(target: str, host: st
     ],
 )
 def test_an_absolute_target_with_userinfo_or_of_another_scheme_is_refused(target: str, reason: str) -> None:
+    """RFC 9110 section 4.2.4, RFC 9112 section 3.2.2."""
     assert refusal(HOST, target=target) == (400, reason)
 
 
 def test_an_absolute_target_does_not_excuse_a_missing_or_bad_host() -> None:
+    """RFC 9112 section 3.2."""
     assert refusal(target="http://a/") == (400, "missing-host")
     assert refusal(("Host", "a b"), target="http://a/") == (400, "bad-host")
 
@@ -311,11 +333,13 @@ def test_an_absolute_target_does_not_excuse_a_missing_or_bad_host() -> None:
 
 
 def test_a_target_of_exactly_the_limit_passes_and_one_byte_more_is_too_long() -> None:
+    """RFC 9110 section 15.5.15, RFC 9112 section 3."""
     assert parse(HOST, target="/" + "a" * 999)
     assert refusal(HOST, target="/" + "a" * 1000) == (414, "target-too-long")
 
 
 def test_a_head_of_exactly_the_limit_passes_and_one_byte_more_is_too_large() -> None:
+    """RFC 9110 section 5.4, RFC 6585 section 5."""
     head = len("GET / HTTP/1.1\r\n" + "Host: example.org\r\n" + "X: \r\n")
 
     assert parse(HOST, ("X", "a" * (4000 - head)))
@@ -323,6 +347,7 @@ def test_a_head_of_exactly_the_limit_passes_and_one_byte_more_is_too_large() -> 
 
 
 def test_many_small_lines_count_towards_the_head() -> None:
+    """RFC 9110 section 5.4, RFC 6585 section 5."""
     assert refusal(HOST, *[("X", "")] * 1000) == (431, "head-too-large")
 
 
@@ -342,6 +367,7 @@ values = anything | st.sampled_from(["a", "5", "chunked", "example.org", "[::1]:
 def test_any_head_is_refused_clearly_or_has_one_meaning(
     method: str, target: str, lines: list[tuple[str, str]], version: tuple[int, int]
 ) -> None:
+    """RFC 9112 section 11.2."""
     refused, request = attempt(*lines, method=method, target=target, version=version)
     if request is None:
         assert refused is not None
@@ -373,6 +399,7 @@ def test_any_head_is_refused_clearly_or_has_one_meaning(
     ],
 )
 def test_a_clearly_framed_response_passes(status: int, lines: list[tuple[str, str]]) -> None:
+    """RFC 9112 section 6.3."""
     assert check_response_framing(status, Fields(lines)) is None
 
 
@@ -394,6 +421,7 @@ def test_a_clearly_framed_response_passes(status: int, lines: list[tuple[str, st
     ],
 )
 def test_an_ambiguous_response_is_described(status: int, lines: list[tuple[str, str]], why: str) -> None:
+    """RFC 9112 section 6.3."""
     sentence = check_response_framing(status, Fields(lines))
 
     assert sentence is not None

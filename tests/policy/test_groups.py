@@ -21,21 +21,25 @@ def invalidating(*values: str) -> Fields:
 
 
 def test_a_response_belongs_to_the_strings_it_lists_section_2() -> None:
+    """RFC 9875 section 2."""
     assert groups(belonging('"ExampleJS";revalidate, "scripts"', '"scripts", ""')) == ("ExampleJS", "scripts", "")
 
 
 def test_a_response_without_the_field_belongs_to_none() -> None:
+    """RFC 9875 section 2."""
     assert groups(Fields()) == ()
 
 
 @pytest.mark.parametrize("value", ["", "scripts", '"a", b', '"a"; "b"', "1", '("a" "b")', '"a'])
 def test_a_field_that_is_no_list_of_strings_names_no_group(value: str) -> None:
+    """RFC 9875 section 2, RFC 9651 section 4.2."""
     assert groups(belonging(value)) == ()
     assert invalidated_groups(POST, invalidating(value)) == ()
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH", "BREW"])
 def test_the_success_of_an_unsafe_method_invalidates_the_groups_it_names_section_3(method: str) -> None:
+    """RFC 9875 section 3."""
     asked = Request(method, "/", "example.org")
 
     assert invalidated_groups(asked, invalidating('"a", "b"')) == ("a", "b")
@@ -46,10 +50,12 @@ def test_the_success_of_an_unsafe_method_invalidates_the_groups_it_names_section
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "OPTIONS", "QUERY"])
 def test_on_the_response_to_a_safe_method_the_field_is_ignored_section_3(method: str) -> None:
+    """RFC 9875 section 3."""
     assert invalidated_groups(Request(method, "/", "example.org"), invalidating('"a"')) == ()
 
 
 def test_a_group_is_of_one_origin_section_2_1() -> None:
+    """RFC 9875 section 2.1."""
     origins = [
         Request("GET", "/x", "example.org"),
         Request("GET", "/", "example.org:8080"),
@@ -65,4 +71,5 @@ def test_a_group_is_of_one_origin_section_2_1() -> None:
 
 @given(st.text(max_size=9), st.text(max_size=9))
 def test_different_names_never_share_a_tag(one: str, other: str) -> None:
+    """RFC 9875 section 2.1."""
     assert (group_tags(POST, [one]) == group_tags(POST, [other])) == (one == other)

@@ -35,10 +35,12 @@ def get(target: str = "/", *lines: tuple[str, str], host: str = "example.org", m
 
 
 def test_a_key_reads_as_method_and_url() -> None:
+    """RFC 9111 section 2."""
     assert primary_key(get("/a/b?c=d&e"), EVERYTHING) == "GET http://example.org/a/b?c=d&e"
 
 
 def test_head_has_the_key_of_get_and_other_methods_have_their_own() -> None:
+    """RFC 9110 section 9.3.2, RFC 9111 section 2."""
     assert primary_key(get("/a", method="HEAD"), EVERYTHING) == primary_key(get("/a"), EVERYTHING)
     assert primary_key(get("/a", method="POST"), EVERYTHING) == "POST http://example.org/a"
 
@@ -61,6 +63,7 @@ def test_head_has_the_key_of_get_and_other_methods_have_their_own() -> None:
     ],
 )
 def test_an_authority_is_normalised_by_rfc_3986_section_6_2(scheme: str, host: str, authority: str) -> None:
+    """RFC 3986 section 6.2.2.1, RFC 3986 section 6.2.2.2, RFC 3986 section 6.2.3."""
     assert normalised_authority(scheme, host) == authority
 
 
@@ -87,11 +90,13 @@ def test_an_authority_is_normalised_by_rfc_3986_section_6_2(scheme: str, host: s
     ],
 )
 def test_a_path_is_normalised_only_where_rfc_3986_says_equivalent(path: str, same_as: str) -> None:
+    """RFC 3986 section 6.2.2."""
     assert normalised_path(path) == same_as
 
 
 @given(st.text("/.%2eE7a~ é;*", max_size=20))
 def test_normalising_twice_is_normalising_once(rest: str) -> None:
+    """RFC 3986 section 6.2.2."""
     once = normalised_path("/" + rest)
     url = normalised_url(get("/" + rest))
 
@@ -101,17 +106,20 @@ def test_normalising_twice_is_normalising_once(rest: str) -> None:
 
 @given(st.from_regex(r"[A-Za-z0-9%.\[\]:-]{0,12}(:[0-9]{0,6})?", fullmatch=True))
 def test_normalising_an_authority_twice_is_normalising_it_once(host: str) -> None:
+    """RFC 3986 section 6.2.2."""
     once = normalised_authority("http", host)
 
     assert normalised_authority("http", once) == once
 
 
 def test_reserved_characters_are_not_decoded_as_they_may_mean_something_else() -> None:
+    """RFC 3986 section 2.2."""
     assert primary_key(get("/a%2Fb"), EVERYTHING) != primary_key(get("/a/b"), EVERYTHING)
     assert primary_key(get("/a%3Bb"), EVERYTHING) != primary_key(get("/a;b"), EVERYTHING)
 
 
 def test_a_query_keeps_its_order_its_empty_values_and_its_reserved_characters() -> None:
+    """RFC 3986 section 2.2."""
     targets = ["/?b=1&a=2", "/?a=2&b=1", "/?a=", "/?a", "/?", "/", "/?a=/", "/?a=%2F", "/?a=1&&b=2", "/?a=+", "/?a=%20"]
 
     assert len({primary_key(get(target), EVERYTHING) for target in targets}) == len(targets)
@@ -119,7 +127,7 @@ def test_a_query_keeps_its_order_its_empty_values_and_its_reserved_characters() 
 
 @pytest.mark.parametrize(("one", "other"), [("/?%61=", "/?a="), ("/?a=%2f", "/?a=%2F"), ("/?a=%7Eb", "/?a=~b")])
 def test_percent_encoding_of_a_query_is_normalised_like_that_of_a_path(one: str, other: str) -> None:
-    """RFC 3986 sections 6.2.2.1 and 6.2.2.2."""
+    """RFC 3986 section 6.2.2.1, RFC 3986 section 6.2.2.2."""
     assert primary_key(get(one), EVERYTHING) == primary_key(get(other), EVERYTHING)
 
 
@@ -230,23 +238,27 @@ def test_the_same_user_has_the_same_partition_whatever_else_is_sent() -> None:
 
 
 def test_vary_star_anywhere_selects_nothing() -> None:
+    """RFC 9111 section 4.1."""
     for value in ("*", "Accept, *", "*,*", ", *"):
         assert vary_of(get(), Fields([("Vary", value)])) is None
     assert vary_of(get(), Fields([("Vary", "Foo"), ("Vary", "*")])) is None
 
 
 def test_vary_names_are_lower_case_sorted_and_said_once() -> None:
+    """RFC 9111 section 4.1."""
     fields = Fields([("Vary", "Foo, ,bar"), ("vary", "FOO")])
 
     assert vary_of(get("/", ("Foo", "1")), fields) == (("bar", None), ("foo", "1"))
 
 
 def test_a_response_without_vary_is_selected_by_every_request() -> None:
+    """RFC 9111 section 4.1."""
     assert vary_of(get(), Fields()) == ()
     assert selects((), get("/", ("Foo", "1")))
 
 
 def test_an_absent_field_selects_only_requests_without_it() -> None:
+    """RFC 9111 section 4.1."""
     vary: Vary = (("foo", None),)
 
     assert selects(vary, get())
@@ -292,6 +304,7 @@ def lines(name: str, values: list[str]) -> list[tuple[str, str]]:
 
 @pytest.mark.parametrize(("name", "one", "other"), EQUIVALENT)
 def test_equivalent_values_select_the_same_variant(name: str, one: list[str], other: list[str]) -> None:
+    """RFC 9111 section 4.1."""
     vary = vary_of(get("/", *lines(name, one)), Fields([("Vary", name)]))
 
     assert vary is not None
@@ -302,6 +315,7 @@ def test_equivalent_values_select_the_same_variant(name: str, one: list[str], ot
 def test_values_that_may_mean_something_else_select_another_variant(
     name: str, one: list[str], other: list[str]
 ) -> None:
+    """RFC 9111 section 4.1."""
     vary = vary_of(get("/", *lines(name, one)), Fields([("Vary", name)]))
 
     assert vary is not None
@@ -317,6 +331,7 @@ weighted = st.lists(
 def test_order_and_spelling_of_weights_never_matter(
     orders: tuple[list[tuple[str, int]], list[tuple[str, int]]],
 ) -> None:
+    """RFC 9110 section 12.4.2, RFC 9111 section 4.1."""
     members, shuffled = orders
     one = ", ".join(f"{coding};q={weight / 1000:.3f}" for coding, weight in members)
     other = ",".join(f"{coding.upper()} ; q={weight / 1000:g}" for coding, weight in shuffled)
@@ -328,6 +343,7 @@ def test_order_and_spelling_of_weights_never_matter(
 
 @given(st.sampled_from(["foo", "accept", "accept-language", "x-any"]), st.text('a,;q=0.1" \\*/', max_size=300))
 def test_a_normalised_value_is_its_own_normal_form(name: str, value: str) -> None:
+    """RFC 9111 section 4.1."""
     once = normalised(name, get("/", (name, value)))
 
     assert once is not None
@@ -336,6 +352,7 @@ def test_a_normalised_value_is_its_own_normal_form(name: str, value: str) -> Non
 
 @pytest.mark.parametrize("name", ["Cookie", "Authorization", "Proxy-Authorization"])
 def test_credentials_select_variants_without_being_kept(name: str) -> None:
+    """RFC 9111 section 4.1."""
     vary = vary_of(get("/", (name, "session=secret")), Fields([("Vary", name)]))
     assert vary is not None
     assert "secret" not in str(vary)
@@ -350,6 +367,7 @@ class Variant:
 
 
 def test_the_first_entry_that_the_request_selects_is_chosen() -> None:
+    """RFC 9111 section 4.1."""
     entries = [Variant((("foo", "1"),), "one"), Variant((("foo", "2"),), "two"), Variant((("foo", "2"),), "old two")]
 
     assert choose(entries, get("/", ("Foo", "2"))) is entries[1]
@@ -370,9 +388,11 @@ def test_headers_in_a_key_are_json() -> None:
 
 @pytest.mark.parametrize("path", ["/.", "/a/../b", "/a/%2e%2E/b", "/./a", "/.%2e/"])
 def test_dot_segments_are_seen_however_they_are_written(path: str) -> None:
+    """RFC 3986 section 5.2.4."""
     assert has_dot_segments(path)
 
 
 @pytest.mark.parametrize("path", ["/", "/a.b", "/...", "/.well-known/x", "/a..b/%2f..%2f", "/a%252e"])
 def test_dots_within_a_segment_are_no_dot_segments(path: str) -> None:
+    """RFC 3986 section 5.2.4."""
     assert not has_dot_segments(path)

@@ -37,6 +37,7 @@ class TestNeedlessRefusals:
         ],
     )
     def test_a_refusal_of_what_is_refused_anyway_makes_no_difference(self, one: str, other: str) -> None:
+        """RFC 9110 section 12.5.3."""
         assert equivalent("accept-encoding", one) == equivalent("accept-encoding", other)
 
     @pytest.mark.parametrize(
@@ -53,6 +54,7 @@ class TestNeedlessRefusals:
         ],
     )
     def test_a_refusal_that_says_something_is_kept(self, name: str, one: str, other: str) -> None:
+        """RFC 9110 section 12.5.3."""
         assert equivalent(name, one) != equivalent(name, other)
 
 
@@ -83,12 +85,14 @@ def acceptability(members: list[tuple[str, float]]) -> dict[str, float | None]:
 def test_codings_with_one_normal_form_accept_the_same_and_rank_it_alike(
     one: list[tuple[str, float]], other: list[tuple[str, float]]
 ) -> None:
+    """RFC 9110 section 12.5.3."""
     if equivalent("accept-encoding", written(one)) == equivalent("accept-encoding", written(other)):
         assert acceptability(one) == acceptability(other)
 
 
 @given(lists)
 def test_the_favourites_are_the_heaviest_members(members: list[tuple[str, float]]) -> None:
+    """RFC 9110 section 12.4.2, RFC 9110 section 12.5.3."""
     heaviest = max(weight for _, weight in members)
     first = {coding.removeprefix("x-") for coding, weight in members if weight == heaviest}
     expected = first if heaviest > 0 and "*" not in first else set()
@@ -106,6 +110,7 @@ class TestSelection:
         "value", ["de", "DE", "de;q=0.9, en;q=0.8", "fr;q=0.1, de", "de, *;q=0.1", "de;q=0.3", "de, en", "fr, de"]
     )
     def test_a_request_that_prefers_what_is_stored_gets_it(self, value: str) -> None:
+        """RFC 9110 section 12.5.4, RFC 9111 section 4.1."""
         assert selects(self.GERMAN, get(("Accept-Language", value)))
 
     @pytest.mark.parametrize(
@@ -125,30 +130,36 @@ class TestSelection:
         ],
     )
     def test_anything_less_certain_asks_the_origin(self, value: str) -> None:
+        """RFC 9111 section 4.1."""
         assert not selects(self.GERMAN, get(("Accept-Language", value)))
 
     def test_a_request_without_the_field_is_not_served_a_choice_it_did_not_make(self) -> None:
+        """RFC 9111 section 4.1."""
         assert not selects(self.GERMAN, get())
         assert not selects(self.GZIPPED, get())
 
     @pytest.mark.parametrize("value", ["gzip", "x-gzip", "gzip, br;q=0.9", "gzip;q=0.5, identity;q=0.1, *;q=0"])
     def test_a_coding_is_selected_like_a_language(self, value: str) -> None:
+        """RFC 9110 section 12.5.3, RFC 9111 section 4.1."""
         assert selects(self.GZIPPED, get(("Accept-Encoding", value)))
         assert selects(self.GZIPPED, get(("Accept-Encoding", "br, gzip")))
         assert not selects(self.GZIPPED, get(("Accept-Encoding", "br, gzip;q=0.5")))
 
     def test_the_request_that_led_to_a_response_selects_it_whatever_the_origin_chose(self) -> None:
+        """RFC 9111 section 4.1."""
         unwanted = variant(("Accept-Language", "fr"), ("Content-Language", "en"))
         assert selects(unwanted, get(("Accept-Language", "fr")))
         assert selects(unwanted, get(("Accept-Language", "en")))
 
     @pytest.mark.parametrize("language", ["de, en", "", "de en", "ü"])
     def test_a_response_in_several_languages_is_no_exact_match_for_one(self, language: str) -> None:
+        """RFC 9110 section 8.5, RFC 9111 section 4.1."""
         vary = variant(("Accept-Language", "de, en;q=0.5"), ("Content-Language", language))
         assert [name for name, _ in vary] == ["accept-language"]
         assert not selects(vary, get(("Accept-Language", "de")))
 
     def test_all_other_fields_that_vary_must_still_match(self) -> None:
+        """RFC 9111 section 4.1."""
         fields = Fields([("Vary", "Accept-Language, Foo"), ("Content-Language", "de")])
         vary = vary_of(get(("Accept-Language", "de, en;q=0.1"), ("Foo", "1")), fields)
         assert vary is not None
@@ -156,9 +167,11 @@ class TestSelection:
         assert not selects(vary, get(("Accept-Language", "de"), ("Foo", "2")))
 
     def test_what_the_response_states_counts_only_where_it_varies_by_it(self) -> None:
+        """RFC 9111 section 4.1."""
         assert vary_of(get(), Fields([("Vary", "Foo"), ("Content-Language", "de")])) == (("foo", None),)
 
     def test_no_request_field_can_imitate_what_a_response_states(self) -> None:
+        """RFC 9111 section 4.1."""
         assert not selects(self.GERMAN, get(("Accept-Language", "en"), (":content-language", "en")))
 
 
@@ -169,6 +182,7 @@ class Variant:
 
 
 def test_of_several_that_match_the_most_recent_is_chosen_rfc_9111_section_4_1() -> None:
+    """RFC 9111 section 4.1."""
     entries = [Variant((), 2.0), Variant((("foo", "1"),), 9.0), Variant((("foo", None),), 5.0), Variant((), 5.0)]
 
     assert choose(entries, get(), recency=lambda entry: (entry.date,)) is entries[2]
@@ -184,6 +198,8 @@ messages = st.dictionaries(names, st.lists(st.sampled_from(["a", "b", "a,b", ""]
 def test_without_negotiation_a_variant_matches_exactly_when_every_named_field_does(
     one: dict[str, list[str]], other: dict[str, list[str]], varying: list[str]
 ) -> None:
+    """RFC 9111 section 4.1."""
+
     def members(message: dict[str, list[str]], name: str) -> list[str] | None:
         values = message.get(name)
         split = None if values is None else ",".join(values).split(",")
@@ -197,4 +213,5 @@ def test_without_negotiation_a_variant_matches_exactly_when_every_named_field_do
 
 
 def test_a_field_that_is_no_list_keeps_its_spaces() -> None:
+    """RFC 9111 section 4.1."""
     assert normalised("user-agent", get(("User-Agent", "a ,  b"))) == "a ,  b"

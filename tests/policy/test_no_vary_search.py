@@ -47,6 +47,7 @@ class TestTheField:
         ],
     )
     def test_it_names_what_does_not_matter(self, value: str, expected: NoVarySearch) -> None:
+        """draft-ietf-httpbis-no-vary-search section 5."""
         assert variance(value) == expected
         assert not variance(value).is_default
 
@@ -61,13 +62,16 @@ class TestTheField:
         ],
     )  # fmt: skip
     def test_anything_but_a_clear_statement_is_none(self, value: str) -> None:
+        """draft-ietf-httpbis-no-vary-search section 5."""
         assert variance(value) == DEFAULT
         assert variance(value).is_default
 
     def test_several_lines_are_one_dictionary(self) -> None:
+        """draft-ietf-httpbis-no-vary-search section 5, RFC 9651 section 4.2."""
         assert variance('params=("a")', "key-order") == NoVarySearch(frozenset({"a"}), key_order=False)
 
     def test_an_absent_field_leaves_everything_to_matter(self) -> None:
+        """draft-ietf-httpbis-no-vary-search section 5."""
         assert parse_no_vary_search(Fields()) is DEFAULT
 
 
@@ -82,12 +86,14 @@ class TestComparing:
         ],
     )  # fmt: skip
     def test_with_any_variance_queries_are_read_as_forms(self, one: str | None, other: str) -> None:
+        """draft-ietf-httpbis-no-vary-search section 6."""
         # In a browser é is UTF-8 before it is compared; as octets of a request target it is that too.
         one = None if one is None else one.encode().decode("latin-1")
         assert equivalent_queries(one, other, variance("key-order"))
 
     @pytest.mark.parametrize(("one", "other"), [(None, ""), ("a=b&&&c", "a=b&c="), ("a", "a="), ("%61", "a")])
     def test_by_default_they_are_compared_byte_for_byte(self, one: str | None, other: str) -> None:
+        """draft-ietf-httpbis-no-vary-search section 6."""
         assert not equivalent_queries(one, other, DEFAULT)
         assert equivalent_queries(one, one, DEFAULT)
 
@@ -107,6 +113,7 @@ class TestComparing:
         ],
     )
     def test_only_what_matters_distinguishes(self, value: str, one: str, other: str, same: bool) -> None:
+        """draft-ietf-httpbis-no-vary-search section 6."""
         assert equivalent_queries(one, other, variance(value)) is same
 
 
@@ -136,11 +143,13 @@ variances = st.builds(NoVarySearch, sets, st.just(frozenset()), st.booleans()) |
 @given(queries, queries, variances)
 @example("a=1&b=1", "b=1&a=1", NoVarySearch(key_order=False))
 def test_comparing_is_the_drafts_algorithm(one: str, other: str, stated: NoVarySearch) -> None:
+    """draft-ietf-httpbis-no-vary-search section 6."""
     assert equivalent_queries(one, other, stated) == as_the_draft_says(one, other, stated)
 
 
 @given(st.text(max_size=30), variances)
 def test_a_canonical_query_is_its_own_canonical_form(query: str, stated: NoVarySearch) -> None:
+    """draft-ietf-httpbis-no-vary-search section 6."""
     once = canonical_query(query, stated)
 
     assert canonical_query(once, stated) == once
@@ -150,6 +159,7 @@ def test_a_canonical_query_is_its_own_canonical_form(query: str, stated: NoVaryS
 def test_a_key_is_shared_exactly_by_equivalent_urls_with_one_variance(
     one: str, other: str, first: NoVarySearch, second: NoVarySearch
 ) -> None:
+    """draft-ietf-httpbis-no-vary-search section 6."""
     shared = key(f"/p?{one}", first) == key(f"/p?{other}", second)
 
     assert shared == (first == second and equivalent_queries(normal(one), normal(other), first))
@@ -161,6 +171,7 @@ def normal(query: str) -> str:
 
 
 def test_the_default_variance_changes_no_key() -> None:
+    """draft-ietf-httpbis-no-vary-search section 6."""
     assert key("/p?b=%2f&a", DEFAULT) == "GET http://example.org/p?b=%2F&a"
 
 

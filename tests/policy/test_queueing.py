@@ -63,6 +63,7 @@ def test_jitter_takes_at_most_half_of_the_pause_away(attempts: int, chance: floa
 
 @given(st.integers(1, 100), st.floats(0, 1), st.floats(0, 1e12))
 def test_what_the_origin_asks_for_is_waited_up_to_the_longest_pause(attempts: int, chance: float, asked: float) -> None:
+    """RFC 9110 section 10.2.3."""
     assert delay(attempts, chance, asked) >= min(asked, 300)
     assert delay(attempts, chance, asked) <= 300
 
@@ -79,14 +80,17 @@ def test_what_the_origin_asks_for_is_waited_up_to_the_longest_pause(attempts: in
     ],
 )
 def test_retry_after_is_a_number_or_a_date_rfc_9110_section_10_2_3(value: str, seconds: float | None) -> None:
+    """RFC 9110 section 10.2.3."""
     assert retry_after(Fields([("Retry-After", value)]), NOW) == seconds
 
 
 def test_no_retry_after_says_nothing() -> None:
+    """RFC 9110 section 10.2.3."""
     assert retry_after(Fields(), NOW) is None
 
 
 def test_the_clients_own_key_is_used_if_it_is_one() -> None:
+    """draft-ietf-httpapi-idempotency-key-header section 2.1."""
     assert idempotency_key(request("POST", ("Idempotency-Key", '"k1"'))) == '"k1"'
     assert idempotency_key(request("POST", ("Idempotency-Key", "a"), ("Idempotency-Key", "b"))) is None
     assert idempotency_key(request("POST", ("Idempotency-Key", "x" * 256))) is None
@@ -94,6 +98,7 @@ def test_the_clients_own_key_is_used_if_it_is_one() -> None:
 
 
 def test_a_repetition_is_the_same_key_and_everything_else_the_same() -> None:
+    """draft-ietf-httpapi-idempotency-key-header section 2.4."""
     first = fingerprint(request("POST", ("Idempotency-Key", "1"), ("User-Agent", "a")), b"body")
     assert first == fingerprint(request("POST", ("Idempotency-Key", "1"), ("User-Agent", "b")), b"body")
     others = [

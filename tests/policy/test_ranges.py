@@ -45,6 +45,7 @@ from proxy.policy.ranges import (
     ],
 )
 def test_a_range_is_clipped_to_the_representation(value: str, parts: list[tuple[int, int]]) -> None:
+    """RFC 9110 section 14.1.2."""
     assert parse_range(value, 100) == tuple(ByteRange(*part) for part in parts)
 
 
@@ -72,6 +73,7 @@ def test_a_range_is_clipped_to_the_representation(value: str, parts: list[tuple[
     ],
 )
 def test_a_malformed_range_or_an_unknown_unit_is_ignored(value: str) -> None:
+    """RFC 9110 section 14.1.1, RFC 9110 section 14.2."""
     assert parse_range(value, 100) is None
 
 
@@ -79,16 +81,19 @@ def test_a_malformed_range_or_an_unknown_unit_is_ignored(value: str) -> None:
     "value", ["bytes=100-", "bytes=100-200", "bytes=-0", "bytes=100-,-0", "bytes=" + "9" * 99 + "-"]
 )
 def test_a_range_without_a_single_byte_is_unsatisfiable(value: str) -> None:
+    """RFC 9110 section 14.1.2, RFC 9110 section 15.5.17."""
     assert parse_range(value, 100) == Unsatisfiable(100)
 
 
 def test_an_empty_representation_has_no_bytes_but_satisfies_a_suffix_as_a_whole() -> None:
+    """RFC 9110 section 14.1.2."""
     assert parse_range("bytes=0-", 0) == Unsatisfiable(0)
     assert parse_range("bytes=-0", 0) == Unsatisfiable(0)
     assert parse_range("bytes=-5", 0) is None
 
 
 def test_overlapping_and_too_many_ranges_are_ignored() -> None:
+    """RFC 9110 section 14.2, RFC 9110 section 17.15."""
     assert parse_range("bytes=0-5,5-9", 100) is None
     assert parse_range("bytes=50-,0-9,-10", 100) is None
     assert parse_range("bytes=" + ",".join(f"{n * 2}-{n * 2}" for n in range(MOST_RANGES + 1)), 100) is None
@@ -112,6 +117,7 @@ def bytes_of(spec: str, length: int) -> list[int]:
 
 @given(st.lists(specs, min_size=1, max_size=4), st.integers(1, 10))
 def test_ranges_are_exactly_the_bytes_an_oracle_counts(asked: list[str], length: int) -> None:
+    """RFC 9110 section 14.1.2."""
     wanted = [positions for spec in asked if (positions := bytes_of(spec, length))]
     result = parse_range("bytes=" + ", ".join(asked), length)
 
@@ -127,6 +133,7 @@ def test_ranges_are_exactly_the_bytes_an_oracle_counts(asked: list[str], length:
 
 @given(st.text(max_size=40) | st.text("bytes=0123456789-, ", max_size=40).map("bytes=".__add__), st.integers(0, 100))
 def test_no_text_makes_a_range_outside_the_representation(value: str, length: int) -> None:
+    """RFC 9110 section 14.1.2."""
     result = parse_range(value, length)
 
     if isinstance(result, tuple):
@@ -135,6 +142,7 @@ def test_no_text_makes_a_range_outside_the_representation(value: str, length: in
 
 
 def test_content_range_names_first_last_and_length() -> None:
+    """RFC 9110 section 14.4."""
     assert content_range(ByteRange(0, 1), 100) == "bytes 0-0/100"
     assert content_range(ByteRange(0, 100), 100) == "bytes 0-99/100"
     assert content_range(None, 100) == "bytes */100"
@@ -150,6 +158,7 @@ def asked(*conditions: str) -> Request:
 
 
 def test_without_if_range_the_range_counts() -> None:
+    """RFC 9110 section 13.1.5."""
     assert range_applies(asked(), Fields(), None)
 
 
@@ -167,14 +176,17 @@ def test_without_if_range_the_range_counts() -> None:
     ],
 )
 def test_an_entity_tag_in_if_range_is_compared_strongly(condition: str, etag: str, applies: bool) -> None:
+    """RFC 9110 section 8.8.3.2, RFC 9110 section 13.1.5."""
     assert range_applies(asked(condition), Fields([("ETag", etag)]), NOW) is applies
 
 
 def test_an_entity_tag_does_not_match_a_response_without_one() -> None:
+    """RFC 9110 section 13.1.5."""
     assert not range_applies(asked('"a"'), Fields([("Last-Modified", MODIFIED)]), NOW)
 
 
 def test_a_date_in_if_range_must_be_the_very_last_modified() -> None:
+    """RFC 9110 section 13.1.5."""
     stored = Fields([("Last-Modified", MODIFIED)])
 
     assert range_applies(asked(MODIFIED), stored, NOW)
@@ -183,6 +195,7 @@ def test_a_date_in_if_range_must_be_the_very_last_modified() -> None:
 
 
 def test_a_last_modified_of_the_same_second_as_date_is_no_strong_validator() -> None:
+    """RFC 9110 section 8.8.2.2, RFC 9110 section 13.1.5."""
     stored = Fields([("Last-Modified", MODIFIED)])
     moment = parse_date(MODIFIED)
     assert moment is not None
@@ -193,15 +206,18 @@ def test_a_last_modified_of_the_same_second_as_date_is_no_strong_validator() -> 
 
 
 def test_a_last_modified_that_is_no_date_never_matches() -> None:
+    """RFC 9110 section 13.1.5."""
     assert not range_applies(asked("yesterday"), Fields([("Last-Modified", "yesterday")]), NOW)
 
 
 def test_two_if_range_lines_never_match() -> None:
+    """RFC 9110 section 13.1.5."""
     assert not range_applies(asked('"a"', '"a"'), Fields([("ETag", '"a"')]), NOW)
 
 
 @pytest.mark.parametrize("content_type", ["text/plain", None])
 def test_a_multipart_body_is_read_back_part_by_part_and_is_as_long_as_announced(content_type: str | None) -> None:
+    """RFC 9110 section 14.6, RFC 9110 section 15.3.7.2."""
     whole = bytes(range(97, 123))
     parts = [ByteRange(0, 3), ByteRange(10, 11), ByteRange(20, 26)]
     body = b"".join(

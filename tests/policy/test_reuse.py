@@ -53,14 +53,17 @@ def verdict(asked: Request, answer: StoredResponse, after: float, rules: Rules |
 
 class TestFreshReuse:
     def test_while_fresh_the_origin_is_not_asked(self) -> None:
+        """RFC 9111 section 4, RFC 9111 section 4.2."""
         found = reuse(request(), stored(), Rules(), NOW + 59)
         assert found == Reuse(True, True, "fresh", found.freshness)
         assert found.freshness.ttl == 1
 
     def test_once_stale_it_is_asked(self) -> None:
+        """RFC 9111 section 4, RFC 9111 section 4.2."""
         assert verdict(request(), stored(), 60) == (False, True, "stale")
 
     def test_a_response_without_any_freshness_says_so(self) -> None:
+        """RFC 9111 section 4.2."""
         assert verdict(request(), stored(None), 0) == (False, True, "no-freshness")
 
     def test_a_soft_purge_says_so(self) -> None:
@@ -69,9 +72,11 @@ class TestFreshReuse:
         assert verdict(request(), purged, 10) == (False, True, "soft-purged")
 
     def test_no_cache_is_validated_each_time(self) -> None:
+        """RFC 9111 section 5.2.2.4."""
         assert verdict(request(), stored("max-age=60, no-cache"), 0) == (False, True, "response-no-cache")
 
     def test_a_qualified_no_cache_does_not_hold_back_the_rest(self) -> None:
+        """RFC 9111 section 5.2.2.4."""
         control = 'max-age=60, no-cache="Set-Cookie"'
         assert verdict(request(), stored(control), 0) == (True, True, "fresh")
         assert verdict(request(), stored(control, ("Set-Cookie", "a=b")), 0) == (False, True, "response-no-cache")
@@ -79,25 +84,31 @@ class TestFreshReuse:
 
 class TestRequestDirectives:
     def test_no_cache_asks_the_origin(self) -> None:
+        """RFC 9111 section 5.2.1.4."""
         assert verdict(request(control="no-cache"), stored(), 0) == (False, True, "request-no-cache")
 
     def test_pragma_no_cache_does_where_cache_control_is_absent(self) -> None:
+        """RFC 9111 section 5.4."""
         pragma = ("Pragma", "no-cache")
         assert verdict(request(pragma), stored(), 0) == (False, True, "request-no-cache")
         assert verdict(request(pragma, control="max-stale"), stored(), 0) == (True, True, "fresh")
 
     def test_no_store_does_not_keep_from_what_is_already_stored(self) -> None:
+        """RFC 9111 section 5.2.1.5."""
         assert verdict(request(control="no-store"), stored(), 0) == (True, True, "fresh")
 
     def test_max_age_bounds_the_age(self) -> None:
+        """RFC 9111 section 5.2.1.1."""
         assert verdict(request(control="max-age=10"), stored(), 10) == (True, True, "fresh")
         assert verdict(request(control="max-age=10"), stored(), 10.5) == (False, True, "request-max-age")
         assert verdict(request(control="max-age=0"), stored(), 0.5) == (False, True, "request-max-age")
 
     def test_a_malformed_max_age_counts_as_zero(self) -> None:
+        """RFC 9111 section 5.2.1.1."""
         assert verdict(request(control="max-age=soon"), stored(), 1) == (False, True, "request-max-age")
 
     def test_an_immutable_response_survives_a_reload_while_fresh(self) -> None:
+        """RFC 8246 section 2."""
         immutable = stored("max-age=60, immutable")
         assert verdict(request(control="max-age=0"), immutable, 30) == (True, True, "fresh")
         assert verdict(request(control="max-age=0"), immutable, 60) == (False, True, "request-max-age")
@@ -105,22 +116,26 @@ class TestRequestDirectives:
         assert verdict(request(control="no-cache"), immutable, 30) == (False, True, "request-no-cache")
 
     def test_min_fresh_demands_a_remaining_lifetime(self) -> None:
+        """RFC 9111 section 5.2.1.3."""
         assert verdict(request(control="min-fresh=10"), stored(), 50) == (True, True, "fresh")
         assert verdict(request(control="min-fresh=10"), stored(), 51) == (False, True, "request-min-fresh")
         assert verdict(request(control="min-fresh=10"), stored(), 61) == (False, True, "stale")
 
     def test_max_stale_accepts_what_is_stale(self) -> None:
+        """RFC 9111 section 5.2.1.2."""
         assert verdict(request(control="max-stale"), stored(), 5000) == (True, True, "request-max-stale")
         assert verdict(request(control="max-stale=10"), stored(), 70) == (True, True, "request-max-stale")
         assert verdict(request(control="max-stale=10"), stored(), 71) == (False, True, "stale")
         assert verdict(request(control="max-stale=lots"), stored(), 71) == (False, True, "stale")
 
     def test_max_stale_does_not_outweigh_the_other_wishes(self) -> None:
+        """RFC 9111 section 5.2.1.1, RFC 9111 section 5.2.1.3."""
         assert verdict(request(control="max-stale, max-age=10"), stored(), 70) == (False, True, "request-max-age")
         assert verdict(request(control="max-stale, min-fresh=1"), stored(), 70) == (False, True, "stale")
 
     @pytest.mark.parametrize("directive", ["must-revalidate", "proxy-revalidate", "s-maxage=60"])
     def test_max_stale_does_not_outweigh_what_the_origin_forbids(self, directive: str) -> None:
+        """RFC 9111 section 4.2.4, RFC 9111 section 5.2.2.2, RFC 9111 section 5.2.2.8, RFC 9111 section 5.2.2.10."""
         assert verdict(request(control="max-stale"), stored(f"max-age=60, {directive}"), 61) == (False, True, "stale")
 
     def test_max_stale_does_not_outweigh_a_soft_purge_or_the_routes_max_age(self) -> None:
@@ -130,12 +145,14 @@ class TestRequestDirectives:
 
     @pytest.mark.parametrize("wish", ["no-cache", "max-age=0", "min-fresh=100"])
     def test_a_route_can_ignore_them(self, wish: str) -> None:
+        """RFC 9111 section 5.2.1: they are advisory."""
         rules = Rules(honour_request_directives=False)
         assert verdict(request(control=wish), stored(), 30, rules) == (True, True, "fresh")
         assert verdict(request(control="max-stale"), stored(), 70, rules) == (False, True, "stale")
 
     @given(limit=st.integers(0, 100), margin=st.integers(0, 100), now=st.integers(0, 100))
     def test_a_fresh_answer_satisfies_every_number_in_the_request(self, limit: int, margin: int, now: int) -> None:
+        """RFC 9111 section 5.2.1.1, RFC 9111 section 5.2.1.3."""
         asked = request(control=f"max-age={limit}, min-fresh={margin}")
         assert reuse(asked, stored(), Rules(), NOW + now).fresh is (now < 60 and now <= limit and now + margin <= 60)
 
@@ -144,15 +161,18 @@ class TestCredentials:
     @pytest.mark.parametrize("line", [COOKIE, AUTHORIZATION])
     @pytest.mark.parametrize("mode", ["bypass", "partition"])
     def test_a_known_user_does_not_get_what_was_stored_for_everyone(self, line: tuple[str, str], mode: str) -> None:
+        """RFC 9111 section 3.5."""
         assert verdict(request(line), stored(), 0, Rules(credentials=mode)) == (False, False, "credentials")
 
     @pytest.mark.parametrize("control", ["public, max-age=60", "s-maxage=60"])
     @pytest.mark.parametrize("mode", ["bypass", "partition"])
     def test_unless_the_origin_shares_it_explicitly(self, control: str, mode: str) -> None:
+        """RFC 9111 section 3.5."""
         found = verdict(request(COOKIE, AUTHORIZATION), stored(control), 0, Rules(credentials=mode))
         assert found == (True, True, "fresh")
 
     def test_must_revalidate_is_enough_for_authorization_but_not_for_a_cookie(self) -> None:
+        """RFC 9111 section 3.5."""
         answer = stored("max-age=60, must-revalidate")
         assert verdict(request(AUTHORIZATION), answer, 0) == (True, True, "fresh")
         assert verdict(request(COOKIE), answer, 0) == (False, False, "credentials")
@@ -163,11 +183,13 @@ class TestCredentials:
 
     @pytest.mark.parametrize("mode", ["bypass", "partition", "ignore"])
     def test_nobody_gets_what_is_private_to_somebody_else(self, mode: str) -> None:
+        """RFC 9111 section 5.2.2.7."""
         rules = Rules(credentials=mode)
         assert verdict(request(), stored("private, max-age=60"), 0, rules) == (False, False, "response-private")
         assert verdict(request(COOKIE), stored("private, public"), 0, rules) == (False, False, "response-private")
 
     def test_a_private_field_that_was_stored_all_the_same_is_not_leaked(self) -> None:
+        """RFC 9111 section 5.2.2.7."""
         control = 'max-age=60, private="X-User"'
         assert verdict(request(), stored(control, ("X-User", "7")), 0) == (False, False, "response-private")
         assert verdict(request(), stored(control), 0) == (True, True, "fresh")
@@ -205,6 +227,7 @@ class TestStaleProhibited:
     @pytest.mark.parametrize("cause", CAUSES)
     @pytest.mark.parametrize("directive", ["must-revalidate", "proxy-revalidate", "s-maxage"])
     def test_the_origin_can_forbid_stale_use_altogether(self, cause: Cause, directive: str) -> None:
+        """RFC 9111 section 4.2.4, RFC 9111 section 5.2.2.2, RFC 9111 section 5.2.2.8, RFC 9111 section 5.2.2.10."""
         value = "s-maxage=60" if directive == "s-maxage" else f"max-age=60, {directive}"
         answer = stored(f"{value}, stale-if-error=600, stale-while-revalidate=600")
         rules = Rules(stale_if_error=600)
@@ -213,10 +236,12 @@ class TestStaleProhibited:
     @pytest.mark.parametrize("cause", FAILURES)
     @pytest.mark.parametrize("directive", ["must-revalidate", "proxy-revalidate", "s-maxage=60"])
     def test_but_what_is_still_fresh_is_not_stale(self, cause: Cause, directive: str) -> None:
+        """RFC 9111 section 5.2.2.2."""
         assert permitted(stored(f"max-age=60, {directive}"), 59, cause, control="no-cache") == (True, "fresh")
 
     @pytest.mark.parametrize("cause", CAUSES)
     def test_no_cache_forbids_use_even_while_fresh(self, cause: Cause) -> None:
+        """RFC 9111 section 4.2.4, RFC 9111 section 5.2.2.4."""
         answer = stored("max-age=60, no-cache, stale-if-error=600")
         assert permitted(answer, 1, cause, strategy_window=inf) == (False, "response-no-cache")
 
@@ -233,25 +258,30 @@ class TestStaleProhibited:
 
 class TestStaleAfterFailure:
     def test_an_unreachable_origin_permits_it(self) -> None:
+        """RFC 9111 section 4.2.4."""
         assert permitted(stored(), 10**6, "unreachable") == (True, "unreachable")
 
     def test_an_error_status_alone_does_not(self) -> None:
+        """RFC 5861 section 4."""
         assert permitted(stored(), 61, "error-status") == (False, "no-stale-if-error")
 
     @pytest.mark.parametrize("cause", ["unreachable", "error-status"])
     def test_a_window_permits_and_bounds_both(self, cause: Cause) -> None:
+        """RFC 5861 section 4."""
         answer = stored("max-age=60, stale-if-error=100")
         assert permitted(answer, 160, cause) == (True, "stale-if-error")
         assert permitted(answer, 161, cause) == (False, "stale-if-error-over")
 
     @pytest.mark.parametrize("cause", ["unreachable", "error-status"])
     def test_the_request_and_the_route_have_a_window_too_and_the_largest_counts(self, cause: Cause) -> None:
+        """RFC 5861 section 4."""
         answer = stored("max-age=60, stale-if-error=100")
         assert permitted(answer, 360, cause, control="stale-if-error=300") == (True, "stale-if-error")
         assert permitted(answer, 360, cause, rules=Rules(stale_if_error=300)) == (True, "stale-if-error")
         assert permitted(stored(), 160, cause, rules=Rules(stale_if_error=0)) == (False, "stale-if-error-over")
 
     def test_a_malformed_window_is_an_empty_one(self) -> None:
+        """RFC 5861 section 4."""
         assert permitted(stored("max-age=60, stale-if-error=x"), 61, "unreachable") == (False, "stale-if-error-over")
 
     def test_the_window_of_a_soft_purged_response_begins_with_the_purge(self) -> None:
@@ -266,21 +296,25 @@ class TestStaleAfterFailure:
     @pytest.mark.parametrize("wish", ["no-cache", "max-age=0", "max-age=10", "min-fresh=5"])
     @pytest.mark.parametrize("cause", ["unreachable", "fallback"])
     def test_a_reload_of_a_page_survives_a_dead_origin(self, wish: str, cause: Cause) -> None:
+        """RFC 9111 section 5.2.1: they are wishes."""
         assert permitted(stored(), 100, cause, control=wish) == (True, cause)
 
     @pytest.mark.parametrize("cause", ["unreachable", "fallback"])
     def test_a_stated_limit_on_staleness_holds(self, cause: Cause) -> None:
+        """RFC 9111 section 5.2.1.2."""
         assert permitted(stored(), 70, cause, control="max-stale=10") == (True, cause)
         assert permitted(stored(), 71, cause, control="max-stale=10") == (False, "request-max-stale")
         assert permitted(stored(), 71, cause, control="max-stale") == (True, cause)
 
     def test_unless_the_requests_own_stale_if_error_reaches_further(self) -> None:
+        """RFC 5861 section 4."""
         assert permitted(stored(), 90, "unreachable", control="max-stale=10, stale-if-error=30") == (
             True,
             "stale-if-error",
         )
 
     def test_a_route_can_ignore_the_requests_window(self) -> None:
+        """RFC 9111 section 5.2.1."""
         rules = Rules(honour_request_directives=False)
         assert permitted(stored(), 61, "error-status", control="stale-if-error=300", rules=rules) == (
             False,
@@ -292,10 +326,12 @@ class TestStaleWhileRevalidating:
     ANSWER = stored("max-age=60, stale-while-revalidate=30")
 
     def test_it_is_permitted_within_the_window(self) -> None:
+        """RFC 5861 section 3."""
         assert permitted(self.ANSWER, 90, "revalidating") == (True, "stale-while-revalidate")
         assert permitted(self.ANSWER, 91, "revalidating") == (False, "stale-while-revalidate-over")
 
     def test_it_is_not_without_one(self) -> None:
+        """RFC 5861 section 3."""
         assert permitted(stored(), 61, "revalidating") == (False, "no-stale-while-revalidate")
 
     def test_the_strategy_has_a_window_of_its_own_since_arrival(self) -> None:
@@ -304,6 +340,7 @@ class TestStaleWhileRevalidating:
         assert permitted(self.ANSWER, 10**6, "revalidating", strategy_window=inf) == (True, "strategy-window")
 
     def test_what_is_fresh_needs_no_window(self) -> None:
+        """RFC 9111 section 4.2."""
         assert permitted(stored(), 59, "revalidating") == (True, "fresh")
 
     @pytest.mark.parametrize(
@@ -317,9 +354,11 @@ class TestStaleWhileRevalidating:
         ],
     )
     def test_a_wish_for_something_newer_goes_to_the_origin_first(self, wish: str, reason: str) -> None:
+        """RFC 9111 section 5.2.1."""
         assert permitted(self.ANSWER, 70, "revalidating", control=wish) == (False, reason)
 
     def test_a_request_that_accepts_the_staleness_gets_it(self) -> None:
+        """RFC 9111 section 5.2.1.2."""
         answer = permitted(self.ANSWER, 70, "revalidating", control="max-age=100, max-stale=10")
         assert answer == (True, "stale-while-revalidate")
 
@@ -341,6 +380,7 @@ class TestStaleWhileRevalidating:
 def test_what_is_unusable_is_never_permitted_and_what_is_fresh_always(
     control: list[str], wishes: list[str], lines: list[tuple[str, str]], after: int, cause: Cause
 ) -> None:
+    """RFC 9111 section 4, RFC 9111 section 4.2.4."""
     asked = request(*lines, control=", ".join(wishes) or None)
     answer = stored(", ".join(control) or None)
     found = reuse(asked, answer, Rules(), NOW + after)

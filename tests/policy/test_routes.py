@@ -62,6 +62,7 @@ def test_a_path_glob_leaves(pattern: str, path: str) -> None:
 
 @pytest.mark.parametrize("path", ["/api/../admin/x", "/%61dmin/x", "/api/%2e%2e/admin/x", "/./admin", "/x/.%2E/admin/"])
 def test_no_spelling_of_a_path_slips_past_its_route(path: str) -> None:
+    """RFC 3986 section 6.2.2."""
     assert RouteMatch("/admin/**").matches(get(path))
     assert not RouteMatch("/api/**").matches(get(path))
     assert RouteMatch("/admin(/.*)?", regex=True).matches(get(path))
@@ -80,6 +81,7 @@ def test_a_regular_expression_must_match_the_whole_path() -> None:
 
 
 def test_methods_are_case_sensitive_and_none_means_any() -> None:
+    """RFC 9110 section 9.1."""
     route = RouteMatch("/**", methods=("GET",))
 
     assert route.matches(get("/"))
@@ -90,6 +92,7 @@ def test_methods_are_case_sensitive_and_none_means_any() -> None:
 
 @pytest.mark.parametrize("host", ["a.example.org", "A.B.Example.org:8080", "x.example.org.", "%61.example.org"])
 def test_a_host_glob_takes_every_spelling_of_its_hosts(host: str) -> None:
+    """RFC 3986 section 3.2.2."""
     assert RouteMatch("/**", hosts=("*.example.org",)).matches(get("/", host))
 
 
@@ -99,6 +102,7 @@ def test_a_host_glob_leaves_other_hosts(host: str) -> None:
 
 
 def test_an_ipv6_host_is_matched_without_its_port() -> None:
+    """RFC 3986 section 3.2.2."""
     route = RouteMatch("/**", hosts=("[::1]",))
 
     assert route.matches(get("/", "[::1]:8080"))
