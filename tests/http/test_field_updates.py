@@ -38,7 +38,7 @@ async def updated(
 async def test_a_vary_that_comes_with_an_update_selects_from_then_on(
     origin: ScriptedOrigin, before: list[tuple[str, str]], after: str, by: str
 ) -> None:
-    """RFC 9111 sections 3.2 and 4.1."""
+    """RFC 9111 section 3.2, RFC 9111 section 4.1."""
     async with edge_before(origin, routes=CACHE_FIRST) as edge:
         await updated(
             edge, origin, [SHORT, TAG, *before], [LONG, TAG, ("Vary", after)], by=by, **{"Accept-Language": "en"}

@@ -17,7 +17,7 @@ LISTS = ['no-cache="Set-Cookie", max-age=60', 'public, private="Set-Cookie", max
 async def test_the_one_who_asked_gets_the_cookie_that_the_store_must_not_replay(
     origin: ScriptedOrigin, control: str, routes: list[dict[str, str]]
 ) -> None:
-    """RFC 9111 sections 5.2.2.4 and 5.2.2.7."""
+    """RFC 9111 section 5.2.2.4, RFC 9111 section 5.2.2.7."""
     origin.on("/login", reply(body=b"in", headers=[("Cache-Control", control), ("Set-Cookie", "sid=1")]))
     async with edge_before(origin, routes=routes) as edge:
         assert (await edge.get("/login"))["Set-Cookie"] == "sid=1"

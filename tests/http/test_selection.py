@@ -11,7 +11,7 @@ FRESH = ("Cache-Control", "max-age=600")
 
 
 async def test_of_several_that_match_the_one_with_the_latest_date_answers(origin: ScriptedOrigin) -> None:
-    """RFC 9111 section 4: "the most recent one (as determined by the Date header field)"."""
+    """RFC 9111 section 4: the most recent is told by the Date field."""
     origin.on(
         "/a",
         reply(body=b"newer", headers=[FRESH, ("Vary", "Foo"), ("Date", "Fri, 15 Jan 2027 08:00:00 GMT")]),
@@ -27,7 +27,7 @@ async def test_of_several_that_match_the_one_with_the_latest_date_answers(origin
 async def test_a_status_that_judges_one_requests_own_field_answers_nobody_else(
     origin: ScriptedOrigin, status: int, asked: dict[str, str]
 ) -> None:
-    """RFC 9110 sections 15.5.17 and 15.5.18."""
+    """RFC 9110 section 15.5.17, RFC 9110 section 15.5.18."""
     origin.on("/a", reply(status, headers=[FRESH]), reply(body=b"whole", headers=[FRESH]))
     async with edge_before(origin) as edge:
         assert (await edge.get("/a", asked)).status == status

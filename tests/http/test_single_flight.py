@@ -196,7 +196,7 @@ async def test_a_fetch_that_a_purge_overtook_does_not_claim_to_be_stored(origin:
 async def test_what_the_origin_calls_good_for_one_use_is_not_given_to_those_who_waited(
     origin: ScriptedOrigin, lines: dict[str, str]
 ) -> None:
-    """RFC 9111 sections 4 and 5.2.2.4."""
+    """RFC 9111 section 4, RFC 9111 section 5.2.2.4."""
     bodies, origins = await two_at_once(origin, lines, {})
     assert (len(bodies), origins) == (2, 2)
 
