@@ -89,7 +89,7 @@ class Admin(Section):
     token: Annotated[str, Field(min_length=1)] | None = Field(default=None, repr=False)
     """Secret that operators and scripts present; better set as CACHEWIRE__ADMIN__TOKEN than in a file."""
     purge_token: Annotated[str, Field(min_length=16)] | None = Field(default=None, repr=False)
-    """Switches the PURGE and BAN methods on at the public listener, for those who present this secret as a bearer token."""
+    """Switches PURGE and BAN on at the public listener, for those who present this secret as a bearer token."""
 
 
 class Origin(Section):
