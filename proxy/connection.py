@@ -15,10 +15,11 @@ from contextlib import contextmanager
 from http import HTTPStatus
 from typing import Any
 
-from aiohttp import web
+from aiohttp import StreamReader, web
 from aiohttp.abc import AbstractStreamWriter
+from aiohttp.http import HttpRequestParser
 from aiohttp.http_exceptions import BadHttpMethod, LineTooLong
-from aiohttp.web_protocol import RequestHandler, _ErrInfo
+from aiohttp.web_protocol import MAX_MSG_QUEUE_SIZE, RequestHandler, RequestPayloadError, _ErrInfo
 
 from proxy.errors import RequestRefused
 from proxy.policy.cache_status import cache_status
@@ -44,7 +45,10 @@ Refused = Callable[[str, int, str], None]
 class ClientConnection(RequestHandler):
     """One connection of a client."""
 
-    __slots__ = ("_head_timeout", "_head_timer", "_last_line", "_line_ended", "_line_length", "_listener", "_watched")
+    __slots__ = (
+        "_chunks", "_head_timeout", "_head_timer", "_last_line", "_line_ended", "_line_length", "_listener",
+        "_watched",
+    )  # fmt: skip
 
     def __init__(self, listener: ClientListener, loop: asyncio.AbstractEventLoop, **settings: Any) -> None:
         super().__init__(listener, loop=loop, **settings)
@@ -55,6 +59,7 @@ class ClientConnection(RequestHandler):
         self._last_line = 0
         self._line_length = 0
         self._line_ended = False
+        self._chunks: StreamReader | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
@@ -70,7 +75,10 @@ class ClientConnection(RequestHandler):
 
     def data_received(self, data: bytes) -> None:
         idle = self._waiter is not None and not self._messages
+        waiting = len(self._messages)
         method = b""
+        if data and self._chunks is not None and self._chunks.is_eof() and not self._messages:
+            self._parser, self._chunks = self._listener.parser(self), None
         if idle and not self._line_ended:
             method = _unheard_of(data) if self._line_length == 0 else b""
             self._measure_line(data)
@@ -82,6 +90,7 @@ class ClientConnection(RequestHandler):
                 self._messages[0] = (message._replace(method=method.decode()), payload)
         else:
             super().data_received(data)
+        self._drop_what_follows_chunks(waiting)
         if self._messages:
             if idle:
                 self._last_line = self._line_length
@@ -187,6 +196,23 @@ class ClientConnection(RequestHandler):
         self._line_ended = end >= 0
         self._line_length += end if end >= 0 else len(data)
 
+    def _drop_what_follows_chunks(self, start: int) -> None:
+        """Keep trailers out of the next head (RFC 9110 section 6.5.1), of the messages from `start` on.
+
+        The C parser gives the last trailer field of a chunked request to the request behind it. So a parser that has
+        seen chunks is replaced before the next request; one that was sent without waiting for the answer is not
+        answered, and its client sends it again on another connection (RFC 9112 section 9.3.2).
+        """
+        for place in range(start, len(self._messages)):
+            message, content = self._messages[place]
+            if self._chunks is not None and self._chunks.is_eof():
+                while len(self._messages) > place:
+                    self._messages.pop()
+                self._close = True
+                return
+            if not isinstance(message, _ErrInfo) and message.chunked:
+                self._chunks = content
+
     def _wake_reader_of_broken_body(self) -> None:
         """Bad chunk framing in a later segment is queued behind the request it belongs to, whose reader waits."""
         last, _ = self._messages[-1]
@@ -228,6 +254,21 @@ class ClientListener(web.Server):
         for connection in list(self.connections):
             if isinstance(connection, ClientConnection):
                 connection.drain()
+
+    def parser(self, connection: ClientConnection) -> HttpRequestParser:
+        """A parser as a new connection has it."""
+        settings = self._settings
+        return HttpRequestParser(
+            connection,
+            asyncio.get_running_loop(),
+            connection._read_bufsize,
+            max_line_size=settings["max_line_size"],
+            max_field_size=settings["max_field_size"],
+            max_headers=settings["max_headers"],
+            payload_exception=RequestPayloadError,
+            auto_decompress=settings["auto_decompress"],
+            max_msg_queue_size=MAX_MSG_QUEUE_SIZE,
+        )
 
     def __call__(self) -> ClientConnection:
         return ClientConnection(self, asyncio.get_running_loop(), **self._settings)
@@ -334,7 +375,8 @@ def _unheard_of(data: bytes) -> bytes:
 
 def _in_our_words(message: str | None) -> str:
     """What the parser found wrong, without the bytes it quotes."""
-    lines = (line.strip(" :") for line in (message or "").splitlines())
+    unquoted = (message or "").partition(" when reading: b")[0]
+    lines = (line.strip(" :") for line in unquoted.splitlines())
     said = [line for line in lines if line and not re.match(r"b['\"]|\^", line) and "bytearray" not in line]
     return f"the request cannot be understood: {said[0]}" if said else "the request cannot be understood"
 

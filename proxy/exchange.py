@@ -11,7 +11,7 @@ from proxy.answer import Answer, Match, Passing, Upload
 from proxy.asking import Asking
 from proxy.edge import Edge
 from proxy.errors import OriginError, OriginTimeout
-from proxy.fetching import Confirmed, Landing, Plan, Spooled, Unshared, rederived
+from proxy.fetching import Confirmed, Landing, Plan, Spooled, Unshared, dated, rederived
 from proxy.flight import Flight, Interim
 from proxy.lookup import Lookup
 from proxy.outbox import queued_answer
@@ -376,7 +376,7 @@ class HttpExchange:
         return Answer(
             status=head.status,
             reason=head.reason,
-            fields=head.fields,
+            fields=dated(head.fields, head.response_time),
             body=Passing(response),
             length=response.length,
             verdict=verdict,

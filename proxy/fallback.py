@@ -41,7 +41,8 @@ async def fallback(
     for asked in _asked(request, path, public_url):
         answer = await _stored(HttpExchange(exchange.edge, asked, find(asked)))
         if answer is not None:
-            answer.fwd, answer.why = exchange.fwd, f"fallback: {error.reason}"
+            answer.fwd = exchange.fwd if isinstance(error, OriginError) else None
+            answer.why = f"fallback: {error.reason}"
             return answer
     return None
 

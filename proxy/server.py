@@ -19,7 +19,7 @@ from proxy.config.model import Config
 from proxy.connection import ClientListener, problem
 from proxy.delivery import deliver, watched
 from proxy.edge import Edge
-from proxy.errors import CachewireError, RequestRefused
+from proxy.errors import CachewireError, OriginError, RequestRefused
 from proxy.exchange import HttpExchange
 from proxy.fallback import fallback
 from proxy.operations.ledger import Ledger
@@ -126,7 +126,8 @@ class Server:
             answer = await fallback(exchange, error, self._routes.find, self._public_url())
             if answer is not None:
                 return await self._delivered(http, request, answer, outcome)
-            return self._problem(http, outcome, error, exchange.fwd)
+            asked = exchange.fwd if isinstance(error, OriginError) else None
+            return self._problem(http, outcome, error, asked)
         finally:
             await exchange.close()
 

@@ -33,7 +33,8 @@ def cache_status(
     parameters = [
         ("hit", "" if hit else None),
         ("fwd", fwd),
-        ("fwd-status", None if fwd_status is None else _integer(fwd_status)),
+        # Section 2.3 gives it a meaning beside fwd only.
+        ("fwd-status", None if fwd_status is None or fwd is None else _integer(fwd_status)),
         ("ttl", None if ttl is None else _integer(ttl)),
         ("stored", "" if stored else None),
         ("collapsed", "" if collapsed else None),

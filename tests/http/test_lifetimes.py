@@ -193,7 +193,7 @@ class TestTargetedField:
     async def test_it_is_ignored_where_it_says_nothing_that_can_be_understood(
         self, origin: ScriptedOrigin, targeted: str
     ) -> None:
-        """RFC 9213 sections 2.1 and 2.2."""
+        """RFC 9213 section 2.1, RFC 9213 section 2.2."""
         async with edge_before(origin) as edge:
             fields = [("Cache-Control", "max-age=60"), ("CDN-Cache-Control", targeted)]
             expected = 0 if targeted == "max-age" else 60  # a valid dictionary, whose max-age is of another type
@@ -247,7 +247,7 @@ class TestAge:
     async def test_one_beyond_the_lifetime_makes_it_stale_from_the_start(
         self, origin: ScriptedOrigin, value: str
     ) -> None:
-        """RFC 9111 sections 1.2.2 and 4.2.3."""
+        """RFC 9111 section 1.2.2, RFC 9111 section 4.2.3."""
         async with edge_before(origin) as edge:
             assert await fresh_for(edge, origin, ("Cache-Control", "max-age=60"), ("Age", value)) <= 0
 

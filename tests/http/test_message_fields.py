@@ -28,7 +28,7 @@ def names(headers: list[tuple[str, str]]) -> set[str]:
 
 class TestFieldsOfOneConnection:
     async def test_a_clients_stay_here(self, origin: ScriptedOrigin) -> None:
-        """RFC 9110 sections 7.6.1 and 11.7."""
+        """RFC 9110 section 7.6.1, RFC 9110 section 11.7."""
         async with edge_before(origin) as edge:
             for method in ("GET", "POST", "HEAD"):
                 await edge.ask(method, "/a", OF_ONE_CONNECTION)
@@ -36,7 +36,7 @@ class TestFieldsOfOneConnection:
             assert not names(asked.headers) & names(OF_ONE_CONNECTION)
 
     async def test_an_origins_stay_here_whether_its_answer_is_stored_or_not(self, origin: ScriptedOrigin) -> None:
-        """RFC 9110 sections 7.6.1 and 11.7, RFC 9111 section 3.1."""
+        """RFC 9110 section 7.6.1, RFC 9110 section 11.7, RFC 9111 section 3.1."""
         origin.on("/stored", reply(headers=[FRESH, *OF_ONE_CONNECTION]))
         origin.on("/passed", reply(headers=[("Cache-Control", "no-store"), *OF_ONE_CONNECTION]))
         async with edge_before(origin) as edge:
@@ -67,7 +67,7 @@ class TestFieldsOfOneConnection:
         assert not sent & {"x-one", "x-two", "connection"}
 
     async def test_connection_on_several_lines_is_one_list(self, origin: ScriptedOrigin) -> None:
-        """RFC 9110 sections 5.3 and 7.6.1."""
+        """RFC 9110 section 5.3, RFC 9110 section 7.6.1."""
         fields = [("Connection", "X-One"), ("X-One", "1"), ("X-Two", "2"), ("Connection", "X-Two")]
         origin.on("/a", reply(headers=[FRESH, *fields]))
         async with edge_before(origin) as edge:
@@ -131,7 +131,7 @@ class TestTrailers:
 
     @pytest.mark.parametrize("method", ["POST", "PUT", "QUERY"])
     async def test_a_clients_reach_no_origin_and_its_body_does(self, origin: ScriptedOrigin, method: str) -> None:
-        """RFC 9110 sections 6.5.1 and 6.5.2."""
+        """RFC 9110 section 6.5.1, RFC 9110 section 6.5.2."""
         origin.on("/a", reply(body=b"done"))
         async with edge_before(origin) as edge:
             client = await edge.connect()
@@ -161,7 +161,7 @@ class TestTrailers:
     async def test_a_section_that_cannot_be_one_is_refused(
         self, origin: ScriptedOrigin, trailer: bytes, status: int
     ) -> None:
-        """RFC 9112 sections 5.1, 6.3 and 7.1.2."""
+        """RFC 9112 section 5.1, RFC 9112 section 6.3, RFC 9112 section 7.1.2."""
         origin.on("/a", reply(body=b"done"))
         async with edge_before(origin) as edge:
             client = await edge.connect()
@@ -213,3 +213,58 @@ async def test_a_hit_has_the_fields_that_came_with_it_in_their_order(origin: Scr
 
 def asked_via(asked: Asked) -> list[str]:
     return (asked.header("Via") or "").split(", ")
+
+
+LEAKING = {"Authorization": "Bearer x", "Cookie": "a=b", "Range": "bytes=0-0", "Host": "evil", "Connection": "close"}
+
+
+@pytest.mark.parametrize("name", LEAKING)
+@pytest.mark.parametrize("together", [True, False], ids=["in one segment", "after the answer"])
+async def test_a_trailer_never_becomes_a_field_of_the_next_request(
+    origin: ScriptedOrigin, name: str, together: bool
+) -> None:
+    """RFC 9110 section 6.5.1."""
+    origin.default = reply(body=b"whole")
+    async with edge_before(origin) as edge:
+        client = await edge.connect()
+        chunked = edge.request("POST", "/w", {"Transfer-Encoding": "chunked"})
+        first = chunked + f"3\r\nabc\r\n0\r\n{name}: {LEAKING[name]}\r\n\r\n".encode()
+        second = edge.request("GET", "/a")
+        await client.send(first + (second if together else b""))
+        if together:
+            assert (await client.closed()).count(b"HTTP/1.1 ") == 1
+            assert origin.count("/a") == 0
+        else:
+            assert (await client.receive("POST")).status == 200
+            await client.send(second)
+            answer = await client.receive()
+            assert (answer.status, answer.body) == (200, b"whole")
+            (asked,) = origin.asked("/a")
+            assert LEAKING[name] not in asked.all(name)
+        await client.close()
+
+
+@pytest.mark.parametrize(
+    ("method", "lines"),
+    [("GET", [("Cache-Control", "no-store")]), ("GET", [("Set-Cookie", "a=b")]), ("POST", []), ("HEAD", [])],
+)
+async def test_what_is_only_passed_on_gets_a_date_too(
+    origin: ScriptedOrigin, method: str, lines: list[tuple[str, str]]
+) -> None:
+    """RFC 9110 section 6.6.1."""
+    origin.on("/a", reply(headers=lines))
+    async with edge_before(origin) as edge:
+        assert "Date" in await edge.ask(method, "/a", body=b"1" if method == "POST" else None)
+
+
+async def test_a_chunked_request_leaves_its_connection_good_for_more(origin: ScriptedOrigin) -> None:
+    """RFC 9112 section 9.3."""
+    async with edge_before(origin) as edge:
+        client = await edge.connect()
+        for number in range(3):
+            head = edge.request("POST", f"/{number}", {"Transfer-Encoding": "chunked"})
+            for part in (head, b"3\r\nabc\r\n", b"0\r\n\r\n"):
+                await client.send(part)
+            await client.receive("POST")
+            assert origin.asked(f"/{number}")[0].body == b"abc"
+        await client.close()

@@ -76,7 +76,7 @@ class TestOnlyIfCached:
             assert origin.count() == 1
 
     async def test_another_variant_does_not_answer(self, origin: ScriptedOrigin) -> None:
-        """RFC 9111 sections 4.1 and 5.2.1.7."""
+        """RFC 9111 section 4.1, RFC 9111 section 5.2.1.7."""
         origin.on("/a", reply(headers={**MINUTE, "Vary": "X-A"}))
         async with edge_before(origin) as edge:
             await edge.get("/a", {"X-A": "1"})
@@ -127,7 +127,7 @@ class TestWhyTheOriginIsAsked:
             assert said(await edge.get("/a"))[:2] == ["fwd=stale", "fwd-status=200"]
 
     async def test_for_what_was_only_validated_it_is_stale_with_the_origins_304(self, origin: ScriptedOrigin) -> None:
-        """RFC 9211 sections 2.2 and 2.3."""
+        """RFC 9211 section 2.2, RFC 9211 section 2.3."""
         origin.on("/a", etagged('"v1"', b"one", MINUTE))
         async with edge_before(origin) as edge:
             await edge.get("/a")
@@ -144,7 +144,7 @@ class TestWhyTheOriginIsAsked:
             assert said(await edge.ask(method, "/a", body=b"x"))[:2] == ["fwd=method", "fwd-status=200"]
 
     async def test_a_hit_tells_for_how_long_it_will_be_one(self, origin: ScriptedOrigin) -> None:
-        """RFC 9211 sections 2.1 and 2.4."""
+        """RFC 9211 section 2.1, RFC 9211 section 2.4."""
         async with edge_before(origin) as edge:
             await stored(edge, origin, "max-age=60", old=20)
             assert said(await edge.get("/a"))[:2] == ["hit", "ttl=40"]
@@ -170,7 +170,7 @@ class TestWishes:
         ],
     )
     async def test_one_for_something_newer_is_granted(self, origin: ScriptedOrigin, headers: dict[str, str]) -> None:
-        """RFC 9111 sections 5.2.1 and 5.4."""
+        """RFC 9111 section 5.2.1, RFC 9111 section 5.4."""
         async with edge_before(origin) as edge:
             await stored(edge, origin, "max-age=60", old=20)
             assert (await edge.get("/a", headers)).body == b"two"
@@ -191,7 +191,7 @@ class TestWishes:
     async def test_one_that_what_is_stored_satisfies_needs_no_origin(
         self, origin: ScriptedOrigin, headers: dict[str, str]
     ) -> None:
-        """RFC 9111 sections 5.2.1 and 5.4: Pragma counts only where there is no Cache-Control."""
+        """RFC 9111 section 5.2.1, RFC 9111 section 5.4: Pragma counts only where there is no Cache-Control."""
         async with edge_before(origin) as edge:
             await stored(edge, origin, "max-age=60", old=20)
             answer = await edge.get("/a", headers)

@@ -89,7 +89,7 @@ class TestAuthorization:
     async def test_what_is_released_by_must_revalidate_is_validated_once_it_is_stale(
         self, origin: ScriptedOrigin
     ) -> None:
-        """RFC 9111 sections 3.5 and 5.2.2.2."""
+        """RFC 9111 section 3.5, RFC 9111 section 5.2.2.2."""
         headers = {"Cache-Control": "max-age=60, must-revalidate"}
         origin.on("/a", reply(body=b"one", headers=headers), reply(401, b"no"))
         async with edge_before(origin) as edge:

@@ -75,7 +75,7 @@ class TestIfModifiedSince:
             assert await status(edge, If_Modified_Since=since) == 200
 
     async def test_it_does_not_count_beside_if_none_match(self, origin: ScriptedOrigin) -> None:
-        """RFC 9110 sections 13.1.3 and 13.2.2."""
+        """RFC 9110 section 13.1.3, RFC 9110 section 13.2.2."""
         async with edge_before(origin) as edge:
             await stored(edge, origin, DATE, MODIFIED, TAG)
             assert await status(edge, If_None_Match='"v0"', If_Modified_Since=AFTER) == 200
@@ -83,7 +83,7 @@ class TestIfModifiedSince:
             assert await status(edge, If_Modified_Since=AFTER) == 304
 
     async def test_it_does_not_count_beside_if_none_match_where_no_tag_is_stored(self, origin: ScriptedOrigin) -> None:
-        """RFC 9110 sections 13.1.2 and 13.2.2."""
+        """RFC 9110 section 13.1.2, RFC 9110 section 13.2.2."""
         async with edge_before(origin) as edge:
             await stored(edge, origin, DATE, MODIFIED)
             assert await status(edge, If_None_Match='"v1"', If_Modified_Since=AFTER) == 200
@@ -92,7 +92,7 @@ class TestIfModifiedSince:
 class TestIfNoneMatch:
     @pytest.mark.parametrize("tag", ['"v1"', 'W/"v1"'])
     async def test_tags_are_compared_weakly_one_by_one(self, origin: ScriptedOrigin, tag: str) -> None:
-        """RFC 9110 sections 8.8.3.2 and 13.1.2."""
+        """RFC 9110 section 8.8.3.2, RFC 9110 section 13.1.2."""
         same = ['"v1"', 'W/"v1"', "*", '"v0", "v1"', '"v0",W/"v1" , "v2"', '"a,b", "v1"']
         other = ['"v0"', 'W/"v0", "v2"', '"V1"', '"v1', '"a, \\"v1\\""', '"*"']
         async with edge_before(origin) as edge:
@@ -150,7 +150,7 @@ class TestIfNoneMatch:
     async def test_a_stale_copy_is_validated_by_its_own_tag_and_answers_the_clients(
         self, origin: ScriptedOrigin
     ) -> None:
-        """RFC 9111 sections 4.3.1 and 4.3.2."""
+        """RFC 9111 section 4.3.1, RFC 9111 section 4.3.2."""
         origin.on("/a", etagged('"v1"', b"one", [FRESH]))
         async with edge_before(origin) as edge:
             await edge.get("/a")
