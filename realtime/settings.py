@@ -1,0 +1,170 @@
+"""Every setting of the realtime core with its default: frozen, plain, no parsing. Times are seconds, sizes are bytes.
+
+The rule of this room: data only. What reads configuration files turns them into these.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+Deliver = Literal["batch", "single", "both"]
+
+
+@dataclass(frozen=True, slots=True)
+class EngineSettings:
+    """Engine.IO."""
+
+    path: str = "/socket.io/"
+    ping_interval: float = 25.0
+    ping_timeout: float = 60.0
+    max_payload: int = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class HubSettings:
+    """Socket.IO."""
+
+    connect_timeout: float = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class RecoverySettings:
+    """For how long, and how much of it, a session that went away can be brought up to date."""
+
+    enabled: bool = True
+    window: float = 120.0
+
+
+@dataclass(frozen=True, slots=True)
+class AuthenticationSettings:
+    """Who is believed. `origin` is the safe default: it asks the application, and refuses everybody without one.
+
+    `jwt` needs `algorithms` and a `key` (the shared secret, or the public key as PEM).
+    """
+
+    kind: Literal["jwt", "origin", "trusted"] = "origin"
+    key: str = field(default="", repr=False)
+    algorithms: tuple[str, ...] = ()
+    claim: str = "sub"
+    audience: str | None = None
+    issuer: str | None = None
+    leeway: float = 0.0
+    remember: float = 30.0  # how long the application's word about a credential is good
+
+
+@dataclass(frozen=True, slots=True)
+class OriginSettings:
+    """What the application is asked, as request targets; None means that it is not asked.
+
+    `profiles` and `likes` get `ids=a,b,c` appended, or put in place of `{ids}`. `authorize` knows
+    `{conversation}` and `{users}`. `fields` go along with `persist`, `profiles` and `likes`, which are asked in
+    the core's own name; `session` and `authorize` bear the client's own credentials.
+    """
+
+    session: str | None = None
+    profiles: str | None = None
+    likes: str | None = None
+    persist: str | None = None
+    authorize: str | None = None
+    fields: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    attempts: int = 4  # to persist a batch, the first one included
+    backoff: float = 0.25  # before the second attempt; doubles with each
+    patience: float = 15.0  # after which no further attempt begins
+    remember_consent: float = 30.0
+    remember_profiles: float = 300.0
+
+
+@dataclass(frozen=True, slots=True)
+class BatchSettings:
+    """When a conversation's messages leave, and how many may wait for it."""
+
+    mode: Literal["adaptive", "fixed"] = "adaptive"
+    delay: float = 0.05
+    max_messages: int = 100
+    max_bytes: int = 256 * 1024
+    queued_messages: int = 1_000  # per conversation
+    queued_bytes: int = 4 * 1024 * 1024  # per conversation
+    queued_bytes_in_all: int = 64 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class TypingSettings:
+    """Typing indicators."""
+
+    debounce: float = 0.3
+    stops_after: float = 3.0
+
+
+@dataclass(frozen=True, slots=True)
+class Bucket:
+    """A token bucket: `rate` per second, `burst` at once."""
+
+    rate: float
+    burst: float
+
+
+@dataclass(frozen=True, slots=True)
+class LimitSettings:
+    """What one connection, and one user over all connections, may do."""
+
+    events: Bucket = Bucket(200.0, 400.0)  # per connection, every event counts one
+    messages: Bucket = Bucket(100.0, 200.0)  # per connection, every message of a batch counts one
+    user_messages: Bucket = Bucket(100.0, 200.0)  # per user
+    conversations_per_connection: int = 100
+    channels_per_connection: int = 100
+    id_length: int = 200
+    content_length: int = 16_000
+    messages_at_once: int = 100  # in one send_message_batch
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelRule:
+    """Channels that clients may subscribe to.
+
+    `match` is a name with `*` for anything; `{user}` stands for a user who is authenticated on the subscribing
+    socket. `conflate` keeps the latest update of each key and announces it after a debounce, `append` keeps all.
+    `profiles` and `likes` name the member of a published object that holds the id of a user, and of a thing that
+    can be liked: both are looked up at once and put beside it as `author` and `likes`.
+    """
+
+    match: str
+    mode: Literal["append", "conflate"] = "append"
+    profiles: str | None = None
+    likes: str | None = None
+
+
+CHANNELS = (
+    ChannelRule("reports", "conflate"),
+    ChannelRule("reports:*", "conflate"),
+    ChannelRule("notifications", "append"),
+    ChannelRule("user:{user}", "append"),
+    ChannelRule("cache:*", "conflate"),
+    ChannelRule("outbox:*", "append"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ChatSettings:
+    """The reference application's events."""
+
+    deliver: Deliver = "batch"
+    users_per_connection: int = 10
+    channel_delay: float = 0.1  # debounce of conflated channels
+    presence: bool = True
+    batch: BatchSettings = BatchSettings()
+    typing: TypingSettings = TypingSettings()
+    limits: LimitSettings = LimitSettings()
+    channels: tuple[ChannelRule, ...] = CHANNELS
+
+
+@dataclass(frozen=True, slots=True)
+class CoreSettings:
+    """Everything that `realtime.core.Core` is built from."""
+
+    engine: EngineSettings = EngineSettings()
+    hub: HubSettings = HubSettings()
+    recovery: RecoverySettings = RecoverySettings()
+    chat: ChatSettings = ChatSettings()
+    authentication: AuthenticationSettings = AuthenticationSettings()
+    origin: OriginSettings = OriginSettings()
