@@ -18,6 +18,7 @@ from typing import Any
 from urllib.parse import quote
 
 from realtime.settings import OriginSettings
+from realtime.stats import RealtimeStats
 
 Fields = Sequence[tuple[str, str]]
 Ask = Callable[[str, str, list[tuple[str, str]], bytes], Awaitable[tuple[int, Fields, bytes]]]
@@ -76,9 +77,9 @@ class Credentials:
 class Origin:
     """The application's answers as values; every method raises OriginAway when there is none."""
 
-    def __init__(self, ask: Ask, settings: OriginSettings, *, now: Callable[[], float]) -> None:
+    def __init__(self, ask: Ask, settings: OriginSettings, *, stats: RealtimeStats, now: Callable[[], float]) -> None:
         self.settings = settings
-        self.retries = 0
+        self._stats = stats
         self._ask = ask
         self._now = now
 
@@ -139,7 +140,7 @@ class Origin:
         begun, wait, why = self._now(), self.settings.backoff, ""
         for attempt in range(self.settings.attempts):
             if attempt:
-                self.retries += 1
+                self._stats.persist_retries += 1
                 # Jitter: the conversations that fell out together need not come back together.
                 await asyncio.sleep(wait * random.uniform(0.8, 1.2))  # noqa: S311 - no secret
                 wait = min(wait * 2, _LONGEST_WAIT)
