@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+from realtime.limits import Rate
+
 Deliver = Literal["batch", "single", "both"]
 
 
@@ -22,18 +24,28 @@ class EngineSettings:
 
 
 @dataclass(frozen=True, slots=True)
-class HubSettings:
-    """Socket.IO."""
+class RecoverySettings:
+    """How much of the past is kept for clients that return.
 
-    connect_timeout: float = 10.0
+    `window` in seconds; `packets` and `bytes` for each room, `sessions` that are away in all.
+    """
+
+    window: float = 120.0
+    packets: int = 1000
+    bytes: int = 1_000_000
+    sessions: int = 20_000
 
 
 @dataclass(frozen=True, slots=True)
-class RecoverySettings:
-    """For how long, and how much of it, a session that went away can be brought up to date."""
+class HubSettings:
+    """`connect_timeout` in seconds from a connection's beginning to its first CONNECT that is accepted.
 
-    enabled: bool = True
-    window: float = 120.0
+    `max_attachments` for one packet. Without `recovery` every client begins anew.
+    """
+
+    connect_timeout: float = 10.0
+    max_attachments: int = 10
+    recovery: RecoverySettings | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,20 +109,12 @@ class TypingSettings:
 
 
 @dataclass(frozen=True, slots=True)
-class Bucket:
-    """A token bucket: `rate` per second, `burst` at once."""
-
-    rate: float
-    burst: float
-
-
-@dataclass(frozen=True, slots=True)
 class LimitSettings:
     """What one connection, and one user over all connections, may do."""
 
-    events: Bucket = Bucket(200.0, 400.0)  # per connection, every event counts one
-    messages: Bucket = Bucket(100.0, 200.0)  # per connection, every message of a batch counts one
-    user_messages: Bucket = Bucket(100.0, 200.0)  # per user
+    events: Rate = Rate(200.0, 400.0)  # per connection, every event counts one
+    messages: Rate = Rate(100.0, 200.0)  # per connection, every message of a batch counts one
+    user_messages: Rate = Rate(100.0, 200.0)  # per user
     conversations_per_connection: int = 100
     channels_per_connection: int = 100
     id_length: int = 200
@@ -163,8 +167,7 @@ class CoreSettings:
     """Everything that `realtime.core.Core` is built from."""
 
     engine: EngineSettings = EngineSettings()
-    hub: HubSettings = HubSettings()
-    recovery: RecoverySettings = RecoverySettings()
+    hub: HubSettings = HubSettings(recovery=RecoverySettings())
     chat: ChatSettings = ChatSettings()
     authentication: AuthenticationSettings = AuthenticationSettings()
     origin: OriginSettings = OriginSettings()
