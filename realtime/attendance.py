@@ -52,8 +52,8 @@ class Attendance:
     def lost(self, session: str, now: float) -> None:
         self._note(self._presence.lost(session, now), now)
 
-    def online(self, conversation: str) -> list[str]:
-        return self._presence.online(conversation)
+    def conversations(self) -> Iterable[tuple[str, int]]:
+        return self._presence.conversations()
 
     def due(self, now: float) -> list[PresenceUpdate]:
         self._note(self._presence.due(now), now)

@@ -72,11 +72,15 @@ def authentication(
 
 def bounded_user(user: Mapping[str, Any]) -> dict[str, Any]:
     """The plain members of a user, none of them long: what is sent along with everything this user does."""
-    kept = {"id": str(user["id"])}
+    kept: dict[str, Any] = {"id": str(user["id"])}
     for name, value in user.items():
         if name == "id" or len(kept) >= _MOST_MEMBERS or not isinstance(name, str) or len(name) > _LONGEST_TEXT:
             continue
-        if isinstance(value, bool | int | float) or value is None or (isinstance(value, str) and len(value) <= _LONGEST_TEXT):
+        if (
+            isinstance(value, bool | int | float)
+            or value is None
+            or (isinstance(value, str) and len(value) <= _LONGEST_TEXT)
+        ):
             kept[name] = value
     return kept
 
@@ -136,7 +140,9 @@ class SignedTokens:
             raise AuthenticationRefused("no-user", "The token names no user.")
         if claim.user is not None and claim.user != str(user):
             raise AuthenticationRefused("another-user", "The token belongs to another user.")
-        named = {name: claims[name] for name in ("name", "username", "preferred_username") if name in claims}
+        named: dict[str, Any] = {
+            name: claims[name] for name in ("name", "username", "preferred_username") if name in claims
+        }
         return bounded_user({"id": str(user), **named})
 
     def _verified(self, token: str) -> dict[str, Any]:
@@ -155,7 +161,7 @@ class SignedTokens:
         except jwt.PyJWTError as error:
             # The kind of failure is told, never the token.
             raise AuthenticationRefused("bad-token", f"The token is not valid ({type(error).__name__}).") from None
-        except Exception as error:  # noqa: BLE001
+        except Exception as error:
             raise AuthenticationRefused("bad-token", "The token is not valid.") from error
         return claims
 

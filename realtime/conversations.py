@@ -44,14 +44,14 @@ class Journal(Protocol):
 class Sending:
     """What one event sends, a message or several: `done` is what its sender is told, once all are settled.
 
-    `author` is the user object that goes along where the application says nothing better.
+    `authors` are the users of its socket by id, which go along where the application says nothing better.
     """
 
-    __slots__ = ("_failure", "_missing", "author", "done", "ids", "socket")
+    __slots__ = ("_failure", "_missing", "authors", "done", "ids", "socket")
 
-    def __init__(self, socket: Socket, author: Mapping[str, Any], count: int) -> None:
+    def __init__(self, socket: Socket, authors: Mapping[str, Any], count: int) -> None:
         self.socket = socket
-        self.author = author
+        self.authors = authors
         self.ids: list[Any] = [None] * count
         self.done: asyncio.Future[Told] = asyncio.get_running_loop().create_future()
         self._failure: Told | None = None
@@ -117,12 +117,11 @@ class Conversations:
         self._now = now
         self._wall = wall
         self._new_id = new_id
-        self._windows: Windows[Item] = Windows(
-            settings.mode, settings.delay, settings.max_messages, settings.max_bytes
-        )
+        self._windows: Windows[Item] = Windows(settings.mode, settings.delay, settings.max_messages, settings.max_bytes)
         self._waiting: dict[str, tuple[int, int]] = {}  # messages and bytes taken and not settled, by conversation
         self._bytes = 0
         self._recent: OrderedDict[tuple[str, str, str], tuple[float, asyncio.Future[Told]]] = OrderedDict()
+        self._senders_of: OrderedDict[tuple[str, str], str] = OrderedDict()
         self._closed = False
 
     @property
@@ -134,11 +133,15 @@ class Conversations:
         """How many messages were taken and are not settled."""
         return self._waiting.get(conversation, (0, 0))[0]
 
+    def sender_of(self, conversation: str, message: str) -> str | None:
+        """Who sent a message, if it was delivered here not too many messages ago."""
+        return self._senders_of.get((conversation, message))
+
     def apply(self, settings: BatchSettings) -> None:
         self._settings = settings
         self._windows.change(settings.mode, settings.delay, settings.max_messages, settings.max_bytes)
 
-    def send(self, socket: Socket, author: Mapping[str, Any], drafts: Sequence[Draft]) -> asyncio.Future[Told]:
+    def send(self, socket: Socket, authors: Mapping[str, Any], drafts: Sequence[Draft]) -> asyncio.Future[Told]:
         """Take the drafts of one event, all of one conversation and sender. Raises Refusal when there is no room.
 
         A draft whose client_id this sender used in the conversation a short while ago is not sent again: it is
@@ -147,7 +150,7 @@ class Conversations:
         if len(drafts) == 1 and (before := self._before(drafts[0])) is not None:
             return before
         self._check_room(drafts)
-        sending = Sending(socket, author, len(drafts))
+        sending = Sending(socket, authors, len(drafts))
         if len(drafts) == 1:
             self._remember(drafts[0], sending.done)
         for place, draft in enumerate(drafts):
@@ -221,8 +224,8 @@ class Conversations:
             try:
                 settled = await self._settled(conversation, batch)
             except Exception:
-                _log.exception("a batch of %d messages could not be delivered", len(batch))
-                settled = [Refusal("internal", "The message could not be delivered.")] * len(batch)
+                _log.exception("a batch of %d messages could not be persisted", len(batch))
+                settled = [_FAILED] * len(batch)
             self._hand_over(conversation, batch, settled)
             batch = self._windows.done(conversation, self._now())
 
@@ -268,22 +271,32 @@ class Conversations:
             **item.draft.message,
             "created_at": said.get("created_at") or self._wall(),
             **said,
-            "sender": said.get("sender") or profile or item.sending.author,
+            "sender": said.get("sender") or profile or item.sending.authors.get(item.draft.sender),
         }
 
     def _hand_over(self, conversation: str, batch: Sequence[Item], settled: Sequence[Settled]) -> None:
         """Deliver what went well in one piece, then tell the senders."""
         messages = [message for message in settled if not isinstance(message, Refusal)]
-        if messages:
-            self._stats.batches += 1
-            self._stats.batch_messages += len(messages)
-            self._stats.messages += len(messages)
-            self._stats.deliveries += self._deliver(conversation, messages) * len(messages)
+        if messages and not self._delivered(conversation, messages):
+            messages, settled = [], [_FAILED] * len(batch)
         self._release(conversation, batch)
         if self._journal is None or not messages:
             self._tell(batch, settled)
         else:
             self._tasks.spawn(self._tell_when_journaled(self._journal, batch, settled), "acknowledgement")
+
+    def _delivered(self, conversation: str, messages: list[dict[str, Any]]) -> bool:
+        try:
+            sessions = self._deliver(conversation, messages)
+        except Exception:
+            # What the application answered may be more than JSON can say. The next batch must go on all the same.
+            _log.exception("a batch of %d messages could not be delivered", len(messages))
+            return False
+        self._stats.batches += 1
+        self._stats.batch_messages += len(messages)
+        self._stats.messages += len(messages)
+        self._stats.deliveries += sessions * len(messages)
+        return True
 
     async def _tell_when_journaled(self, journal: Journal, batch: Sequence[Item], settled: Sequence[Settled]) -> None:
         await journal.settled()
@@ -299,7 +312,13 @@ class Conversations:
                 self._failed(item.sending.socket, item.draft.sender, failure)
                 item.sending.settle(item.place, None, failure)
             else:
+                self._note_sender(item.draft, outcome["id"])
                 item.sending.settle(item.place, outcome["id"], None)
+
+    def _note_sender(self, draft: Draft, id_: Any) -> None:
+        self._senders_of[draft.conversation, str(id_)] = draft.sender
+        if len(self._senders_of) > _MOST_RECENT:
+            self._senders_of.popitem(last=False)
 
     def _release(self, conversation: str, batch: Sequence[Item]) -> None:
         size = sum(len(item.draft.encoded) for item in batch)
@@ -311,4 +330,5 @@ class Conversations:
             self._waiting[conversation] = (messages - len(batch), bytes_ - size)
 
 
+_FAILED = Refusal("internal", "The message could not be delivered.")
 _AWAY = Refusal("origin-away", "The message could not be saved: the application does not answer. Try again.")

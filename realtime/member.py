@@ -5,12 +5,11 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections import deque
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any
 
-from realtime.limits import TokenBucket
 from realtime.payloads import Refusal
-from realtime.settings import LimitSettings
+from realtime.quality import ClientReport
 from realtime.tasks import Tasks
 
 if TYPE_CHECKING:
@@ -25,18 +24,21 @@ _MOST_WAITING = 256
 Handle = Callable[["Member", Any], Any]
 
 
+def conversation_rooms(shape: str | None) -> str:
+    """What the rooms of conversations begin with, for clients that chose this delivery shape."""
+    return CONVERSATION if shape is None else f"conversation+{shape}:"
+
+
 class Member:
     """One socket in the chat. Users and the delivery shape are in the socket's data, so they survive a recovery."""
 
-    __slots__ = ("_busy", "_queue", "_tasks", "events", "gone", "messages", "metrics", "socket", "token")
+    __slots__ = ("_busy", "_queue", "_tasks", "gone", "report", "socket", "token")
 
-    def __init__(self, socket: Socket, token: str | None, limits: LimitSettings, tasks: Tasks) -> None:
+    def __init__(self, socket: Socket, token: str | None, tasks: Tasks) -> None:
         self.socket = socket
         self.token = token
         self.gone = False
-        self.events = TokenBucket(limits.events.rate, limits.events.burst)
-        self.messages: TokenBucket | None = None
-        self.metrics: Any = None
+        self.report: ClientReport | None = None
         self._tasks = tasks
         self._busy = False
         self._queue: deque[tuple[Handle, Any, asyncio.Future[Any]]] | None = None
@@ -53,12 +55,22 @@ class Member:
         shape: str | None = self.socket.data.get("deliver")
         return shape
 
-    def within(self, prefix: str) -> Iterator[str]:
-        """The names of its conversations or channels."""
-        return (room.removeprefix(prefix) for room in self.socket.rooms if room.startswith(prefix))
+    @property
+    def room(self) -> str:
+        """What the rooms of its conversations begin with."""
+        return conversation_rooms(self.deliver)
+
+    @property
+    def conversations(self) -> list[str]:
+        prefix = self.room
+        return [room.removeprefix(prefix) for room in self.socket.rooms if room.startswith(prefix)]
+
+    @property
+    def channels(self) -> list[str]:
+        return [room.removeprefix(CHANNEL) for room in self.socket.rooms if room.startswith(CHANNEL)]
 
     def joined(self, conversation: str) -> bool:
-        return CONVERSATION + conversation in self.socket.rooms
+        return self.room + conversation in self.socket.rooms
 
     def take_turn(self, handle: Handle, payload: Any) -> Any:
         """Run `handle`, or line up behind an event of this client that is still being decided.
@@ -103,7 +115,7 @@ class Member:
             handle, payload, future = self._queue.popleft()
             try:
                 result = self._run(handle, payload)
-            except Exception as error:  # noqa: BLE001 - it belongs to whoever waits for the future
+            except Exception as error:  # it belongs to whoever waits for the future
                 future.set_exception(error)
             else:
                 _hand_on(result, future)

@@ -106,6 +106,13 @@ class Origin:
             raise OriginAway(f"the consent was answered with {status}")
         return (_object(body) or {}).get("allowed", True) is True
 
+    async def deletes(self, conversation: str, message: str, users: Sequence[str], credentials: Credentials) -> bool:
+        """Have a message deleted with a client's own credentials: any 2xx, or 410. Other 4xx refuse."""
+        assert self.settings.delete is not None
+        target = _filled(self.settings.delete, conversation=[conversation], message=[message], users=users)
+        status, _ = await self._asked("DELETE", target, credentials.fields)
+        return 200 <= status < 300 or status == 410
+
     async def profiles(self, ids: Sequence[str]) -> Mapping[str, Any]:
         """The profiles of those users that exist. One request."""
         return await self._by_id(self.settings.profiles, ids, ("profiles", "users"))
@@ -167,8 +174,12 @@ class Origin:
         return _by_id(_parsed(body), names)
 
     async def _get(self, target: str, fields: Fields) -> tuple[int, bytes]:
+        return await self._asked("GET", target, fields)
+
+    async def _asked(self, method: str, target: str, fields: Fields) -> tuple[int, bytes]:
+        """One attempt, without a body."""
         try:
-            status, _, body = await self._ask("GET", target, [("Accept", "application/json"), *fields], b"")
+            status, _, body = await self._ask(method, target, [("Accept", "application/json"), *fields], b"")
         except (OSError, TimeoutError) as error:
             raise OriginAway(str(error) or type(error).__name__) from error
         if status >= 500:

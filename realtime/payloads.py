@@ -101,6 +101,15 @@ def parse_batch(payload: object, limits: LimitSettings) -> list[Draft]:
     return [parse_message(message, limits, conversation) for message in messages]
 
 
+def parse_place(payload: object, limits: LimitSettings) -> tuple[str, str | None]:
+    """A conversation, as a bare id or {"conversation_id"}, and the user that is meant, if one is named. Raises Refusal."""
+    if not isinstance(payload, dict):
+        return parse_id(payload, "conversation_id", limits), None
+    conversation = payload.get("conversation_id", payload.get("conversationId"))
+    user = payload.get("user_id", payload.get("userId"))
+    return parse_id(conversation, "conversation_id", limits), None if user is None else parse_id(user, "userId", limits)
+
+
 def parse_deletion(payload: object, limits: LimitSettings) -> tuple[str, str]:
     """The conversation and the message of a delete_message. Raises Refusal."""
     if not isinstance(payload, dict):
@@ -121,7 +130,7 @@ def _draft(payload: Mapping[str, Any], where: str, batch: str | None, limits: Li
         raise Refusal("invalid", f"A message has at most {_MOST_MEMBERS} members.")
     others = {name: value for name, value in payload.items() if name not in OURS and name not in message}
     try:
-        encoded = json.dumps(message | others, separators=(",", ":"), allow_nan=False).encode()
+        encoded = json.dumps(message | others, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
     except (TypeError, ValueError, RecursionError):
         raise Refusal("invalid", "A message must be plain JSON, without attachments.") from None
     if len(encoded) > 6 * limits.content_length + 4096:

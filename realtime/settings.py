@@ -10,6 +10,8 @@ from typing import Literal
 
 from realtime.limits import Rate
 
+_EVENTS, _MESSAGES = Rate(200.0, 400.0), Rate(100.0, 200.0)
+
 Deliver = Literal["batch", "single", "both"]
 
 
@@ -70,8 +72,9 @@ class OriginSettings:
     """What the application is asked, as request targets; None means that it is not asked.
 
     `profiles` and `likes` get `ids=a,b,c` appended, or put in place of `{ids}`. `authorize` knows
-    `{conversation}` and `{users}`. `fields` go along with `persist`, `profiles` and `likes`, which are asked in
-    the core's own name; `session` and `authorize` bear the client's own credentials.
+    `{conversation}` and `{users}`, `delete` (a DELETE) `{conversation}`, `{message}` and `{users}`. `fields` go along
+    with `persist`, `profiles` and `likes`, which are asked in the core's own name; the others bear the client's own
+    credentials.
     """
 
     session: str | None = None
@@ -79,6 +82,7 @@ class OriginSettings:
     likes: str | None = None
     persist: str | None = None
     authorize: str | None = None
+    delete: str | None = None
     fields: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     attempts: int = 4  # to persist a batch, the first one included
     backoff: float = 0.25  # before the second attempt; doubles with each
@@ -112,9 +116,9 @@ class TypingSettings:
 class LimitSettings:
     """What one connection, and one user over all connections, may do."""
 
-    events: Rate = Rate(200.0, 400.0)  # per connection, every event counts one
-    messages: Rate = Rate(100.0, 200.0)  # per connection, every message of a batch counts one
-    user_messages: Rate = Rate(100.0, 200.0)  # per user
+    events: Rate = _EVENTS  # per connection, every event counts one
+    messages: Rate = _MESSAGES  # per connection, every message of a batch counts one
+    user_messages: Rate = _MESSAGES  # per user
     conversations_per_connection: int = 100
     channels_per_connection: int = 100
     id_length: int = 200
@@ -155,7 +159,7 @@ class ChatSettings:
     deliver: Deliver = "batch"
     users_per_connection: int = 10
     channel_delay: float = 0.1  # debounce of conflated channels
-    presence: bool = True
+    presence_grace: float = 2.0  # a session that is lost leaves its users online for so long
     batch: BatchSettings = BatchSettings()
     typing: TypingSettings = TypingSettings()
     limits: LimitSettings = LimitSettings()
