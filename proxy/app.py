@@ -232,8 +232,8 @@ class App:
         return performance(self.ledger, self._started, time.monotonic(), self._connections(), messages)
 
     def _connections(self) -> int:
-        listener = self.server.listener
-        return len(listener.connections) + listener.taken_over()
+        websockets = 0 if self.realtime is None else self.realtime.websockets()
+        return len(self.server.listener.connections) + websockets
 
     def _listed(self, request: Request) -> tuple[str, tuple[str, ...]]:
         return self.routes.url_of(request), self.variances.keys(request, self.routes.find(request).key)

@@ -198,7 +198,7 @@ class ClientConnection(RequestHandler):
 class ClientListener(web.Server):
     """Makes a ClientConnection for each connection that is accepted.
 
-    `taken_over` counts connections that are not its own any more: WebSockets of the realtime core."""
+    `taken_over` counts what counts for the limit besides its own connections: sessions of the realtime core."""
 
     def __init__(
         self,

@@ -4,7 +4,7 @@ to its channels. Besides app.py the only file that knows `realtime`."""
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -27,12 +27,12 @@ from proxy.uploading import joined
 from proxy.upstream import OriginRequest, OriginResponse
 from realtime.authentication import AuthenticationUnavailable
 from realtime.core import Core
+from realtime.limits import Rate
 from realtime.origin import OriginAway
 from realtime.publishing import BadPublication
 from realtime.settings import (
     AuthenticationSettings,
     BatchSettings,
-    Bucket,
     ChannelRule,
     ChatSettings,
     CoreSettings,
@@ -43,6 +43,7 @@ from realtime.settings import (
     RecoverySettings,
     TypingSettings,
 )
+from realtime.stats import ROUND_TRIP_BOUNDS
 
 LARGEST_ANSWER = 8 * 2**20
 """Bytes of an answer to one of the core's questions; a batch of messages comes back with their senders."""
@@ -93,8 +94,12 @@ class RealtimeCore:
         return await self.core.handle(http)
 
     @property
+    def open_sessions(self) -> int:
+        """All of them, whatever their transport."""
+        return len(self.core.engine.sessions)
+
     def websockets(self) -> int:
-        """Sessions whose connection is a WebSocket: connections that aiohttp does not know of any more."""
+        """Sessions whose connection is a WebSocket: connections that the listener does not know of any more."""
         return sum(1 for session in self.core.engine.sessions.values() if session.transport == "websocket")
 
     # Its life
@@ -168,8 +173,10 @@ class RealtimeCore:
         return self.core.disconnect(sid)
 
     def figures(self) -> RealtimeFigures:
-        sessions = self.core.engine.sessions
-        return RealtimeFigures(self.core.stats, websocket=(sockets := self.websockets), polling=len(sessions) - sockets)
+        websockets = self.websockets()
+        return RealtimeFigures(
+            self.core.stats, ROUND_TRIP_BOUNDS, websocket=websockets, polling=self.open_sessions - websockets
+        )
 
 
 class OriginQuestions:
@@ -225,13 +232,7 @@ def core_settings(settings: Settings) -> CoreSettings:
             allowed_origins=settings.allowed_origins,
             compression=settings.compression.threshold if settings.compression.enabled else None,
         ),
-        hub=HubSettings(connect_timeout=settings.connect_timeout),
-        recovery=RecoverySettings(
-            enabled=settings.recovery.window > 0,
-            window=settings.recovery.window,
-            max_packets=settings.recovery.max_packets,
-            max_bytes=settings.recovery.max_bytes,
-        ),
+        hub=HubSettings(connect_timeout=settings.connect_timeout, recovery=_recovery(settings)),
         chat=ChatSettings(
             deliver=settings.deliver,
             users_per_connection=settings.users_per_connection,
@@ -245,9 +246,9 @@ def core_settings(settings: Settings) -> CoreSettings:
             ),
             typing=TypingSettings(settings.typing.debounce, settings.typing.stop_after),
             limits=LimitSettings(
-                events=_bucket(limits.events),
-                messages=_bucket(limits.messages),
-                user_messages=_bucket(limits.messages),
+                events=_rate(limits.events),
+                messages=_rate(limits.messages),
+                user_messages=_rate(limits.messages),
                 conversations_per_connection=limits.conversations,
                 channels_per_connection=limits.channels,
                 content_length=limits.message_length,
@@ -262,6 +263,7 @@ def core_settings(settings: Settings) -> CoreSettings:
             likes=origin.likes,
             persist=origin.persist,
             authorize=origin.authorize,
+            delete=origin.delete,
             fields=() if origin.token is None else (("Authorization", f"Bearer {origin.token}"),),
             patience=origin.patience,
             remember_consent=origin.remember,
@@ -278,6 +280,13 @@ def journal_directory(config: Config) -> Path | None:
     if recovery.dir is not None:
         return recovery.dir
     return config.cache.dir / "realtime" if config.cache.disk else None
+
+
+def _recovery(settings: Settings) -> RecoverySettings | None:
+    recovery = settings.recovery
+    if recovery.window == 0:
+        return None
+    return RecoverySettings(window=recovery.window, packets=recovery.max_packets, bytes=recovery.max_bytes)
 
 
 def _authentication(settings: Settings) -> AuthenticationSettings:
@@ -300,8 +309,8 @@ def _authentication(settings: Settings) -> AuthenticationSettings:
     )
 
 
-def _bucket(per_second: int) -> Bucket:
-    return Bucket(float(per_second), 2.0 * per_second)
+def _rate(per_second: int) -> Rate:
+    return Rate(float(per_second), 2.0 * per_second)
 
 
 async def _whole(response: OriginResponse) -> bytes:

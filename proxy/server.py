@@ -5,7 +5,6 @@ One way in, one way out, one Outcome per exchange.
 
 from __future__ import annotations
 
-import asyncio
 import ipaddress
 import json
 import logging
@@ -48,8 +47,8 @@ class Realtime(Protocol):
     """The realtime core as far as this file knows it."""
 
     @property
-    def websockets(self) -> int:
-        """Connections it has taken over."""
+    def open_sessions(self) -> int:
+        """They count for `max_connections`: a WebSocket is a connection that the listener does not know of any more."""
 
     def takes(self, path: str) -> bool:
         """Whether requests for this path are its own."""
@@ -93,7 +92,7 @@ class Server:
             max_connections=settings.max_connections,
             max_head=settings.max_head,
             max_target=settings.max_target,
-            taken_over=(lambda: 0) if realtime is None else (lambda: realtime.websockets),
+            taken_over=(lambda: 0) if realtime is None else (lambda: realtime.open_sessions),
         )
 
     async def handle(self, http: web.BaseRequest) -> web.StreamResponse:
@@ -225,21 +224,13 @@ class Server:
                 response = await core.handle(http)
         else:
             outcome.reason = "polling"
-            response = await self._posted(core, http)
+            Continue(http).wanted()
+            response = await core.handle(http)
         outcome.status = response.status
         body = getattr(response, "body", None)
         outcome.bytes_out = len(body) if isinstance(body, bytes) else 0
         outcome.bytes_in = http.content.total_bytes
         return response
-
-    async def _posted(self, core: Realtime, http: web.BaseRequest) -> web.StreamResponse:
-        Continue(http).wanted()
-        limit = self._settings.body_timeout
-        try:
-            async with asyncio.timeout(limit):
-                return await core.handle(http)
-        except TimeoutError:
-            raise RequestRefused(408, "body-timeout", f"the body did not arrive within {limit:g} s") from None
 
     async def _websocket(self, http: web.BaseRequest, exchange: HttpExchange, outcome: Outcome) -> web.StreamResponse:
         outcome.verdict, outcome.reason, outcome.timed = "bypass", "websocket", False

@@ -1,8 +1,8 @@
 """A Socket.IO client as a test uses it: packets over aiohttp's WebSocket, one line each, nothing hidden.
 
-    async with connected(url) as anna:
-        await anna.emit("authenticate", "u1")
-        user = await anna.heard("authenticated")
+async with connected(url) as anna:
+    await anna.emit("authenticate", "u1")
+    user = await anna.heard("authenticated")
 """
 
 from __future__ import annotations

@@ -63,7 +63,7 @@ def demo(
     file, directory = (path, None) if path else (shipped_file(), Path.cwd())
 
     # The sample application has no passwords to check, so the shipped file's caution would only lock everybody out.
-    believed = [] if path else [Setting("realtime.auth", "trusted", "cachewire demo")]
+    believed: list[str | Setting] = [] if path else [Setting("realtime.auth", "trusted", "cachewire demo")]
 
     def configured(url: str) -> Loaded:
         given = [*believed, *overrides, *settings, Setting("origin.url", url, "--origin-listen")]

@@ -63,6 +63,8 @@ class RealtimeOrigin(Section):
     """GET with the client's own Cookie and Authorization; answers who that is, as in {"user": {"id": "u7"}}."""
     authorize: LocalPath | None = None
     """GET before a user joins `{conversation}`, with the client's own credentials: 2xx allows, 401, 403, 404 forbid."""
+    delete: LocalPath | None = None
+    """DELETE of `{message}` of `{conversation}`, with the client's own credentials."""
     persist: LocalPath | None = None
     """POST of each batch {conversation_id, messages}, with an Idempotency-Key; answers the messages as stored."""
     profiles: LocalPath | None = None

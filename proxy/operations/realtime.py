@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Protocol
 
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 
 
 class Counters(Protocol):
@@ -22,6 +23,10 @@ class Counters(Protocol):
     def auth_refused(self) -> Mapping[str, int]: ...
     @property
     def rate_limited(self) -> Mapping[str, int]: ...
+    @property
+    def round_trips(self) -> Sequence[int]: ...
+    @property
+    def round_trip_sum(self) -> float: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +34,7 @@ class RealtimeFigures:
     """The counters, and how things stand: open sessions by transport, conversations with members."""
 
     counters: Counters
+    round_trip_bounds: Sequence[float]
     websocket: int = 0
     polling: int = 0
     conversations: int = 0
@@ -76,6 +82,7 @@ def realtime_series(figures: RealtimeFigures) -> Iterator[Metric]:
         "cachewire_realtime_conversations", "Conversations with members.", value=figures.conversations
     )
     yield GaugeMetricFamily("cachewire_realtime_users", "Users that are authenticated now.", value=figures.users)
+    yield _round_trips(figures)
     for attribute, name, what in _PLAIN:
         value = getattr(figures.counters, attribute)
         yield CounterMetricFamily(f"cachewire_realtime_{name}", what, value=value)
@@ -84,3 +91,12 @@ def realtime_series(figures: RealtimeFigures) -> Iterator[Metric]:
         for key, count in getattr(figures.counters, attribute).items():
             family.add_metric([key], count)
         yield family
+
+
+def _round_trips(figures: RealtimeFigures) -> Metric:
+    labels = ["+Inf" if bound == float("inf") else repr(bound) for bound in figures.round_trip_bounds]
+    buckets = list(zip(labels, accumulate(figures.counters.round_trips), strict=True))
+    what = "From a heartbeat to its answer."
+    family = HistogramMetricFamily("cachewire_realtime_round_trip_seconds", what, labels=())
+    family.add_metric([], buckets, figures.counters.round_trip_sum)
+    return family

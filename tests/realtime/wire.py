@@ -6,9 +6,10 @@ import asyncio
 import json
 from typing import Any, Literal
 
+from realtime.sessions import Handshake
+
 from realtime.frames import Outgoing
 from realtime.hub import Hub
-from realtime.sessions import Handshake
 
 HANDSHAKE = Handshake(path="/socket.io/", query={"EIO": "4"}, headers={}, peer="127.0.0.1", secure=False, at=0.0)
 
