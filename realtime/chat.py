@@ -130,6 +130,13 @@ class Chat:
         reported = None if member.report is None else member.report.latency
         return grade(worse(member.socket.connection.round_trip, reported), 0.0)
 
+    def subscribers(self, channel: str) -> int:
+        """How many sockets a publication to `channel` concerns."""
+        if channel.startswith(CONVERSATION):
+            return self.audience.size(channel.removeprefix(CONVERSATION))
+        room = channel if channel.startswith(USER) else CHANNEL + channel
+        return len(self._namespace.members(room))
+
     def _register(self) -> None:
         self._namespace.on("connect")(self._connected)
         self._namespace.on("disconnect")(self._disconnected)
