@@ -19,6 +19,7 @@ from aiohttp import web
 from realtime.authentication import authentication
 from realtime.chat import Chat
 from realtime.hub import Hub
+from realtime.journal import Journal
 from realtime.member import Member
 from realtime.origin import Ask, Origin, OriginAway
 from realtime.profiles import Profiles
@@ -34,8 +35,8 @@ _log = logging.getLogger("cachewire.realtime")
 class Core:
     """One hub with its chat. `ask` reaches the application; without it nothing is asked.
 
-    `now` is monotonic, `wall` the time of day, both in seconds. `journal_path` keeps what may have to be replayed
-    across a restart; without it recovery ends with the process. `purge_tags` takes the tags of a publication and
+    `now` is monotonic, `wall` the time of day, both in seconds. `journal_path` is a directory for what may have to be
+    replayed after a restart; without it recovery ends with the process. `purge_tags` takes the tags of a publication and
     returns how many stored responses it touched.
     """
 
@@ -54,7 +55,11 @@ class Core:
         self.settings = settings
         self.stats = RealtimeStats()
         self.trend = Trend()
-        self.hub = Hub(settings.hub, self.stats)
+        recovery = settings.hub.recovery
+        journal = None
+        if journal_path is not None and recovery is not None:
+            journal = Journal(journal_path, keep=recovery.window)
+        self.hub = Hub(settings.hub, self.stats, journal=journal, now=now)
         self.engine = EngineServer(settings.engine, self.hub.opened, self.stats)
         self._now = now
         origin = None if ask is None else Origin(ask, settings.origin, stats=self.stats, now=now)
@@ -68,7 +73,7 @@ class Core:
             origin=origin,
             profiles=_forgiving(self._profiles, "profiles"),
             likes=_forgiving(self._likes, "likes"),
-            journal=None,
+            settled=None if journal is None else self.hub.settled,
             purge_tags=purge_tags,
             stats=self.stats,
             now=now,
@@ -77,7 +82,8 @@ class Core:
         )
 
     async def start(self) -> None:
-        """Read the journal and begin to serve. Raises OSError when the journal cannot be had."""
+        """Read the journal. Raises OSError when it cannot be had."""
+        await self.hub.start()
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Everything below the core's path."""
