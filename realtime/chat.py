@@ -14,7 +14,7 @@ from realtime.alarm import Alarm
 from realtime.audience import SHAPES, Audience
 from realtime.authentication import Authentication, AuthenticationRefused, Claim, bounded_user
 from realtime.consent import Consent
-from realtime.conversations import Conversations, Journal
+from realtime.conversations import Conversations, Settle
 from realtime.limits import TokenBuckets
 from realtime.member import CHANNEL, CONVERSATION, USER, Handle, Member
 from realtime.namespace import Namespace
@@ -57,7 +57,7 @@ class Chat:
         origin: Origin | None,
         profiles: Lookup | None,
         likes: Lookup | None,
-        journal: Journal | None,
+        settled: Settle | None,
         purge_tags: PurgeTags | None,
         stats: RealtimeStats,
         now: Callable[[], float],
@@ -86,7 +86,7 @@ class Chat:
             senders=profiles,
             deliver=self.audience.deliver,
             failed=self._message_failed,
-            journal=journal,
+            settled=settled,
             stats=stats,
             tasks=self.tasks,
             now=now,
@@ -130,6 +130,13 @@ class Chat:
         reported = None if member.report is None else member.report.latency
         return grade(worse(member.socket.connection.round_trip, reported), 0.0)
 
+    def subscribers(self, channel: str) -> int:
+        """How many sockets a publication to `channel` concerns."""
+        if channel.startswith(CONVERSATION):
+            return self.audience.size(channel.removeprefix(CONVERSATION))
+        room = channel if channel.startswith(USER) else CHANNEL + channel
+        return len(self._namespace.members(room))
+
     def _register(self) -> None:
         self._namespace.on("connect")(self._connected)
         self._namespace.on("disconnect")(self._disconnected)
@@ -160,9 +167,6 @@ class Chat:
             self._returned(member)
         elif shape in SHAPES and shape != self._settings.deliver:
             socket.data["deliver"] = shape
-        for known in SHAPES:
-            if member.deliver == known:
-                self.audience.choose(known)
 
     def _returned(self, member: Member) -> None:
         for conversation in member.conversations:

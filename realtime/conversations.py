@@ -11,7 +11,7 @@ import logging
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from realtime.batching import Windows
 from realtime.origin import Origin, OriginAway, OriginRefused
@@ -28,17 +28,13 @@ Delivered = Callable[[str, list[dict[str, Any]]], int]
 """Hands a batch to the members of a conversation; how many sessions got it."""
 Senders = Callable[[Sequence[str]], Awaitable[Mapping[str, Any]]]
 """The profiles of users, as far as they are to be had. Never raises."""
+Settle = Callable[[], Awaitable[object]]
+"""Waits until what was delivered so far would survive the end of this process."""
 
 _MOST_RECENT = 10_000
 _RECENT = 300.0  # seconds for which a repeated client_id is recognised
 
 _log = logging.getLogger("cachewire.realtime")
-
-
-class Journal(Protocol):
-    """Where recovery keeps what it must not forget."""
-
-    async def settled(self) -> None: ...
 
 
 class Sending:
@@ -99,7 +95,7 @@ class Conversations:
         senders: Senders | None,
         deliver: Delivered,
         failed: Callable[[Socket, str, Told], None],
-        journal: Journal | None,
+        settled: Settle | None,
         stats: RealtimeStats,
         tasks: Tasks,
         now: Callable[[], float],
@@ -111,7 +107,7 @@ class Conversations:
         self._senders = senders
         self._deliver = deliver
         self._failed = failed
-        self._journal = journal
+        self._settle = settled
         self._stats = stats
         self._tasks = tasks
         self._now = now
@@ -280,10 +276,10 @@ class Conversations:
         if messages and not self._delivered(conversation, messages):
             messages, settled = [], [_FAILED] * len(batch)
         self._release(conversation, batch)
-        if self._journal is None or not messages:
+        if self._settle is None or not messages:
             self._tell(batch, settled)
         else:
-            self._tasks.spawn(self._tell_when_journaled(self._journal, batch, settled), "acknowledgement")
+            self._tasks.spawn(self._tell_when_settled(self._settle, batch, settled), "acknowledgement")
 
     def _delivered(self, conversation: str, messages: list[dict[str, Any]]) -> bool:
         try:
@@ -298,8 +294,8 @@ class Conversations:
         self._stats.deliveries += sessions * len(messages)
         return True
 
-    async def _tell_when_journaled(self, journal: Journal, batch: Sequence[Item], settled: Sequence[Settled]) -> None:
-        await journal.settled()
+    async def _tell_when_settled(self, settle: Settle, batch: Sequence[Item], settled: Sequence[Settled]) -> None:
+        await settle()
         self._tell(batch, settled)
 
     def _tell(self, batch: Sequence[Item], settled: Sequence[Settled]) -> None:

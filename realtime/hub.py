@@ -9,18 +9,21 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
+import time
 from collections.abc import Callable, Coroutine
 from itertools import count as counting
 from typing import TYPE_CHECKING, Any
 
+from realtime.journal import Journal
 from realtime.namespace import Namespace, Refused
 from realtime.peer import Peer
+from realtime.recovery import Record, Recovery
 from realtime.settings import HubSettings
 from realtime.socket import Disconnected, Socket
 from realtime.stats import RealtimeStats
 
 if TYPE_CHECKING:
-    from realtime.sessions import Connection
+    from realtime.connection import Connection
 
 __all__ = ["Disconnected", "Hub", "Namespace", "Refused", "Socket"]
 
@@ -38,15 +41,21 @@ class Hub:
         settings: HubSettings,
         stats: RealtimeStats,
         *,
+        journal: Journal | None = None,
         new_id: Callable[[], str] = lambda: secrets.token_urlsafe(15),
-        now: Callable[[], float] | None = None,
+        now: Callable[[], float] = time.monotonic,
     ) -> None:
         self.settings = settings
         self.stats = stats
         self.new_id = new_id
         self.namespaces: dict[str, Namespace] = {}
         self.peers: set[Peer] = set()
-        self._now = now
+        self.now = now
+        self._journal = journal
+        self._epoch = secrets.token_urlsafe(6)
+        self._recoveries: dict[str, Recovery] = {}
+        self._noting = False
+        self._sweeping: asyncio.TimerHandle | None = None
         self._questions = counting(1)
         self._tasks: set[asyncio.Task[None]] = set()
         self._logged: dict[str, float] = {}
@@ -64,19 +73,55 @@ class Hub:
         """A new Engine.IO session; what it receives goes to the answer."""
         peer = Peer(connection, self)
         self.peers.add(peer)
+        if self._sweeping is None and self.settings.recovery is not None:
+            self._sweep()
         return peer
+
+    async def start(self) -> None:
+        """Read what the journal knows of former clients and their packets. Before the first client comes."""
+        if self._journal is None or self.settings.recovery is None:
+            return
+        now = self.now()
+        for record in await self._journal.open():
+            self._recoverable(record[1]).load(record, now)
+        for recovery in self._recoveries.values():
+            recovery.start(now)
+        self._journal.begin(self._records)
+
+    async def settled(self) -> bool:
+        """Wait until everything that was sent so far, and who is here, would survive the end of this process.
+
+        False: it would not, because there is no journal or it cannot be written.
+        """
+        if self._journal is None or self.settings.recovery is None:
+            return False
+        self._note()
+        return await self._journal.settled()
 
     async def close(self) -> None:
         """End what the application still has under way. The connections are the Engine.IO server's to close, first."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._sweeping is not None:
+            self._sweeping.cancel()
+        if self._journal is not None:
+            self._note()
+            await self._journal.close()
 
     # For namespaces and peers
 
-    def now(self) -> float:
-        """Seconds, monotonic."""
-        return asyncio.get_running_loop().time() if self._now is None else self._now()
+    def recovery(self, name: str) -> Recovery | None:
+        """The past of a namespace, which may be older than this process; None where nothing is kept."""
+        if self.settings.recovery is None:
+            return None
+        return self._recoverable(name)
+
+    def note_soon(self) -> None:
+        """Clients have changed: bring their records up to date in this turn of the loop."""
+        if self._journal is not None and not self._noting:
+            self._noting = True
+            asyncio.get_running_loop().call_soon(self._note)
 
     def next_question(self) -> int:
         """The id of the next event that wants an answer: never the same twice, or a late answer could be taken for
@@ -97,3 +142,31 @@ class Hub:
         if now >= self._logged.get(event, -LOG_PAUSE) + LOG_PAUSE:
             self._logged[event] = now
             log.error("the handler of %r failed", event, exc_info=error)
+
+    def _recoverable(self, name: str) -> Recovery:
+        found = self._recoveries.get(name)
+        if found is None:
+            assert self.settings.recovery is not None
+            note = None if self._journal is None else self._journal.append
+            wall = time.time() - self.now()
+            found = Recovery(name, self.settings.recovery, self._epoch, wall=wall, note=note)
+            self._recoveries[name] = found
+        return found
+
+    def _records(self) -> list[Record]:
+        return [record for recovery in self._recoveries.values() for record in recovery.records()]
+
+    def _note(self) -> None:
+        self._noting = False
+        for namespace in self.namespaces.values():
+            namespace.note()
+
+    def _sweep(self) -> None:
+        """Forget what is too old, a few times in the window."""
+        assert self.settings.recovery is not None
+        for recovery in self._recoveries.values():
+            recovery.sweep(self.now())
+        if self._journal is not None:
+            self._journal.tend()
+        pause = max(self.settings.recovery.window / 8, 0.1)
+        self._sweeping = asyncio.get_running_loop().call_later(pause, self._sweep)

@@ -21,6 +21,7 @@ from realtime.socketio import Message, Packet
 if TYPE_CHECKING:
     from realtime.hub import Hub
     from realtime.peer import Peer
+    from realtime.recovery import Recovery, Session
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -47,6 +48,7 @@ class Namespace:
         self._sockets: dict[str, Socket] = {}
         self._everyone: dict[Socket, Sink] = {}
         self._rooms: dict[str, dict[Socket, Sink]] = {}
+        self._recovery = hub.recovery(name)
         self.sockets: Mapping[str, Socket] = MappingProxyType(self._sockets)
 
     def on(self, event: str) -> Callable[[Function], Function]:
@@ -84,18 +86,16 @@ class Namespace:
 
         Returns to how many it was given. A client's own id is a room too. Raises ValueError and TypeError as JSON does.
         """
-        if rooms is not None and not isinstance(rooms, str):
-            rooms = tuple(dict.fromkeys(rooms))
-        sinks = self._sinks(rooms)
-        if not sinks:
+        names = None if rooms is None else (rooms,) if isinstance(rooms, str) else tuple(dict.fromkeys(rooms))
+        sinks = self._sinks(names)
+        if not sinks and (volatile or self._recovery is None or not self._recovery.wanted(names)):
             return 0
-        outgoing = Outgoing(self._messages(event, args), conflate=conflate, volatile=volatile)
-        # A copy, because a connection may end while it is written to and then leaves the room.
-        if not skip:
-            for sink in tuple(sinks.values()):
-                sink.send(outgoing)
-            return len(sinks)
-        chosen = [sink for socket, sink in sinks.items() if socket.id not in skip]
+        outgoing = self._outgoing(names, event, args, skip, volatile, conflate)
+        # Copies, because a connection may end while it is written to and then leaves the room.
+        if skip:
+            chosen = [sink for socket, sink in sinks.items() if socket.id not in skip]
+        else:
+            chosen = list(sinks.values())
         for sink in chosen:
             sink.send(outgoing)
         return len(chosen)
@@ -108,26 +108,33 @@ class Namespace:
 
     def emit_to(self, socket: Socket, event: str, args: tuple[Any, ...], volatile: bool, conflate: str | None) -> None:
         if socket.peer is not None:
-            socket.sink.send(Outgoing(self._messages(event, args), conflate=conflate, volatile=volatile))
+            socket.sink.send(self._outgoing((socket.id,), event, args, (), volatile, conflate))
 
     def question(self, event: str, args: tuple[Any, ...]) -> tuple[int, tuple[Message, ...]]:
         """The number and the messages of an event that wants an answer."""
+        _speakable(event)
         number = self._hub.next_question()
-        return number, socketio.event(self.name, [_name(event), *args], number)
+        return number, socketio.event(self.name, [event, *args], number)
 
     def join(self, socket: Socket, room: str) -> None:
+        if self._recovery is not None and socket.session is not None:
+            self._recovery.join(socket.session, room)
+            self._hub.note_soon()
+        else:
+            socket._rooms[room] = 0
         self._rooms.setdefault(room, {})[socket] = socket.sink
-        socket._rooms[room] = 0
 
     def leave(self, socket: Socket, room: str) -> None:
         self._unlist(socket, room)
-        del socket._rooms[room]
+        if self._recovery is not None and socket.session is not None:
+            self._recovery.leave(socket.session, room)
+            self._hub.note_soon()
+        else:
+            del socket._rooms[room]
 
     def admit(self, peer: Peer, auth: dict[str, Any] | None) -> None:
         """Answer a CONNECT: ask the application, then let the client in or not."""
-        socket = Socket(self._hub.new_id(), self, peer, {})
-        self._sockets[socket.id] = socket
-        self._everyone[socket] = socket.sink
+        socket, auth = self._enlist(peer, auth)
         handler = self._handlers.get("connect")
         if handler is None:
             self._accept(socket)
@@ -162,12 +169,11 @@ class Namespace:
             # Chat answers thousands of messages with futures; a task for each would cost more than the message.
             result.add_done_callback(lambda done: self._settled(socket, packet.id, event, done))
         elif inspect.isawaitable(result):
-            assert socket.peer is not None or packet is not None
             if socket.peer is not None:
                 socket.peer.hold()
             self._hub.spawn(self._await(socket, packet.id, event, result))
-        elif packet.id is not None:
-            self._acknowledge(socket, packet.id, event, result)
+        else:
+            self._finish(socket, packet.id, event, result)
 
     def part(self, socket: Socket, reason: str, *, may_return: bool) -> None:
         """A client has ended, or is ended: out of all rooms, and the application told."""
@@ -175,16 +181,105 @@ class Namespace:
         if peer is None:
             return
         peer.leave(self.name)
-        self._forget(socket)
+        self._forget(socket, may_return=may_return)
         self._farewell(socket, reason)
+
+    def note(self) -> None:
+        """Bring the records of changed clients up to date, for a restart."""
+        recovery = self._recovery
+        for session in list(recovery.changed.values()) if recovery is not None else ():
+            self._note(session, self._sockets.get(session.id))
 
     # Details
 
-    def _sinks(self, rooms: str | tuple[str, ...] | None) -> Mapping[Socket, Sink]:
+    def _enlist(self, peer: Peer, auth: dict[str, Any] | None) -> tuple[Socket, dict[str, Any] | None]:
+        """A socket for a CONNECT, in its rooms if it recovers, and the payload without what is between the libraries."""
+        if self._recovery is None:
+            socket = Socket(self._hub.new_id(), self, peer, None)
+        else:
+            pid = auth.get("pid") if auth else None
+            found = None if pid is None else self._returning(peer, pid, (auth or {}).get("offset"))
+            socket = found or self._arriving(peer)
+            if pid is not None:
+                auth = {key: value for key, value in (auth or {}).items() if key not in ("pid", "offset")}
+        self._sockets[socket.id] = socket
+        self._everyone[socket] = socket.sink
+        return socket, auth
+
+    def _arriving(self, peer: Peer) -> Socket:
+        assert self._recovery is not None
+        session = self._recovery.begin(self._hub.new_id(), self._hub.new_id())
+        return Socket(session.id, self, peer, session)
+
+    def _returning(self, peer: Peer, pid: object, offset: object) -> Socket | None:
+        """The socket of a client that was here, what it missed waiting for it: all this in one step, so that
+        whatever is sent from now on comes after. None: it is not known (any more).
+        """
+        assert self._recovery is not None
+        session = self._recovery.find(pid, self._hub.now())
+        if session is not None:
+            self._displace(session.id)
+        missed = None if session is None else self._recovery.resume(session, offset)
+        if session is None or missed is None:
+            self._hub.stats.recovery_failed += 1
+            return None
+        self._hub.stats.recovered += 1
+        socket = Socket(session.id, self, peer, session)
+        socket.restore(session.data)
+        for room in session.rooms:
+            self._rooms.setdefault(room, {})[socket] = socket.sink
+        for kept in missed:
+            socket.sink.send(kept.outgoing)
+        return socket
+
+    def _displace(self, id: str) -> None:  # noqa: A002 - the protocol's word
+        """A client is back before its former connection was found dead."""
+        former = self._sockets.get(id)
+        if former is None or former.peer is None:
+            return
+        former.peer.connection.close("replaced")
+        if isinstance(former.sink, Waiting):
+            self._forget(former, may_return=True)  # the end of its connect handler says goodbye
+        else:
+            self.part(former, "replaced", may_return=True)
+
+    def _outgoing(
+        self,
+        rooms: tuple[str, ...] | None,
+        event: str,
+        args: tuple[Any, ...],
+        skip: Collection[str],
+        volatile: bool,
+        conflate: str | None,
+    ) -> Outgoing:
+        """The event, encoded, and kept for those who may miss it."""
+        _speakable(event)
+        recovery = self._recovery
+        data: list[Any] = [event, *args]
+        if recovery is not None and not volatile:
+            data.append(recovery.next_offset())
+        elif recovery is not None and isinstance(data[-1], str):
+            # The client takes any last argument that is text for an offset: let it be one.
+            data.append(recovery.offset())
+        messages = socketio.event(self.name, data)
+        outgoing = Outgoing(messages, conflate=conflate, volatile=volatile)
+        if recovery is not None and not volatile:
+            recovery.keep(rooms, messages, outgoing, self._hub.now(), skip)
+        return outgoing
+
+    def _note(self, session: Session, socket: Socket | None) -> None:
+        assert self._recovery is not None
+        try:
+            self._recovery.settle(session, None if socket is None else socket.data_as_json())
+        except (TypeError, ValueError) as error:
+            self._hub.failed("data", error)
+            self._recovery.end(session)
+
+    def _sinks(self, rooms: tuple[str, ...] | None) -> Mapping[Socket, Sink]:
         if rooms is None:
             return self._everyone
-        if isinstance(rooms, str):
-            return self._rooms.get(rooms) or self._own(rooms)
+        if len(rooms) == 1:
+            return self._rooms.get(rooms[0]) or self._own(rooms[0])
         together: dict[Socket, Sink] = {}
         for room in rooms:
             together.update(self._rooms.get(room) or self._own(room))
@@ -194,9 +289,6 @@ class Namespace:
         """Everybody is alone in a room of the name of their id, without it being kept anywhere."""
         socket = self._sockets.get(room)
         return _NOBODY if socket is None else {socket: socket.sink}
-
-    def _messages(self, event: str, args: tuple[Any, ...]) -> tuple[Message, ...]:
-        return socketio.event(self.name, [_name(event), *args])
 
     async def _decide(self, socket: Socket, result: Awaitable[Any]) -> None:
         try:
@@ -209,12 +301,13 @@ class Namespace:
     def _accept(self, socket: Socket) -> None:
         peer = socket.peer
         if peer is None or peer.ended:
-            self._forget(socket)
+            self._forget(socket, may_return=True)
             self._farewell(socket, "connection-lost")
             return
         peer.enter(self.name, socket)
         connection = peer.connection
-        connection.send(Outgoing((socketio.connected(self.name, {"sid": socket.id}),)))
+        payload = {"sid": socket.id} if socket.session is None else {"sid": socket.id, "pid": socket.session.pid}
+        connection.send(Outgoing((socketio.connected(self.name, payload),)))
         waiting = socket.sink
         socket.sink = self._everyone[socket] = connection
         for room in socket.rooms:
@@ -222,23 +315,34 @@ class Namespace:
         if isinstance(waiting, Waiting):
             for outgoing in waiting.queue:
                 connection.send(outgoing)
+        self._hub.note_soon()
 
     def _refuse(self, socket: Socket, error: Exception) -> None:
         if not isinstance(error, Refused):
             self._hub.failed("connect", error)
             error = Refused("Internal error")
         peer = socket.peer
-        self._forget(socket)
-        if peer is not None:
+        self._forget(socket, may_return=False)
+        if peer is not None and not peer.ended:
             peer.leave(self.name)
             peer.connection.send(Outgoing((socketio.refused(self.name, error.message, error.data),)))
 
-    def _forget(self, socket: Socket) -> None:
-        socket.end()
-        self._sockets.pop(socket.id, None)
+    def _forget(self, socket: Socket, *, may_return: bool) -> None:
+        if self._sockets.get(socket.id) is socket:
+            del self._sockets[socket.id]
+            if self._recovery is not None and socket.session is not None:
+                self._lose(self._recovery, socket.session, socket, may_return)
         self._everyone.pop(socket, None)
         for room in socket.rooms:
             self._unlist(socket, room)
+        socket.end()
+
+    def _lose(self, recovery: Recovery, session: Session, socket: Socket, may_return: bool) -> None:
+        if not may_return:
+            recovery.end(session)
+            return
+        recovery.lose(session, self._hub.now())
+        self._note(session, socket)
 
     def _unlist(self, socket: Socket, room: str) -> None:
         members = self._rooms.get(room)
@@ -265,8 +369,7 @@ class Namespace:
         except Exception as error:
             self._hub.failed(event, error)
         else:
-            if number is not None:
-                self._acknowledge(socket, number, event, value)
+            self._finish(socket, number, event, value)
 
     def _settled(self, socket: Socket, number: int | None, event: str, done: asyncio.Future[Any]) -> None:
         if done.cancelled():
@@ -274,22 +377,26 @@ class Namespace:
         error = done.exception()
         if isinstance(error, Exception):
             self._hub.failed(event, error)
-        elif number is not None:
-            self._acknowledge(socket, number, event, done.result())
+        else:
+            self._finish(socket, number, event, done.result())
 
-    def _acknowledge(self, socket: Socket, number: int, event: str, value: Any) -> None:
+    def _finish(self, socket: Socket, number: int | None, event: str, value: Any) -> None:
+        """A handler is done: acknowledge the event, and note what it may have changed."""
         if socket.peer is None:
             return
-        arguments = [] if value is None else list(value) if isinstance(value, tuple) else [value]
-        try:
-            messages = socketio.ack(self.name, arguments, number)
-        except (TypeError, ValueError) as error:
-            self._hub.failed(event, error)
-        else:
-            socket.sink.send(Outgoing(messages))
+        if number is not None:
+            arguments = [] if value is None else list(value) if isinstance(value, tuple) else [value]
+            try:
+                messages = socketio.ack(self.name, arguments, number)
+            except (TypeError, ValueError) as error:
+                self._hub.failed(event, error)
+            else:
+                socket.sink.send(Outgoing(messages))
+        if self._recovery is not None and socket.session is not None and socket.has_data:
+            self._recovery.touch(socket.session)
+            self._hub.note_soon()
 
 
-def _name(event: str) -> str:
+def _speakable(event: str) -> None:
     if event in socketio.RESERVED:
         raise ValueError(f"{event!r} is a word of the protocol's and cannot be sent")
-    return event

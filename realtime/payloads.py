@@ -102,7 +102,7 @@ def parse_batch(payload: object, limits: LimitSettings) -> list[Draft]:
 
 
 def parse_place(payload: object, limits: LimitSettings) -> tuple[str, str | None]:
-    """A conversation, as a bare id or {"conversation_id"}, and the user that is meant, if one is named. Raises Refusal."""
+    """A conversation, as a bare id or {"conversation_id"}, and the user, if one is named. Raises Refusal."""
     if not isinstance(payload, dict):
         return parse_id(payload, "conversation_id", limits), None
     conversation = payload.get("conversation_id", payload.get("conversationId"))

@@ -16,8 +16,8 @@ from realtime.socketio import Client, Kind, Malformed, Message, Packet, refused
 from realtime.stats import count
 
 if TYPE_CHECKING:
+    from realtime.connection import Connection
     from realtime.hub import Hub
-    from realtime.sessions import Connection
 
 
 class Peer(Client[Socket]):

@@ -24,11 +24,11 @@ _NOOP = Outgoing.control(NOOP)
 _CLOSE = Outgoing.control(CLOSE)
 _PROBE_ANSWER = Outgoing.control(PROBE_ANSWER)
 
-_ABRUPT = frozenset(
-    "client-close drain duplicate-poll invalid-packet overlapping-post ping-timeout slow-client too-large"
-    " transport-close transport-error".split()
-)
-"""Ends after which what waits is not sent any more: the client is gone, at fault, or comes back and recovers it."""
+_GONE = frozenset({"client-close", "transport-close", "transport-error", "ping-timeout"})
+_AT_FAULT = frozenset({"duplicate-poll", "invalid-packet", "overlapping-post", "too-large"})
+_COMING_BACK = frozenset({"slow-client", "drain"})
+_ABRUPT = _GONE | _AT_FAULT | _COMING_BACK
+"""Ends after which what waits is not sent any more."""
 
 
 class Carrier(Protocol):
@@ -43,6 +43,9 @@ class Carrier(Protocol):
     def write(self, outgoing: Outgoing) -> None: ...
 
     def close(self, reason: str) -> None: ...
+
+    def abort(self) -> None:
+        """Close without a word."""
 
 
 class Client(Protocol):
@@ -64,6 +67,10 @@ class House(Protocol):
     def beat_changed(self, session: EngineSession) -> None: ...
 
     def ended(self, session: EngineSession) -> None: ...
+
+    def connected(self, carrier: Carrier) -> None: ...
+
+    def disconnected(self, carrier: Carrier) -> None: ...
 
 
 class EngineSession:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Set
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -10,9 +11,10 @@ from realtime import socketio
 from realtime.frames import Outgoing
 
 if TYPE_CHECKING:
+    from realtime.connection import Connection, Handshake
     from realtime.namespace import Namespace
     from realtime.peer import Peer
-    from realtime.sessions import Connection, Handshake
+    from realtime.recovery import Session
 
 
 class Disconnected(Exception):
@@ -44,9 +46,9 @@ class Socket:
     rooms and `data` are back and that what it missed is on its way.
     """
 
-    __slots__ = ("_acks", "_connection", "_data", "_rooms", "id", "namespace", "peer", "recovered", "sink")
+    __slots__ = ("_acks", "_connection", "_data", "_rooms", "id", "namespace", "peer", "recovered", "session", "sink")
 
-    def __init__(self, id: str, namespace: Namespace, peer: Peer, rooms: dict[str, int]) -> None:  # noqa: A002
+    def __init__(self, id: str, namespace: Namespace, peer: Peer, session: Session | None) -> None:  # noqa: A002
         self.id = id
         self.namespace = namespace
         self.recovered = False
@@ -54,7 +56,9 @@ class Socket:
         """None once this socket has ended."""
         self.sink: Sink = Waiting()
         self._connection = peer.connection
-        self._rooms = rooms
+        self.session = session
+        """What it is for recovery; None where nobody recovers."""
+        self._rooms: dict[str, int] = {} if session is None else session.rooms
         self._data: dict[str, Any] | None = None
         self._acks: dict[int, asyncio.Future[list[Any]]] | None = None
 
@@ -81,7 +85,8 @@ class Socket:
     def emit(self, event: str, *args: Any, volatile: bool = False, conflate: str | None = None) -> None:
         """Send an event to this client; kept for its return unless `volatile`.
 
-        Never waits. Raises ValueError and TypeError as JSON does. Of those that wait with the same `conflate` key only the latest is sent.
+        Never waits. Raises ValueError and TypeError as JSON does. Of those that wait with the same `conflate` key
+        only the latest is sent.
         """
         self.namespace.emit_to(self, event, args, volatile, conflate)
 
@@ -134,14 +139,18 @@ class Socket:
         answer.set_result(arguments)
         return True
 
-    def restore(self, data: dict[str, Any]) -> None:
-        """Begin with what a former socket of the same client ended with."""
+    def restore(self, data: str) -> None:
+        """Begin with the `data_as_json` of a former socket of the same client."""
         self.recovered = True
-        self._data = data
+        self._data = json.loads(data)
 
-    def kept_data(self) -> dict[str, Any]:
-        """What `restore` would want, without making anything."""
-        return self._data or {}
+    @property
+    def has_data(self) -> bool:
+        return bool(self._data)
+
+    def data_as_json(self) -> str:
+        """What is to be kept of `data`. Raises TypeError and ValueError when JSON has no word for it."""
+        return json.dumps(self._data, separators=(",", ":")) if self._data else "{}"
 
     def end(self) -> None:
         """Nobody is there any more: those who wait for answers learn it."""

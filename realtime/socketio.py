@@ -54,7 +54,7 @@ class Malformed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Packet:
-    """One whole packet. `data` is a list for events and acks; of the binary kinds, EVENT and ACK with bytes inside remain."""
+    """One whole packet. `data` is a list for events and acks; binary kinds have become EVENT and ACK."""
 
     kind: Kind
     namespace: str

@@ -18,18 +18,21 @@ from aiohttp import web
 
 from realtime.connection import Connection, Handshake, Opened, Receiver
 from realtime.cross_site import is_same_host, may_connect
-from realtime.timeouts import Timeouts
 from realtime.engineio import PROTOCOL, Refusal, Session, State, open_packet
 from realtime.frames import Outgoing
 from realtime.polling import answer, answer_get, answer_post, refusal
-from realtime.session import EngineSession
+from realtime.session import Carrier, EngineSession
 from realtime.settings import EngineSettings
 from realtime.stats import RealtimeStats, count
+from realtime.timeouts import Timeouts
 from realtime.websocket import Taken, TakenWebSocket, acceptance, deflate_accepted, is_websocket, take_over
 
 __all__ = ["Connection", "EngineServer", "Handshake", "Opened", "Receiver"]
 
 _RETRY_AFTER = "5"
+_PARTING = 0.5
+"""Seconds that a WebSocket may take to close when the server does."""
+
 _LINGER = 30.0
 """Seconds that last words wait for a client of long-polling."""
 
@@ -53,7 +56,8 @@ class EngineServer:
         self._new_id = new_id
         self._sessions: dict[str, EngineSession] = {}
         self._lingering: dict[str, EngineSession] = {}
-        self._websockets: set[TakenWebSocket] = set()
+        self._carriers: set[Carrier] = set()
+        self._carriers_gone = asyncio.Event()
         self._pings: Timeouts[EngineSession] = Timeouts()
         self._pongs: Timeouts[EngineSession] = Timeouts()
         self._alarm: asyncio.TimerHandle | None = None
@@ -95,6 +99,8 @@ class EngineServer:
         if sid is None:
             return self._open_websocket(request) if websocket else self._open_polling(request)
         session = self._found(sid)
+        if session is None and request.method == "GET" and not websocket:
+            session = self._lingering.pop(sid, None)
         if session is None:
             return self._refused(Refusal.SESSION)
         if websocket:
@@ -108,10 +114,9 @@ class EngineServer:
     def _found(self, sid: str) -> EngineSession | None:
         """The session of that name, unless its time is over, however late the timer that should have noticed."""
         session = self._sessions.get(sid)
-        if session is None:
-            return self._lingering.pop(sid, None)
-        session.beat(self.loop.time())
-        return session if session.is_open else None
+        if session is not None:
+            session.beat(self.loop.time())
+        return session if session is not None and session.is_open else None
 
     # Beginning
 
@@ -231,6 +236,14 @@ class EngineServer:
             self._lingering[session.sid] = session
             self.loop.call_later(_LINGER, self._lingering.pop, session.sid, None)
 
+    def connected(self, carrier: Carrier) -> None:
+        self._carriers.add(carrier)
+
+    def disconnected(self, carrier: Carrier) -> None:
+        self._carriers.discard(carrier)
+        if not self._carriers:
+            self._carriers_gone.set()
+
     async def drain(self, over: float = 10.0) -> None:
         """Take no new session, and end the others one after the other within `over` seconds.
 
@@ -248,13 +261,18 @@ class EngineServer:
             session.close("drain")
 
     async def close(self) -> None:
-        """End everything now, and wait until every receiver knows."""
+        """End everything now, and return when every receiver knows and every WebSocket is closed."""
         self._draining = True
         for session in list(self._sessions.values()):
             session.close("drain")
         if self._alarm is not None:
             self._alarm.cancel()
             self._alarm = None
+        for carrier in self._carriers:
+            self.loop.call_later(_PARTING, carrier.abort)
+        while self._carriers:
+            self._carriers_gone.clear()
+            await self._carriers_gone.wait()
         await asyncio.sleep(0)
 
 

@@ -166,6 +166,7 @@ class TakenWebSocket(WebSocketDataQueue, asyncio.Protocol):
         head, _ = self._tail
         wire = self._wire
         self._session = session
+        self._house.connected(self)
         wire.set_protocol(self)
         wire.set_write_buffer_limits(high=self._house.settings.high_water)
         wire.write(head + (first.frame if first is not None else b""))
@@ -205,7 +206,6 @@ class TakenWebSocket(WebSocketDataQueue, asyncio.Protocol):
         self._session = None
 
     def abort(self) -> None:
-        """Close without a word."""
         self._wire.abort()
 
     # The transport's side
@@ -232,6 +232,7 @@ class TakenWebSocket(WebSocketDataQueue, asyncio.Protocol):
 
     def connection_lost(self, exc: BaseException | None) -> None:
         self._end("transport-close" if exc is None else "transport-error")
+        self._house.disconnected(self)
         self._reader = None  # it refers to us
         if self._linger is not None:
             self._linger.cancel()

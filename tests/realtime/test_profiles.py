@@ -190,7 +190,19 @@ async def test_after_a_clear_everything_is_asked_anew(profiles: Profiles, applic
     assert len(application.asked) == 2
 
 
-async def test_what_was_asked_before_a_clear_is_neither_joined_nor_cached(
+async def test_an_answer_that_was_asked_for_before_a_clear_is_not_cached(
+    profiles: Profiles, application: Application
+) -> None:
+    application.answers.clear()
+    loading = asyncio.create_task(profiles.load(["ana"]))
+    await _until_asked(application)
+    profiles.clear()
+    application.answers.set()
+    assert "ana" in await loading
+    assert profiles.known(["ana"]) == {}
+
+
+async def test_who_comes_after_a_clear_does_not_join_those_who_asked_before(
     profiles: Profiles, application: Application
 ) -> None:
     application.answers.clear()

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+from base64 import b64decode
 from typing import Any, Literal
 
-from realtime.sessions import Handshake
-
+from realtime.connection import Handshake
 from realtime.frames import Outgoing
 from realtime.hub import Hub
 
@@ -31,12 +31,16 @@ class Wire:
     def send(self, outgoing: Outgoing) -> None:
         if self.closed is None:
             self.outgoing.append(outgoing)
-            self.sent.extend(outgoing.messages)
+            self.sent.extend(messages(outgoing))
 
     def close(self, reason: str = "server-close") -> None:
         if self.closed is None:
             self.closed = reason
-            self._receiver.closed(reason)
+            asyncio.get_running_loop().call_soon(self._receiver.closed, reason)
+
+    def drop(self) -> None:
+        """The network fails, and the server notices."""
+        self.close("transport-close")
 
     def say(self, *messages: str | bytes) -> None:
         """The client sends these."""
@@ -56,6 +60,12 @@ class Wire:
         self.sent.remove(answer)
         payload: dict[str, Any] = json.loads(answer[1 + len(prefix) :])
         return payload
+
+
+def messages(outgoing: Outgoing) -> list[str | bytes]:
+    """What an Engine.IO client makes of it (by the encoding of long-polling)."""
+    packets = outgoing.payload.split(b"\x1e")
+    return [b64decode(packet[1:]) if packet.startswith(b"b") else packet[1:].decode() for packet in packets]
 
 
 async def turns(count: int = 5) -> None:
