@@ -29,7 +29,7 @@ from realtime.authentication import AuthenticationUnavailable
 from realtime.core import Core
 from realtime.limits import Rate
 from realtime.origin import OriginAway
-from realtime.publishing import BadPublication
+from realtime.publishing import BadPublication, Publication
 from realtime.settings import (
     AuthenticationSettings,
     BatchSettings,
@@ -78,7 +78,7 @@ class RealtimeCore:
                 ask=questions.ask,
                 now=monotonic,
                 wall=edge.now,
-                journal_path=None if self._journal is None else self._journal / "journal",
+                journal_path=self._journal,
                 purge_tags=self._purge_tags,
             )
         except AuthenticationUnavailable as error:
@@ -107,8 +107,6 @@ class RealtimeCore:
     async def start(self) -> None:
         """Raises CachewireError when the journal cannot be had."""
         try:
-            if self._journal is not None:
-                self._journal.mkdir(mode=0o700, parents=True, exist_ok=True)
             await self.core.start()
         except OSError as error:
             where = "" if self._journal is None else f"{self._journal} (realtime.recovery.dir): "
@@ -135,16 +133,8 @@ class RealtimeCore:
         self._announce(f"outbox:{write.id}", "queued_write_done", data)
 
     def _announce(self, channel: str, event: str, data: Mapping[str, Any], key: str | None = None) -> None:
-        publication = {"channel": channel, "event": event, "data": data}
-        if key is not None:
-            publication["key"] = key
-        self._edge.background.spawn(self._published(publication), "publish")
-
-    async def _published(self, publication: Mapping[str, Any]) -> None:
-        try:
-            await self.core.publish(publication)
-        except BadPublication:
-            pass  # a path too long for the name of a channel; nobody can have subscribed to it
+        # The core looks whether anybody is there, or may come back, before it encodes anything.
+        self.core.tell(Publication(channel, event, data, key))
 
     async def _purge_tags(self, tags: Sequence[str]) -> int:
         wanted = frozenset(tags)
@@ -166,16 +156,22 @@ class RealtimeCore:
         return {
             "sessions": self.core.sessions(most),
             "conversations": self.core.conversations(most),
-            "counters": asdict(self.core.stats),
+            "counters": asdict(self.core.figures()),
         }
 
     def disconnect(self, sid: str) -> bool:
         return self.core.disconnect(sid)
 
     def figures(self) -> RealtimeFigures:
-        websockets = self.websockets()
+        core, websockets = self.core, self.websockets()
         return RealtimeFigures(
-            self.core.stats, ROUND_TRIP_BOUNDS, websocket=websockets, polling=self.open_sessions - websockets
+            core.figures(),
+            ROUND_TRIP_BOUNDS,
+            websocket=websockets,
+            polling=self.open_sessions - websockets,
+            conversations=sum(1 for _ in core.chat.signs.conversations()),
+            users=core.users(),
+            quality=core.quality()._asdict(),
         )
 
 

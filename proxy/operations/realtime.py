@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import accumulate
 from typing import Protocol
 
@@ -31,7 +31,7 @@ class Counters(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class RealtimeFigures:
-    """The counters, and how things stand: open sessions by transport, conversations with members."""
+    """The counters, and how things stand: open sessions by transport, conversations with members, clients by grade."""
 
     counters: Counters
     round_trip_bounds: Sequence[float]
@@ -39,6 +39,7 @@ class RealtimeFigures:
     polling: int = 0
     conversations: int = 0
     users: int = 0
+    quality: Mapping[str, int] = field(default_factory=dict)
 
 
 _PLAIN = (
@@ -82,6 +83,12 @@ def realtime_series(figures: RealtimeFigures) -> Iterator[Metric]:
         "cachewire_realtime_conversations", "Conversations with members.", value=figures.conversations
     )
     yield GaugeMetricFamily("cachewire_realtime_users", "Users that are authenticated now.", value=figures.users)
+    quality = GaugeMetricFamily(
+        "cachewire_realtime_quality", "Clients by the quality of their connection.", labels=("grade",)
+    )
+    for grade, clients in figures.quality.items():
+        quality.add_metric([grade], clients)
+    yield quality
     yield _round_trips(figures)
     for attribute, name, what in _PLAIN:
         value = getattr(figures.counters, attribute)

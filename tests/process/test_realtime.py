@@ -52,17 +52,20 @@ async def test_the_five_figures_count_connections_and_messages(edge: EdgeProcess
 
 async def test_a_client_that_returns_after_the_edge_was_killed_has_missed_nothing(tmp_path: Path) -> None:
     trusted = {"auth": "trusted"}
-    async with serving(tmp_path, "http://127.0.0.1:9", realtime=trusted) as edge:
-        async with connected(edge.url) as anna, connected(edge.url) as ben:
-            await member(anna, "u1", "c1")
-            await member(ben, "u2", "c1")
-            assert (await anna.ask("send_message", message("c1", "u1", "seen")))["ok"]
-            *_, offset = await ben.heard_all("new_messages_batch")
-            before = {"pid": ben.welcome["pid"], "offset": offset}
-            await ben.socket.close()
-            assert (await anna.ask("send_message", message("c1", "u1", "missed")))["ok"]
-            edge.signal(signal.SIGKILL)
-            await edge.ended()
+    async with (
+        serving(tmp_path, "http://127.0.0.1:9", realtime=trusted) as edge,
+        connected(edge.url) as anna,
+        connected(edge.url) as ben,
+    ):
+        await member(anna, "u1", "c1")
+        await member(ben, "u2", "c1")
+        assert (await anna.ask("send_message", message("c1", "u1", "seen")))["ok"]
+        *_, offset = await ben.heard_all("new_messages_batch")
+        before = {"pid": ben.welcome["pid"], "offset": offset}
+        await ben.socket.close()
+        assert (await anna.ask("send_message", message("c1", "u1", "missed")))["ok"]
+        edge.signal(signal.SIGKILL)
+        await edge.ended()
     async with (
         serving(tmp_path, "http://127.0.0.1:9", realtime=trusted) as again,
         connected(again.url, auth=before) as ben,
