@@ -139,6 +139,25 @@ class TestConnections:
             # Closed without a packet 41, which would tell it to stay away.
             assert await client.closed() == "connection"
 
+    async def test_a_poll_that_waits_is_answered_when_the_edge_drains(self, edge: EdgeUnderTest) -> None:
+        sid = await polled(edge)
+        poll = asyncio.ensure_future(edge.get(f"{POLL}&sid={sid}"))
+        await until(lambda: edge.app.ledger.in_flight == 1)
+        async with asyncio.timeout(PATIENCE):
+            await edge.app.drain()
+            assert (await poll).body == b"1"
+
+    async def test_a_poll_of_a_client_that_left_is_given_up_and_its_session_goes_on(self, edge: EdgeUnderTest) -> None:
+        sid = await polled(edge)
+        client = await edge.connect()
+        await client.send(edge.request("GET", f"{POLL}&sid={sid}"))
+        await until(lambda: edge.app.ledger.in_flight == 1)
+        client.leave()
+        await until(lambda: edge.app.ledger.in_flight == 0)
+        assert edge.app.ledger.recent(1)[0].reason == "client-left"
+        assert (await edge.ask("POST", f"{POLL}&sid={sid}", body=b"40")).body == b"ok"
+        assert (await edge.get(f"{POLL}&sid={sid}")).body.startswith(b"40")
+
     async def test_an_operator_can_see_sessions_and_end_one(self, edge: EdgeUnderTest) -> None:
         async with connected(url(edge)) as client:
             await member(client, "u1", "c1")
@@ -273,6 +292,11 @@ async def test_the_series_keep_the_naming_rules_and_count(edge: EdgeUnderTest) -
         assert family.documentation.endswith(".")
     assert value(families, "cachewire_realtime_messages_total") == 1
     assert value(families, "cachewire_realtime_sessions_opened_total") == 1
+
+
+async def polled(edge: EdgeUnderTest) -> str:
+    """The id of a new session of long-polling."""
+    return str(json.loads((await edge.get(POLL)).body[1:])["sid"])
 
 
 async def metrics(edge: EdgeUnderTest) -> dict[str, Any]:
