@@ -89,6 +89,7 @@ class Chat:
             settled=settled,
             stats=stats,
             tasks=self.tasks,
+            rearm=lambda: self.alarm.arm(),
             now=now,
             wall=wall,
             new_id=new_id,

@@ -84,7 +84,8 @@ class Conversations:
     """The messages under way in all conversations.
 
     `senders` loads profiles, None where there are none; `failed` hears of every message that was taken and failed,
-    with the socket and the user it came from, whether or not an ack was asked for; `wall` is the time as text.
+    with the socket and the user it came from, whether or not an ack was asked for; `rearm` is called when `deadline`
+    has changed outside of a call from outside; `wall` is the time as text.
     """
 
     def __init__(
@@ -98,6 +99,7 @@ class Conversations:
         settled: Settle | None,
         stats: RealtimeStats,
         tasks: Tasks,
+        rearm: Callable[[], None],
         now: Callable[[], float],
         wall: Callable[[], str],
         new_id: Callable[[], str],
@@ -110,6 +112,7 @@ class Conversations:
         self._settle = settled
         self._stats = stats
         self._tasks = tasks
+        self._rearm = rearm
         self._now = now
         self._wall = wall
         self._new_id = new_id
@@ -224,6 +227,7 @@ class Conversations:
                 settled = [_FAILED] * len(batch)
             self._hand_over(conversation, batch, settled)
             batch = self._windows.done(conversation, self._now())
+        self._rearm()
 
     async def _settled(self, conversation: str, batch: Sequence[Item]) -> Sequence[Settled]:
         """Ask the application to keep the batch and, at the same time, who its senders are."""

@@ -5,6 +5,7 @@ The rule of this room: it puts the parts together and translates; what happens i
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import secrets
 import time
@@ -36,8 +37,8 @@ class Core:
     """One hub with its chat. `ask` reaches the application; without it nothing is asked.
 
     `now` is monotonic, `wall` the time of day, both in seconds. `journal_path` is a directory for what may have to be
-    replayed after a restart; without it recovery ends with the process. `purge_tags` takes the tags of a publication and
-    returns how many stored responses it touched.
+    replayed after a restart; without it recovery ends with the process. `purge_tags` takes the tags of a publication
+    and returns how many stored responses it touched.
     """
 
     def __init__(
@@ -107,8 +108,13 @@ class Core:
 
     async def drain(self, seconds: float) -> None:
         """Take no new sessions, finish the batches under way, and send everybody elsewhere within `seconds`."""
-        await self.chat.drain()
-        await self.engine.drain(seconds)
+        began = self._now()
+        try:
+            async with asyncio.timeout(seconds / 2):
+                await self.chat.drain()
+        except TimeoutError:
+            _log.warning("messages are still waiting for the application; their senders are not told any more")
+        await self.engine.drain(max(0.0, began + seconds - self._now()))
 
     async def close(self) -> None:
         """End at once what is left; what recovery knows is on disk afterwards."""
