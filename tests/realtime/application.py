@@ -84,7 +84,10 @@ class Application:
         return web.json_response({"messages": self._batches[key]}, status=201)
 
     def _keep(self, message: Mapping[str, Any]) -> dict[str, Any]:
-        kept: dict[str, Any] = json.loads(json.dumps(message)) | {"id": len(self.kept) + 1, "created_at": "2027-01-01T00:00:00Z"}
+        kept: dict[str, Any] = json.loads(json.dumps(message)) | {
+            "id": len(self.kept) + 1,
+            "created_at": "2027-01-01T00:00:00Z",
+        }
         self.kept.append(kept)
         return kept
 
