@@ -26,6 +26,7 @@ from proxy.compression import CODERS, TASK, Compression
 from proxy.config.model import Config, PrecacheEntry
 from proxy.config.units import Address
 from proxy.dashboard import Dashboard
+from proxy.descriptors import provide
 from proxy.edge import Edge
 from proxy.errors import CachewireError
 from proxy.exchange import HttpExchange
@@ -56,6 +57,9 @@ from webui.auth import security
 _log = logging.getLogger("cachewire")
 
 SWEEP_EVERY = 30.0
+
+SPARE_DESCRIPTORS = 500
+"""Open files for bodies on disk, the stores, listeners and operators."""
 
 
 class App:
@@ -318,6 +322,7 @@ def run(
 
 
 async def _serve(config: Config, announce: Callable[[str], None], hints: Sequence[str]) -> int:
+    _provide_descriptors(config)
     app = App(config)
     await app.start()
     stop = _signalled()
@@ -333,6 +338,17 @@ async def _serve(config: Config, announce: Callable[[str], None], hints: Sequenc
     finally:
         await app.close()
     return 0
+
+
+def _provide_descriptors(config: Config) -> None:
+    wanted = config.server.max_connections + config.origin.max_connections + SPARE_DESCRIPTORS
+    if (granted := provide(wanted)) < wanted:
+        _log.warning(
+            "this process may open %d files, but server.max_connections alone may need %d; raise `ulimit -Hn`"
+            " (LimitNOFILE= of systemd), or lower the setting",
+            granted,
+            wanted,
+        )
 
 
 def _signalled() -> asyncio.Future[str]:
