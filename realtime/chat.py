@@ -123,8 +123,11 @@ class Chat:
         await self.conversations.drain()
 
     async def close(self) -> None:
-        self.alarm.stop()
+        """End what is under way; whoever waits for it is not told any more."""
+        for member in self.members.values():
+            member.leave()
         await self.tasks.close()
+        self.alarm.stop()
 
     def grade(self, member: Member) -> Grade:
         """How good a client's connection is, by the worse of what was measured and what it reported."""
