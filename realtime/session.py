@@ -218,6 +218,7 @@ class EngineSession:
         """Wait until there is something for a GET."""
         if self._backlog is not None or self._farewell is not None or self.machine.state is State.PROBED:
             return
+        self._release_poll()  # one whose client has left
         poll = self._poll = self._house.loop.create_future()
         self._waits_for = client
         try:

@@ -276,10 +276,14 @@ class TakenWebSocket(WebSocketDataQueue, asyncio.Protocol):
             self._wire.write(frame(PONG, bytes(data)))
 
     def _refuse(self, reason: str) -> None:
-        if not self._closing:
-            count(self._house.stats.invalid, reason)
-            self._end(reason)
-            self.close(reason)
+        if self._closing:
+            return
+        count(self._house.stats.invalid, reason)
+        self._end(reason)
+        self.close(reason)
+        self._reader = None  # what still comes cannot be understood, not even the client's close
+        if self._wire.can_write_eof() and not self._wire.is_closing():
+            self._wire.write_eof()
 
     def _end(self, reason: str) -> None:
         self.writable = False
