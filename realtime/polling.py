@@ -14,6 +14,15 @@ from realtime.stats import RealtimeStats, count
 _TEXT = "text/plain; charset=UTF-8"
 
 
+class Ended(web.StreamResponse):
+    """Stands for the answer to a request that has had all it gets: its client has left, or its connection was taken."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._keep_alive = False
+        self._eof_sent = True
+
+
 class _TooLarge(Exception):
     """A body beyond `max_payload`."""
 
@@ -38,7 +47,7 @@ async def answer_get(session: EngineSession, request: web.BaseRequest, headers: 
         return refusal(Refusal.REQUEST)
     await session.wait(request)
     if request.transport is None or request.transport.is_closing():
-        raise ConnectionResetError("the client has left before it was answered")
+        return Ended()
     response = answer(session.payload())
     response.headers.update(headers)
     try:
@@ -46,7 +55,7 @@ async def answer_get(session: EngineSession, request: web.BaseRequest, headers: 
         await response.write_eof()
     except ConnectionError:
         session.close("transport-error")
-        raise
+        return Ended()
     return response
 
 
@@ -68,6 +77,12 @@ async def answer_post(
         response = refusal(Refusal.REQUEST, status=413 if large else 408)
         response.force_close()
         return response
+    except (ConnectionError, web.RequestPayloadError):
+        session.close("transport-error")  # what it wanted to say is lost
+        return Ended()
+    except Exception:
+        session.close("transport-error")  # whoever is below us refuses the body, and answers
+        raise
     finally:
         session.is_posting = False
     stats.bytes_in += len(body)

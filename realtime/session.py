@@ -293,6 +293,8 @@ class EngineSession:
     # What waits
 
     def _hold(self, outgoing: Outgoing) -> None:
+        if not outgoing.count:
+            return
         if self._backlog is None:
             self._backlog = Backlog(self._house.settings.max_queue, self._house.stats.queue_drops)
         if not self._backlog.add(outgoing):

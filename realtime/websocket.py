@@ -46,15 +46,6 @@ _REASONS = {
 }
 
 
-class Taken(web.StreamResponse):
-    """Stands for the answer to a request whose connection is not HTTP's any more."""
-
-    def __init__(self) -> None:
-        super().__init__(status=101)
-        self._keep_alive = False
-        self._eof_sent = True
-
-
 def is_websocket(request: web.BaseRequest) -> bool:
     """The client asks to leave HTTP for WebSocket (RFC 6455 section 4.1)."""
     tokens = request.headers.get("Connection", "").lower().split(",")
@@ -66,6 +57,8 @@ def acceptance(request: web.BaseRequest) -> bytes | None:
     key = request.headers.get("Sec-WebSocket-Key", "").strip()
     if request.headers.get("Sec-WebSocket-Version", "").strip() != "13" or request.version < (1, 1):
         return None
+    if request.can_read_body:
+        return None  # whoever is in front of us may see its end elsewhere
     try:
         if len(b64decode(key, validate=True)) != 16:
             return None
@@ -94,7 +87,7 @@ def take_over(request: web.BaseRequest, house: House, accept: bytes, *, deflate:
     """Make the request's connection a WebSocket. The 101 leaves with whatever is written first, see `begin`.
 
     aiohttp's handler is told that its connection is lost, which is how it forgets everything about it, however it
-    was derived; the request's handler then ends with a `Taken`. None when the client has left.
+    was derived; the request's handler then ends with an `Ended`. None when the client has left.
     """
     handler: Any = request.protocol
     transport = handler.transport

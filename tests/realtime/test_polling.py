@@ -130,6 +130,18 @@ async def test_two_posts_at_once_end_the_session_because_their_order_is_unknown(
     slow.leave()
 
 
+async def test_a_client_that_leaves_within_a_post_ends_the_session(engine: EngineUnderTest) -> None:
+    client = await engine.polling()
+    leaving = await engine.connect()
+    await leaving.send(head(f"{PATH}?{client.query}", engine.host, "POST", length=50) + b"4hello")
+    async with asyncio.timeout(PATIENCE):
+        while not engine.last.session.is_posting:
+            await asyncio.sleep(0)
+    leaving.leave()
+    assert await engine.last.end() == "transport-error"
+    assert engine.last.messages.empty()
+
+
 async def test_the_client_closes_with_a_packet_and_its_get_is_answered(engine: EngineUnderTest) -> None:
     client = await engine.polling()
     waiting = await client.waiting_get()
