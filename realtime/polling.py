@@ -39,14 +39,15 @@ def refusal(reason: Refusal, *, status: int = 400) -> web.Response:
 async def answer_get(session: EngineSession, request: web.BaseRequest, headers: dict[str, str]) -> web.StreamResponse:
     """Wait until there is something for the client, and send it.
 
-    Nothing is taken from what waits before it is certain that the client is still there; when sending fails, what
-    was taken is lost and the session with it, so that the client notices and recovers.
+    A client whose GET has broken off never sends another one for this session, and what was on its way to it is
+    lost: the session ends, and the client recovers what it missed with its next one.
     """
     if session.is_polled:
         session.close("duplicate-poll")
         return refusal(Refusal.REQUEST)
-    await session.wait(request)
+    await session.wait()
     if request.transport is None or request.transport.is_closing():
+        session.close("transport-error")
         return Ended()
     response = answer(session.payload())
     response.headers.update(headers)
@@ -92,6 +93,8 @@ async def answer_post(
 def _take(session: EngineSession, body: bytes, stats: RealtimeStats) -> web.Response:
     if not session.is_open:
         return refusal(Refusal.SESSION)
+    if session.transport != "polling":
+        return refusal(Refusal.REQUEST)  # it was upgraded meanwhile; nothing may look taken that is not
     try:
         packets = decode_payload(body)
     except InvalidPacket as error:

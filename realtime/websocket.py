@@ -125,6 +125,7 @@ class TakenWebSocket(WebSocketDataQueue, asyncio.Protocol):
     __slots__ = (
         "_closing",
         "_deflate",
+        "_fresh",
         "_house",
         "_linger",
         "_reader",
@@ -146,6 +147,7 @@ class TakenWebSocket(WebSocketDataQueue, asyncio.Protocol):
         self._tail = head, tail
         self._deflate = settings.compression if deflate else None
         self._closing = False
+        self._fresh = True
         self._linger: asyncio.TimerHandle | None = None
         self._session: EngineSession | None = None
         self._reader: WebSocketReader | None = WebSocketReader(self, settings.max_payload + 1, deflate, True)
@@ -208,6 +210,11 @@ class TakenWebSocket(WebSocketDataQueue, asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self._house.stats.bytes_in += len(data)
+        if self._fresh:
+            self._fresh = False
+            if len(data) > 1 and data[1] < 0x80:
+                # RFC 6455 section 5.1. aiohttp's reader takes it; who does not mask its first frame masks none.
+                self._refuse("protocol-error")
         if self._reader is not None:
             self._reader.feed_data(data)
 

@@ -135,6 +135,7 @@ async def test_text_that_is_no_utf_8_closes_it(engine: EngineUnderTest) -> None:
 @pytest.mark.parametrize(
     "frame",
     [
+        b"\x81\x024a",
         masked("4a", rsv1=True),
         masked(b"x", opcode=3),
         masked(b"x", opcode=0),
@@ -144,7 +145,17 @@ async def test_text_that_is_no_utf_8_closes_it(engine: EngineUnderTest) -> None:
         masked(b"\x03\xed", opcode=8),
         masked("4a", fin=False) + masked("4b"),
     ],
-    ids=["rsv1", "opcode-3", "continues-nothing", "ping-in-parts", "long-ping", "short-close", "close-1005", "no-end"],
+    ids=[
+        "unmasked",
+        "rsv1",
+        "opcode-3",
+        "continues-nothing",
+        "ping-in-parts",
+        "long-ping",
+        "short-close",
+        "close-1005",
+        "no-end",
+    ],
 )
 async def test_what_is_not_websocket_closes_it(engine: EngineUnderTest, frame: bytes) -> None:
     async with await engine.session() as websocket:
