@@ -20,12 +20,12 @@ from realtime.connection import Connection, Handshake, Opened, Receiver
 from realtime.cross_site import is_same_host, may_connect
 from realtime.engineio import PROTOCOL, Refusal, Session, State, open_packet
 from realtime.frames import Outgoing
-from realtime.polling import answer, answer_get, answer_post, refusal
+from realtime.polling import Ended, answer, answer_get, answer_post, refusal
 from realtime.session import Carrier, EngineSession
 from realtime.settings import EngineSettings
 from realtime.stats import RealtimeStats, count
 from realtime.timeouts import Timeouts
-from realtime.websocket import Taken, TakenWebSocket, acceptance, deflate_accepted, is_websocket, take_over
+from realtime.websocket import TakenWebSocket, acceptance, deflate_accepted, is_websocket, take_over
 
 __all__ = ["Connection", "EngineServer", "Handshake", "Opened", "Receiver"]
 
@@ -75,13 +75,13 @@ class EngineServer:
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer any request of the path: a handshake, a session's GET or POST, a preflight, a WebSocket."""
         origin = request.headers.get("Origin")
-        if not may_connect(origin, request.host, self.settings.allowed_origins):
+        if not may_connect(origin, request.headers.get("Host", ""), self.settings.allowed_origins):
             return self._refused(Refusal.FORBIDDEN, status=403)
         if request.method == "OPTIONS":
             response: web.StreamResponse = web.Response(status=204)
         else:
             response = await self._answered(request, self._cross_origin(request))
-        if not response.prepared and not isinstance(response, Taken):
+        if not response.prepared and not isinstance(response, Ended):
             response.headers.update(self._cross_origin(request))
         return response
 
@@ -138,7 +138,7 @@ class EngineServer:
         websocket.begin(session, self._open_packet(session, ()))
         session.open(self._opened)
         websocket.feed_tail()
-        return Taken()
+        return Ended()
 
     def _upgrade(self, request: web.BaseRequest, session: EngineSession) -> web.StreamResponse:
         websocket = self._taken(request)
@@ -152,7 +152,7 @@ class EngineServer:
             count(self.stats.invalid, "second-upgrade")
             websocket.begin(None)
             websocket.close("session-taken")
-        return Taken()
+        return Ended()
 
     def _taken(self, request: web.BaseRequest) -> TakenWebSocket | web.StreamResponse:
         accept = acceptance(request)
@@ -164,7 +164,7 @@ class EngineServer:
             request.headers.get("Sec-WebSocket-Extensions", "")
         )
         websocket = take_over(request, self, accept, deflate=deflate)
-        return Taken() if websocket is None else websocket
+        return Ended() if websocket is None else websocket
 
     def _session(self, request: web.BaseRequest, state: State, socket: TakenWebSocket | None) -> EngineSession:
         settings = self.settings
@@ -192,7 +192,7 @@ class EngineServer:
     def _cross_origin(self, request: web.BaseRequest) -> dict[str, str]:
         """What lets a page of another, allowed, origin read the answer (the Fetch standard, "CORS protocol")."""
         origin = request.headers.get("Origin")
-        if origin is None or is_same_host(origin, request.host):
+        if origin is None or is_same_host(origin, request.headers.get("Host", "")):
             return {}
         if "*" in self.settings.allowed_origins:
             return _preflight(request) | {"Access-Control-Allow-Origin": "*"}

@@ -6,7 +6,8 @@ import asyncio
 
 import pytest
 
-from tests.engine import EngineUnderTest, PollingClient, RawWebSocket, engine_with
+from tests.edge import PATIENCE
+from tests.engine import PATH, EngineUnderTest, PollingClient, RawWebSocket, engine_with, head
 
 
 async def upgraded(client: PollingClient) -> RawWebSocket:
@@ -64,6 +65,22 @@ async def test_after_the_upgrade_requests_are_refused_and_change_nothing(engine:
             assert (answer.status, answer.body) == (400, b'{"code":3,"message":"Bad request"}')
         await websocket.send("4hello")
         assert await engine.last.message() == "hello"
+
+
+async def test_a_post_that_is_still_coming_when_the_upgrade_completes_is_refused(engine: EngineUnderTest) -> None:
+    client = await engine.polling()
+    posting = await engine.connect()
+    await posting.send(head(f"{PATH}?{client.query}", engine.host, "POST", length=2) + b"4")
+    async with asyncio.timeout(PATIENCE):
+        while not engine.last.session.is_posting:
+            await asyncio.sleep(0)
+    async with await upgraded(client) as websocket:
+        await websocket.send("4over")
+        assert await engine.last.message() == "over"
+        await posting.send(b"x")
+        assert (await posting.receive()).status == 400
+        assert engine.last.messages.empty()
+    posting.leave()
 
 
 async def test_a_get_that_waits_while_the_upgrade_completes_is_released(engine: EngineUnderTest) -> None:
