@@ -119,6 +119,11 @@ class EngineSession:
     def is_open(self) -> bool:
         return self.machine.state is not State.CLOSED
 
+    @property
+    def queued(self) -> int:
+        """Bytes that wait because the client does not fetch or read them."""
+        return 0 if self._backlog is None else self._backlog.size
+
     def open(self, opened: Callable[[EngineSession], Receiver]) -> None:
         """Introduce the session to the layer above."""
         try:
