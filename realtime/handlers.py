@@ -116,9 +116,9 @@ class Handlers:
             # Chat answers thousands of messages with futures; a task for each would cost more than the message.
             result.add_done_callback(lambda done: self._settled(socket, packet.id, event, done))
         elif inspect.isawaitable(result):
+            self._hub.spawn(self._await(socket, packet.id, event, result))
             if socket.peer is not None:
                 socket.peer.hold()
-            self._hub.spawn(self._await(socket, packet.id, event, result))
         else:
             self._finish(socket, packet.id, event, result)
 

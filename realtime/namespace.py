@@ -112,8 +112,8 @@ class Namespace(Handlers):
             self._refuse(socket, error)
             return
         if inspect.isawaitable(result):
-            peer.hold()
             self._hub.spawn(self._decide(socket, result))
+            peer.hold()
         else:
             self._accept(socket)
 
