@@ -65,12 +65,13 @@ class Chat:
         new_id: Callable[[], str],
     ) -> None:
         self.tasks = Tasks()
+        self.alarm = Alarm(now)
         self.audience = Audience(namespace, settings.deliver)
-        self.reception = Reception(
-            namespace, settings.limits.events, stats=stats, now=now, handled=lambda: self.alarm.arm()
-        )
+        self.reception = Reception(namespace, settings.limits.events, stats=stats, now=now)
         self.members: Mapping[str, Member] = self.reception.members
-        self.signs = Signs(namespace, self.audience, self.members, settings.typing, settings.presence_grace, now)
+        self.signs = Signs(
+            namespace, self.audience, self.members, settings.typing, settings.presence_grace, now, self.alarm.nearer
+        )
         self._namespace = namespace
         self._settings = settings
         self._authentication = authentication
@@ -89,7 +90,7 @@ class Chat:
             settled=settled,
             stats=stats,
             tasks=self.tasks,
-            rearm=lambda: self.alarm.arm(),
+            wake=self.alarm.nearer,
             now=now,
             wall=wall,
             new_id=new_id,
@@ -102,9 +103,10 @@ class Chat:
             likes=likes,
             purge_tags=purge_tags,
             tasks=self.tasks,
+            wake=self.alarm.nearer,
             now=now,
         )
-        self.alarm = Alarm((self.conversations, self.publisher, self.signs), now)
+        self.alarm.watch(self.conversations, self.publisher, self.signs)
         self._register()
 
     def apply(self, settings: ChatSettings) -> None:
@@ -176,7 +178,6 @@ class Chat:
         for conversation in member.conversations:
             presence = self.signs.joined(conversation, member.users, member.socket.id)
             member.socket.emit("presence_update", presence, volatile=True)
-        self.alarm.arm()
 
     def _disconnected(self, socket: Socket, reason: str) -> None:
         member = self.reception.members.pop(socket.id, None)
@@ -190,7 +191,6 @@ class Chat:
             else:
                 self.signs.stops(conversation, member.users)
         self.signs.lost(socket.id)
-        self.alarm.arm()
 
     async def _authenticate(self, member: Member, payload: object) -> dict[str, Any] | None:
         claimed, token = parse_claim(payload, self._settings.limits)

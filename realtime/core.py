@@ -98,13 +98,11 @@ class Core:
         if not isinstance(publication, Publication):
             publication = parse_publication(publication)
         purged = await self.chat.publisher.publish(publication)
-        self.chat.alarm.arm()
         return {"sessions": self.chat.subscribers(publication.channel), "purged": purged}
 
     def tell(self, publication: Publication) -> None:
         """Publish without waiting and without tags to purge: what the edge itself has to say."""
         self.chat.publisher.tell(publication)
-        self.chat.alarm.arm()
 
     async def drain(self, seconds: float) -> None:
         """Take no new sessions, finish the batches under way, and send everybody elsewhere within `seconds`."""

@@ -168,8 +168,7 @@ class TestMessages:
             await talking.pass_time(0.005)
             gate.answers[0].set_result(answer())
             await turns(10)
-            alarm = talking.core.chat.alarm
-            assert alarm._timer is not None, "nobody else would wake it"
+            assert talking.core.chat.alarm.is_set, "nobody else would wake it"
             await talking.pass_time(0.05)
             await gate.asked(2)
             assert gate.contents(1) == ["b"]
@@ -260,7 +259,7 @@ class TestMessages:
 
     async def test_all_queues_together_are_bounded_as_well(self) -> None:
         gate = Gate()
-        batch = BatchSettings(queued_bytes_in_all=300)
+        batch = BatchSettings(queued_bytes_in_all=500)
         async with talk(gate, origin=PERSIST, chat={"batch": batch}) as talking:
             alice = await talking.member("u1", "7", "8")
             alice.emit("send_message", text("x" * 200))
@@ -419,7 +418,7 @@ class TestSigns:
                 await talking.pass_time(10)
             core = talking.core
             assert (core.sessions(), core.conversations(), core.users()) == ([], [], 0)
-            assert core.chat.alarm._timer is None, "nothing is left to wait for"
+            assert not core.chat.alarm.is_set, "nothing is left to wait for"
 
 
 class TestOperators:
