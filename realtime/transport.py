@@ -58,6 +58,7 @@ class EngineServer:
         self._lingering: dict[str, EngineSession] = {}
         self._carriers: set[Carrier] = set()
         self._carriers_gone = asyncio.Event()
+        self._sessions_gone = asyncio.Event()
         self._pings: Timeouts[EngineSession] = Timeouts()
         self._pongs: Timeouts[EngineSession] = Timeouts()
         self._alarm: asyncio.TimerHandle | None = None
@@ -230,6 +231,8 @@ class EngineServer:
     def ended(self, session: EngineSession) -> None:
         """A session has closed, for whatever reason."""
         self._sessions.pop(session.sid, None)
+        if not self._sessions:
+            self._sessions_gone.set()
         self._pings.discard(session)
         self._pongs.discard(session)
         if session.has_last_words:
@@ -253,12 +256,12 @@ class EngineServer:
         self._draining = True
         leaving = list(self._sessions.values())
         random.shuffle(leaving)
-        began = self.loop.time()
         for number, session in enumerate(leaving):
-            late = began + over * (number + random.random()) / len(leaving) - self.loop.time()  # noqa: S311 - spreads load
-            if late > 0:
-                await asyncio.sleep(late)
-            session.close("drain")
+            share = (number + random.random()) / len(leaving)  # noqa: S311 - it spreads load
+            self.loop.call_later(over * share, session.close, "drain")
+        while self._sessions:
+            self._sessions_gone.clear()
+            await self._sessions_gone.wait()
 
     async def close(self) -> None:
         """End everything now, and return when every receiver knows and every WebSocket is closed."""
