@@ -11,9 +11,8 @@ import json
 import math
 import re
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from enum import IntEnum
-from typing import Any, Final, Generic, NoReturn, TypeVar
+from typing import Any, Final, Generic, NamedTuple, NoReturn, TypeVar
 
 MOST_DEPTH: Final = 100
 MOST_NAMESPACE: Final = 200
@@ -52,8 +51,7 @@ class Malformed(Exception):
         self.reason = reason
 
 
-@dataclass(frozen=True, slots=True)
-class Packet:
+class Packet(NamedTuple):
     """One whole packet. `data` is a list for events and acks; binary kinds have become EVENT and ACK."""
 
     kind: Kind
@@ -160,8 +158,7 @@ class Client(Generic[T]):
 # Reading
 
 
-@dataclass(frozen=True, slots=True)
-class _Head:
+class _Head(NamedTuple):
     packet: Packet
     attachments: int
 
