@@ -164,6 +164,7 @@ class _Head(NamedTuple):
 
 
 _HEAD = re.compile(r"([0-6])(?:([0-9]{1,9})-)?(?:(/[^,]*)(?:,|\Z))?([0-9]*)", re.ASCII)
+_KINDS = {str(int(kind)): kind for kind in Kind}
 _PLACEHOLDER = "_placeholder"
 
 
@@ -173,7 +174,7 @@ def _parse(text: str, most_attachments: int) -> _Head:
     if match is None:
         raise Malformed("packet-type")
     digit, count, namespace, number = match.groups()
-    kind = Kind(int(digit))
+    kind = _KINDS[digit]
     binary = kind in (Kind.BINARY_EVENT, Kind.BINARY_ACK)
     if binary != (count is not None):
         raise Malformed("attachment-count")
