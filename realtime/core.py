@@ -104,15 +104,18 @@ class Core:
         """Publish without waiting and without tags to purge: what the edge itself has to say."""
         self.chat.publisher.tell(publication)
 
-    async def drain(self, seconds: float) -> None:
-        """Take no new sessions, finish the batches under way, and send everybody elsewhere within `seconds`."""
-        began = self._now()
+    async def drain(self, seconds: float, *, patience: float = 5.0) -> None:
+        """Finish the batches under way, then take no new sessions and send everybody elsewhere within `seconds`.
+
+        Messages that come meanwhile are refused. What the application has not taken after `patience` seconds is
+        given up.
+        """
         try:
-            async with asyncio.timeout(seconds / 2):
+            async with asyncio.timeout(patience):
                 await self.chat.drain()
         except TimeoutError:
-            _log.warning("messages are still waiting for the application; their senders are not told any more")
-        await self.engine.drain(max(0.0, began + seconds - self._now()))
+            _log.warning("messages still wait for the application; their senders are not told any more")
+        await self.engine.drain(seconds)
 
     async def close(self) -> None:
         """End at once what is left; what recovery knows is on disk afterwards."""

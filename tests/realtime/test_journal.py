@@ -219,6 +219,52 @@ async def test_a_room_that_was_left_is_not_joined_again_in_another_life(tmp_path
     await hub.close()
 
 
+async def test_settled_includes_what_has_just_changed_about_a_client(tmp_path: Path) -> None:
+    hub = await started(tmp_path)
+    Wire(hub).enter()
+    (socket,) = hub.namespace().sockets.values()
+    await hub.settled()
+    socket.join("another")
+    assert await hub.settled() is True
+    last = (tmp_path / "00000001.journal").read_text().splitlines()[-1]
+    assert '"another"' in last
+    await hub.close()
+
+
+async def test_records_of_another_version_are_forgotten_not_fatal(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    hub = await started(tmp_path)
+    pid = Wire(hub).enter()["pid"]
+    await hub.close()
+    async with journal(tmp_path) as other:
+        other.append(("unheard of", "/"))
+    hub = await started(tmp_path)
+    wire = Wire(hub)
+    assert wire.enter(pid=pid)["pid"] != pid
+    assert "unheard of" in caplog.text
+    await hub.settled()
+    await hub.close()
+    hub = await started(tmp_path)
+    assert caplog.text.count("unheard of") == 1
+    await hub.close()
+
+
+async def test_a_namespace_that_comes_later_has_a_past_too(tmp_path: Path) -> None:
+    for life in range(2):
+        hub = await started(tmp_path)
+        cars = hub.namespace("/cars")
+        wire = Wire(hub)
+        if life == 0:
+            pid = wire.enter("/cars")["pid"]
+            cars.emit(None, "missed")
+            await hub.settled()
+        else:
+            wire.enter("/cars", pid=pid)
+            assert len(wire.taken()) == 1
+        await hub.close()
+
+
 PROGRAM = """
 import asyncio, sys
 from pathlib import Path

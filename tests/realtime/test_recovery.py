@@ -6,6 +6,7 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -226,6 +227,106 @@ def test_after_very_many_changes_of_rooms_a_client_without_offset_begins_anew() 
     assert session.left is None
 
 
+class Lives:
+    """One process after another. `files` is what was written down, each with what a new file begins with."""
+
+    def __init__(self, **kept: Any) -> None:
+        self.files: list[list[Record]] = []
+        self.kept = RecoverySettings(**kept)
+        self.recovery = self._begin()
+
+    def _begin(self) -> Recovery:
+        self.files.append([])
+        name = f"life{len(self.files)}"
+        return Recovery("/", self.kept, name, note=lambda record: self.files[-1].append(record))
+
+    def settle(self) -> None:
+        for session in list(self.recovery.changed.values()):
+            self.recovery.settle(session)
+
+    def next(self, now: float = 0.0) -> Recovery:
+        """The process ends and another begins."""
+        written = [json.loads(json.dumps(record)) for file in self.files for record in file]
+        self.recovery = self._begin()
+        for record in written:
+            self.recovery.load(record, now)
+        self.recovery.start(now)
+        self.files[-1] = list(self.recovery.records())
+        return self.recovery
+
+
+def test_a_client_that_has_more_than_was_written_down_has_all_that_was() -> None:
+    lives = Lives()
+    session = lives.recovery.begin("ann", "secret")
+    lives.settle()
+    send(lives.recovery, None, "written")
+    unwritten = send(lives.recovery, None, "unwritten")
+    lives.files[-1].pop()
+    again = lives.next()
+    send(again, None, "with the number of the unwritten one")
+    send(again, None, "next")
+    assert returned(again, session, unwritten) == ["with the number of the unwritten one", "next"]
+
+
+def test_an_offset_from_a_life_in_which_nothing_was_kept_means_what_it_said() -> None:
+    lives = Lives()
+    session = lives.recovery.begin("ann", "secret")
+    lives.settle()
+    send(lives.recovery, None, "one")
+    second = lives.next()
+    found = second.find(session.pid, 0.0)
+    assert found is not None
+    assert second.resume(found, None) is not None
+    beside_volatile = second.offset()
+    third = lives.next()
+    send(third, None, "two")
+    assert returned(third, session, beside_volatile) == ["two"]
+
+
+def test_what_was_in_a_deleted_file_is_lost_and_what_came_after_is_not() -> None:
+    lives = Lives()
+    session = lives.recovery.begin("ann", "secret")
+    lives.recovery.join(session, "cars")
+    first = send(lives.recovery, ("cars",), "one")
+    second = send(lives.recovery, ("cars",), "two")
+    lives.settle()
+    lives.files = [list(lives.recovery.records())]
+    send(lives.recovery, ("cars",), "three")
+    assert returned(lives.next(), session, second) == ["three"]
+    assert returned(lives.next(), session, first) is None
+
+
+def test_memberships_of_the_past_survive_a_restart() -> None:
+    for changes in (1, MOST_LEFT + 1):
+        lives = Lives()
+        session = lives.recovery.begin("ann", "secret")
+        for number in range(changes):
+            lives.recovery.join(session, "cars")
+            send(lives.recovery, ("cars",), str(number))
+            lives.recovery.leave(session, "cars")
+        lives.settle()
+        again = lives.next()
+        assert returned(again, session, None) == (["0"] if changes == 1 else None)
+
+
+def test_the_window_goes_on_over_a_restart() -> None:
+    lives = Lives(window=120.0)
+    away, here = (lives.recovery.begin(name, "secret") for name in ("ann", "bob"))
+    lives.recovery.lose(away, 0.0)
+    lives.settle()
+    again = lives.next(100.0)
+    assert again.find(away.pid, 121.0) is None
+    assert again.find(here.pid, 219.0) is not None
+    assert again.find(here.pid, 221.0) is None
+
+
+def test_what_is_no_record_is_an_error() -> None:
+    records: list[Record] = [(), ("packet",), ("session", "/", "ann"), ("base", "/", "7", {}, 0, {}), ("other", "/")]
+    for record in records:
+        with pytest.raises(ValueError, match="not a record"):
+            past().load(record, 0.0)
+
+
 @dataclass
 class Browser:
     """A client: what it was sent and what arrived. `here` is what it believes, `wire` what is on its way."""
@@ -337,7 +438,6 @@ class Returns(RuleBasedStateMachine):
 
     @rule()
     def begin_a_file(self) -> None:
-        self.note()
         self.files.append(list(self.recovery.records()))
 
     @precondition(lambda self: len(self.files) > 1)
@@ -349,7 +449,6 @@ class Returns(RuleBasedStateMachine):
     @rule(unwritten=st.integers(0, 4))
     def kill(self, unwritten: int) -> None:
         """The process ends; the last packets, if nobody waited for them, were not written down."""
-        self.note()
         while unwritten and self.files[-1] and self.files[-1][-1][0] == "packet":
             text = self.files[-1].pop()[6][0]
             unwritten -= 1
@@ -370,6 +469,11 @@ class Returns(RuleBasedStateMachine):
     def note(self) -> None:
         for session in list(self.recovery.changed.values()):
             self.recovery.settle(session)
+
+    @invariant()
+    def who_is_here_is_written_down(self) -> None:
+        if hasattr(self, "recovery"):
+            self.note()
 
     @invariant()
     def nothing_is_missing_and_nothing_comes_twice(self) -> None:
