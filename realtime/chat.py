@@ -172,7 +172,7 @@ class Chat:
         if socket.recovered:
             self._returned(member)
         elif shape in SHAPES and shape != self._settings.deliver:
-            socket.data["deliver"] = shape
+            member.choose(shape)
 
     def _returned(self, member: Member) -> None:
         for conversation in member.conversations:
@@ -217,9 +217,7 @@ class Chat:
             raise Refusal("too-many-users", f"At most {most} users can share a connection.")
 
     def _admit(self, member: Member, user: dict[str, Any]) -> None:
-        # Last in order is who acts where an event names nobody.
-        others = {id_: known for id_, known in member.users.items() if id_ != user["id"]}
-        member.socket.data["users"] = {**others, user["id"]: user}
+        member.admit(user)
         member.socket.join(USER + user["id"])
         for conversation in member.conversations:
             self.signs.joined(conversation, [user["id"]], member.socket.id)
@@ -273,25 +271,27 @@ class Chat:
 
     def _send(self, member: Member, drafts: list[Draft]) -> Any:
         first = drafts[0]
-        senders = Counter(draft.sender for draft in drafts)
-        details = {"conversation_id": first.conversation}
-        if len(drafts) == 1 and first.client_id is not None:
-            details["client_id"] = first.client_id
         try:
-            self._check_senders(member, first.conversation, senders)
+            self._check_senders(member, drafts)
             self.reception.allow(self._messages, "messages", member.socket.id, len(drafts))
+            senders = {first.sender: 1} if len(drafts) == 1 else Counter(draft.sender for draft in drafts)
             for sender, messages in senders.items():
                 self.reception.allow(self._user_messages, "user-messages", sender, messages)
             sent = self.conversations.send(member.socket, member.users, drafts)
         except Refusal as refusal:
-            refusal.details = {**details, **refusal.details}
+            refusal.details.setdefault("conversation_id", first.conversation)
+            if len(drafts) == 1 and first.client_id is not None:
+                refusal.details.setdefault("client_id", first.client_id)
             raise
         self.signs.stops(first.conversation, senders)
         return sent
 
-    def _check_senders(self, member: Member, conversation: str, senders: Iterable[str]) -> None:
-        if not all(sender in member.users for sender in senders):
-            raise Refusal("not-authenticated", "The sender is not authenticated on this connection.")
+    def _check_senders(self, member: Member, drafts: Iterable[Draft]) -> None:
+        conversation = ""
+        for draft in drafts:
+            if draft.sender not in member.users:
+                raise Refusal("not-authenticated", "The sender is not authenticated on this connection.")
+            conversation = draft.conversation
         if not member.joined(conversation):
             raise Refusal("not-joined", "Join the conversation first.")
 

@@ -177,7 +177,7 @@ class Conversations:
     def _check_room(self, drafts: Sequence[Draft]) -> None:
         conversation, settings = drafts[0].conversation, self._settings
         messages, bytes_ = self._waiting.get(conversation, (0, 0))
-        size = sum(draft.size for draft in drafts)
+        size = drafts[0].size if len(drafts) == 1 else sum(draft.size for draft in drafts)
         if self._closed:
             raise Refusal("shutting-down", "The server is being restarted.", conversation_id=conversation)
         full = messages + len(drafts) > settings.queued_messages or bytes_ + size > settings.queued_bytes

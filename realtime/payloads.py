@@ -36,21 +36,20 @@ class Refusal(Exception):
 
 
 class Draft:
-    """A message that somebody wants to send, as it will be delivered; `size` is about what it takes in bytes."""
+    """A message that somebody wants to send, as it will be delivered; `size` is about what it takes in bytes.
 
-    __slots__ = ("_encoded", "conversation", "message", "sender", "size")
+    `client_id` is the sender's own name for it.
+    """
+
+    __slots__ = ("_encoded", "client_id", "conversation", "message", "sender", "size")
 
     def __init__(self, conversation: str, message: dict[str, Any], size: int, encoded: bytes | None = None) -> None:
         self.conversation = conversation
         self.sender: str = message["sender_id"]
+        self.client_id: str | None = message.get("client_id")
         self.message = message
         self.size = size
         self._encoded = encoded
-
-    @property
-    def client_id(self) -> str | None:
-        """The sender's own name for it."""
-        return self.message.get("client_id")
 
     @property
     def encoded(self) -> bytes:
