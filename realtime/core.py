@@ -98,23 +98,24 @@ class Core:
         if not isinstance(publication, Publication):
             publication = parse_publication(publication)
         purged = await self.chat.publisher.publish(publication)
-        self.chat.alarm.arm()
         return {"sessions": self.chat.subscribers(publication.channel), "purged": purged}
 
     def tell(self, publication: Publication) -> None:
         """Publish without waiting and without tags to purge: what the edge itself has to say."""
         self.chat.publisher.tell(publication)
-        self.chat.alarm.arm()
 
-    async def drain(self, seconds: float) -> None:
-        """Take no new sessions, finish the batches under way, and send everybody elsewhere within `seconds`."""
-        began = self._now()
+    async def drain(self, seconds: float, *, patience: float = 5.0) -> None:
+        """Finish the batches under way, then take no new sessions and send everybody elsewhere within `seconds`.
+
+        Messages that come meanwhile are refused. What the application has not taken after `patience` seconds is
+        given up.
+        """
         try:
-            async with asyncio.timeout(seconds / 2):
+            async with asyncio.timeout(patience):
                 await self.chat.drain()
         except TimeoutError:
-            _log.warning("messages are still waiting for the application; their senders are not told any more")
-        await self.engine.drain(max(0.0, began + seconds - self._now()))
+            _log.warning("messages still wait for the application; their senders are not told any more")
+        await self.engine.drain(seconds)
 
     async def close(self) -> None:
         """End at once what is left; what recovery knows is on disk afterwards."""

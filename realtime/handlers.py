@@ -112,13 +112,15 @@ class Handlers:
         except Exception as error:
             self._hub.failed(event, error)
             return
-        if isinstance(result, asyncio.Future):
+        if result is None:
+            self._finish(socket, packet.id, event, None)
+        elif isinstance(result, asyncio.Future):
             # Chat answers thousands of messages with futures; a task for each would cost more than the message.
             result.add_done_callback(lambda done: self._settled(socket, packet.id, event, done))
         elif inspect.isawaitable(result):
+            self._hub.spawn(self._await(socket, packet.id, event, result))
             if socket.peer is not None:
                 socket.peer.hold()
-            self._hub.spawn(self._await(socket, packet.id, event, result))
         else:
             self._finish(socket, packet.id, event, result)
 

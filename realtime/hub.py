@@ -82,9 +82,15 @@ class Hub:
         """Read what the journal knows of former clients and their packets. Before the first client comes."""
         if self._journal is None or self.settings.recovery is None:
             return
-        now = self.now()
-        for record in await self._journal.open():
-            self._recoverable(record[1]).load(record, now)
+        records, now = await self._journal.open(), self.now()
+        try:
+            for record in records:
+                self._recoverable(record[1]).load(record, now)
+        except (ValueError, TypeError, LookupError) as error:
+            log.warning("the recovery journal is of another version and begun anew: %s", error)
+            self._journal.discard()
+            for recovery in self._recoveries.values():
+                recovery.clear()
         for recovery in self._recoveries.values():
             recovery.start(now)
         self._journal.begin(self._records)

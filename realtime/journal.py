@@ -111,6 +111,16 @@ class Journal:
             os.close(self._lock)
             self._lock = None
 
+    def discard(self) -> None:
+        """Delete all files: a journal with a hole is worse than none, as clients would miss packets without knowing."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+        for file in self._files:
+            with contextlib.suppress(OSError):
+                file.path.unlink(missing_ok=True)
+                file.size = 0
+
     # On the loop
 
     def _cut(self) -> None:
@@ -172,7 +182,7 @@ class Journal:
         except OSError as error:
             log.error("recovery will not survive a restart: the journal in %s: %s", self._directory, error)
             self._broken = True
-            self._discard()
+            self.discard()
         return not self._broken
 
     def _flush(self, lines: list[bytes]) -> None:
@@ -209,16 +219,6 @@ class Journal:
             oldest.path.unlink(missing_ok=True)
             del self._files[0]
 
-    def _discard(self) -> None:
-        """A journal with a hole is worse than none: clients would miss packets without knowing."""
-        if self._file is not None:
-            self._file.close()
-            self._file = None
-        for file in self._files:
-            with contextlib.suppress(OSError):
-                file.path.unlink(missing_ok=True)
-                file.size = 0
-
     # At the start
 
     def _open(self) -> list[Record]:
@@ -236,7 +236,7 @@ class Journal:
             return [record for file in self._files for record in _read(file.path)]
         except ValueError as error:
             log.warning("the recovery journal is begun anew: %s", error)
-            self._discard()
+            self.discard()
             return []
 
 

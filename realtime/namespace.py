@@ -71,6 +71,10 @@ class Namespace(Handlers):
             sink.send(outgoing)
         return len(chosen)
 
+    def reaches(self, room: str) -> bool:
+        """Whether anybody, here or away, would get what is sent to `room` now."""
+        return bool(self._rooms.get(room)) or (self._recovery is not None and self._recovery.wanted((room,)))
+
     def members(self, room: str) -> Collection[Socket]:
         """Those who are in `room` now."""
         return self._rooms.get(room, _NOBODY).keys()
@@ -112,8 +116,8 @@ class Namespace(Handlers):
             self._refuse(socket, error)
             return
         if inspect.isawaitable(result):
-            peer.hold()
             self._hub.spawn(self._decide(socket, result))
+            peer.hold()
         else:
             self._accept(socket)
 

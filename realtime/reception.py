@@ -20,7 +20,7 @@ from realtime.stats import RealtimeStats, count
 
 
 class Reception:
-    """The members of a namespace and the events they send. `handled` is called after every event."""
+    """The members of a namespace and the events they send."""
 
     def __init__(
         self,
@@ -29,14 +29,12 @@ class Reception:
         *,
         stats: RealtimeStats,
         now: Callable[[], float],
-        handled: Callable[[], None],
     ) -> None:
         self.members: dict[str, Member] = {}
         self._namespace = namespace
         self._events: TokenBuckets[str] = TokenBuckets(rate)
         self._stats = stats
         self._now = now
-        self._handled = handled
 
     def apply(self, rate: Rate) -> None:
         """Let every connection have this many events."""
@@ -50,8 +48,6 @@ class Reception:
                 result = handle(member, payload)
             except Refusal as refusal:
                 return self._refuse(member, error_event, refusal)
-            finally:
-                self._handled()
             return self._decided(member, error_event, result) if inspect.iscoroutine(result) else result
 
         def received(socket: Socket, payload: Any) -> Any:
@@ -81,8 +77,6 @@ class Reception:
             return await decision
         except Refusal as refusal:
             return self._refuse(member, error_event, refusal)
-        finally:
-            self._handled()
 
     def _refuse(self, member: Member, event: str, refusal: Refusal) -> dict[str, Any]:
         told = refusal.told()

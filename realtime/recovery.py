@@ -78,6 +78,10 @@ class Recovery:
         self._epoch = epoch
         self._wall = wall
         self._note = note
+        self.clear()
+
+    def clear(self) -> None:
+        """Have no past."""
         self._ended: dict[str, int] = {}
         self._number = 0
         self._everyone = Ring()
@@ -258,7 +262,7 @@ class Recovery:
         return ("session", self._name, session.id, *fixed, rooms, left, session.data, gone_at)
 
     def load(self, record: Sequence[Any], now: float) -> None:
-        """Take in what an earlier life noted, in its order. Raises ValueError, TypeError, KeyError for what is none."""
+        """Take in what an earlier life noted, in its order. Raises ValueError and TypeError for what is no record."""
         match record:
             case ("base", _, int(number), dict(epochs), int(everyone), dict(newest)):
                 self._load_base(number, epochs, everyone, newest)
