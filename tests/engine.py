@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import os
 import struct
 from base64 import b64encode
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Self
@@ -29,6 +30,22 @@ from realtime.transport import EngineServer
 from tests.edge import PATIENCE, Client, Received
 
 PATH = "/engine.io/"
+
+ListenerOf = Callable[[Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]], web.Server]
+
+
+WATCHED = logging.getLogger("aiohttp"), logging.getLogger("asyncio")
+
+
+class Complaints(logging.Handler):
+    """What is said that nobody should have to read: bad input makes no traceback and no warning."""
+
+    def __init__(self, level: int) -> None:
+        super().__init__(level)
+        self.said: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.said.append(self.format(record))
 
 
 class Recorder:
@@ -78,7 +95,7 @@ class EngineUnderTest:
         self.engine = EngineServer(settings, self._opened, self.stats)
         self.listener: web.Server
         self.port = 0
-        self.failures: list[BaseException] = []
+        self.complaints = Complaints(logging.WARNING)
 
     @property
     def host(self) -> str:
@@ -235,17 +252,22 @@ def masked(data: str | bytes, *, opcode: int | None = None, fin: bool = True, rs
 
 
 @asynccontextmanager
-async def engine_with(**settings: Any) -> AsyncIterator[EngineUnderTest]:
+async def engine_with(listener: ListenerOf = web.Server, **settings: Any) -> AsyncIterator[EngineUnderTest]:
     """A server that is stopped, and whose receivers all know it, at the end."""
     under_test = EngineUnderTest(EngineSettings(path=PATH, **settings))
-    under_test.listener = web.Server(under_test.handle)
+    under_test.listener = listener(under_test.handle)
     server = await asyncio.get_running_loop().create_server(under_test.listener, "127.0.0.1", 0)
     under_test.port = server.sockets[0].getsockname()[1]
+    for logger in WATCHED:
+        logger.addHandler(under_test.complaints)
     try:
         yield under_test
     finally:
         server.close()
         await under_test.engine.close()
+        for logger in WATCHED:
+            logger.removeHandler(under_test.complaints)
         await under_test.listener.shutdown(1.0)
         await server.wait_closed()
     assert all(len(receiver.ends) == 1 for receiver in under_test.receivers)
+    assert under_test.complaints.said == []

@@ -125,6 +125,18 @@ async def test_a_websocket_handshake_that_is_none_is_refused(engine: EngineUnder
     assert engine.receivers == []
 
 
+async def test_a_websocket_handshake_with_a_body_is_refused(engine: EngineUnderTest) -> None:
+    answer = await engine.request(WEBSOCKET, headers=UPGRADE, body=b"hello")
+    assert (answer.status, refusal(answer)) == (400, REQUEST)
+
+
+async def test_a_page_needs_the_host_it_asks(engine: EngineUnderTest) -> None:
+    client = await engine.connect()
+    await client.send(f"GET {PATH}?{POLLING} HTTP/1.0\r\nOrigin: https://evil.example\r\n\r\n".encode())
+    assert (await client.receive()).status == 403
+    client.leave()
+
+
 async def test_a_transport_that_is_switched_off_is_unknown() -> None:
     async with engine_with(transports=("websocket",)) as engine:
         assert refusal(await engine.request(POLLING)) == TRANSPORT

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from base64 import b64encode
+from functools import partial
 
 import pytest
+from aiohttp import web
 
 from tests.edge import PATIENCE
-from tests.engine import PATH, EngineUnderTest, engine_with, head
+from tests.engine import PATH, EngineUnderTest, PollingClient, engine_with, head
 
 
 async def test_what_is_posted_is_received_and_answered_with_ok(engine: EngineUnderTest) -> None:
@@ -85,35 +87,42 @@ async def test_a_second_get_ends_the_session_and_both_are_answered(engine: Engin
     assert (await client.get()).status == 400
 
 
-async def test_a_get_after_one_whose_client_has_left_is_no_second_one(engine: EngineUnderTest) -> None:
-    client = await engine.polling()
-    abandoned = await engine.connect()
-    await abandoned.send(head(f"{PATH}?{client.query}", engine.host))
-    session = engine.last.session
+async def broken_off(client: PollingClient) -> None:
+    """A GET that waits, and whose client leaves."""
+    engine = client.engine
+    leaving = await engine.connect()
+    await leaving.send(head(f"{PATH}?{client.query}", engine.host))
     async with asyncio.timeout(PATIENCE):
-        while not session.is_polled:
+        while not engine.last.session.is_polled:
             await asyncio.sleep(0)
-        abandoned.leave()
-        while session.is_polled:
+        (connection,) = engine.listener.connections
+        leaving.leave()
+        while connection.transport is not None:
             await asyncio.sleep(0)
-    waiting = await client.waiting_get()
-    engine.last.send("still here")
-    assert (await waiting).body == b"4still here"
 
 
-async def test_nothing_is_given_to_a_client_that_has_left(engine: EngineUnderTest) -> None:
+async def test_a_get_that_was_broken_off_ends_the_session_with_the_next_one(engine: EngineUnderTest) -> None:
     client = await engine.polling()
-    abandoned = await engine.connect()
-    await abandoned.send(head(f"{PATH}?{client.query}", engine.host))
-    session = engine.last.session
-    async with asyncio.timeout(PATIENCE):
-        while not session.is_polled:
-            await asyncio.sleep(0)
-        abandoned.leave()
-        while session.is_polled:
-            await asyncio.sleep(0)
-    engine.last.send("not for nobody")
-    assert (await client.get()).body == b"4not for nobody"
+    await broken_off(client)
+    assert (await client.get()).status == 400
+    assert await engine.last.end() == "duplicate-poll"
+
+
+async def test_a_get_that_was_broken_off_ends_the_session_when_there_is_something_to_send(
+    engine: EngineUnderTest,
+) -> None:
+    client = await engine.polling()
+    await broken_off(client)
+    engine.last.send("for nobody")
+    assert await engine.last.end() == "transport-error"
+    assert engine.stats.packets_out == 0
+
+
+async def test_where_aiohttp_cancels_what_nobody_waits_for_the_session_ends_at_once() -> None:
+    async with engine_with(partial(web.Server, handler_cancellation=True)) as engine:
+        client = await engine.polling()
+        await broken_off(client)
+        assert await engine.last.end() == "transport-error"
 
 
 async def test_two_posts_at_once_end_the_session_because_their_order_is_unknown(engine: EngineUnderTest) -> None:
@@ -128,6 +137,18 @@ async def test_two_posts_at_once_end_the_session_because_their_order_is_unknown(
     await slow.send(b"late")
     assert (await slow.receive()).status == 400
     slow.leave()
+
+
+async def test_a_client_that_leaves_within_a_post_ends_the_session(engine: EngineUnderTest) -> None:
+    client = await engine.polling()
+    leaving = await engine.connect()
+    await leaving.send(head(f"{PATH}?{client.query}", engine.host, "POST", length=50) + b"4hello")
+    async with asyncio.timeout(PATIENCE):
+        while not engine.last.session.is_posting:
+            await asyncio.sleep(0)
+    leaving.leave()
+    assert await engine.last.end() == "transport-error"
+    assert engine.last.messages.empty()
 
 
 async def test_the_client_closes_with_a_packet_and_its_get_is_answered(engine: EngineUnderTest) -> None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from typing import Any
 
 from realtime.frames import Outgoing
 from tests.edge import PATIENCE, Client, Received
 from tests.engine import PATH, EngineUnderTest, RawWebSocket, engine_with, upgrade_head
 
 KILOBYTE = "x" * 1000
-SLOW = {"max_queue": 100_000, "high_water": 10_000, "close_timeout": 0.01}
+SLOW: dict[str, Any] = {"max_queue": 100_000, "high_water": 10_000, "close_timeout": 0.01}
 
 
 async def stalled(engine: EngineUnderTest) -> socket.socket:

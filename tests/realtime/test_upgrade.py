@@ -6,7 +6,8 @@ import asyncio
 
 import pytest
 
-from tests.engine import EngineUnderTest, PollingClient, RawWebSocket, engine_with
+from tests.edge import PATIENCE
+from tests.engine import PATH, EngineUnderTest, PollingClient, RawWebSocket, engine_with, head
 
 
 async def upgraded(client: PollingClient) -> RawWebSocket:
@@ -64,6 +65,22 @@ async def test_after_the_upgrade_requests_are_refused_and_change_nothing(engine:
             assert (answer.status, answer.body) == (400, b'{"code":3,"message":"Bad request"}')
         await websocket.send("4hello")
         assert await engine.last.message() == "hello"
+
+
+async def test_a_post_that_is_still_coming_when_the_upgrade_completes_is_refused(engine: EngineUnderTest) -> None:
+    client = await engine.polling()
+    posting = await engine.connect()
+    await posting.send(head(f"{PATH}?{client.query}", engine.host, "POST", length=2) + b"4")
+    async with asyncio.timeout(PATIENCE):
+        while not engine.last.session.is_posting:
+            await asyncio.sleep(0)
+    async with await upgraded(client) as websocket:
+        await websocket.send("4over")
+        assert await engine.last.message() == "over"
+        await posting.send(b"x")
+        assert (await posting.receive()).status == 400
+        assert engine.last.messages.empty()
+    posting.leave()
 
 
 async def test_a_get_that_waits_while_the_upgrade_completes_is_released(engine: EngineUnderTest) -> None:
@@ -129,15 +146,13 @@ async def test_an_upgrade_that_is_not_completed_in_time_is_given_up() -> None:
     async with engine_with(upgrade_timeout=0.02) as engine:
         client = await engine.polling()
         async with await client.probe() as websocket:
-            await websocket.send("2probe")
-            await websocket.text()
             assert await websocket.close_code() == 1000
         engine.last.send("still here")
         assert (await client.get()).body == b"4still here"
 
 
 async def test_a_completed_upgrade_outlives_its_timeout() -> None:
-    async with engine_with(upgrade_timeout=0.02, ping_interval=0.1) as engine:
+    async with engine_with(upgrade_timeout=0.5, ping_interval=0.6) as engine:
         client = await engine.polling()
         async with await upgraded(client) as websocket:
             assert await websocket.text() == "2", "the heartbeat comes later than the timeout"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import random
 import zlib
 from typing import Any
 
@@ -12,10 +13,22 @@ import pytest
 from aiohttp import web
 from aiohttp.web_protocol import RequestHandler
 
+from proxy.connection import ClientListener, Handler
 from realtime.frames import PING, PONG
 from realtime.websocket import PINGS, TakenWebSocket, deflate_accepted
 from tests.edge import PATIENCE
 from tests.engine import PATH, EngineUnderTest, RawWebSocket, engine_with, masked, upgrade_head
+
+ENDS = (
+    "transport-close",
+    "transport-error",
+    "protocol-error",
+    "invalid-packet",
+    "invalid-text",
+    "too-large",
+    "ping-flood",
+)
+"""What a hostile client's session may end of."""
 
 
 async def test_messages_pass_both_ways_one_in_a_frame(engine: EngineUnderTest) -> None:
@@ -122,6 +135,7 @@ async def test_text_that_is_no_utf_8_closes_it(engine: EngineUnderTest) -> None:
 @pytest.mark.parametrize(
     "frame",
     [
+        b"\x81\x024a",
         masked("4a", rsv1=True),
         masked(b"x", opcode=3),
         masked(b"x", opcode=0),
@@ -131,7 +145,17 @@ async def test_text_that_is_no_utf_8_closes_it(engine: EngineUnderTest) -> None:
         masked(b"\x03\xed", opcode=8),
         masked("4a", fin=False) + masked("4b"),
     ],
-    ids=["rsv1", "opcode-3", "continues-nothing", "ping-in-parts", "long-ping", "short-close", "close-1005", "no-end"],
+    ids=[
+        "unmasked",
+        "rsv1",
+        "opcode-3",
+        "continues-nothing",
+        "ping-in-parts",
+        "long-ping",
+        "short-close",
+        "close-1005",
+        "no-end",
+    ],
 )
 async def test_what_is_not_websocket_closes_it(engine: EngineUnderTest, frame: bytes) -> None:
     async with await engine.session() as websocket:
@@ -211,6 +235,24 @@ async def test_the_session_is_told_of_its_end_from_the_loop_and_not_from_inside_
         assert await engine.last.end() == "server-close"
 
 
+@pytest.mark.parametrize("seed", range(20))
+async def test_whatever_bytes_come_nobody_else_is_harmed(engine: EngineUnderTest, seed: int) -> None:
+    chance = random.Random(seed)
+    async with await engine.session() as healthy:
+        well = engine.last
+        async with await engine.session() as hostile:
+            for _ in range(20):
+                noise = chance.randbytes(chance.randrange(1, 200))
+                if chance.random() < 0.5:
+                    noise = masked(noise, opcode=chance.choice([0, 1, 2, 8, 9, 10]), fin=chance.random() < 0.7)
+                if hostile.client.writer.is_closing():
+                    break
+                await hostile.client.send(noise)
+        assert await engine.last.end() in ENDS
+        await healthy.send("4hello")
+        assert await well.message() == "hello"
+
+
 # Compression
 
 OFFER = "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\n"
@@ -282,13 +324,25 @@ def alive(kind: type) -> list[Any]:
     return [item for item in gc.get_objects() if isinstance(item, kind)]
 
 
+def of_http() -> tuple[int, int, int]:
+    """How many connections, requests and tasks there are in the process."""
+    return len(alive(RequestHandler)), len(alive(web.BaseRequest)), len(asyncio.all_tasks())
+
+
+async def settled(before: tuple[int, int, int]) -> None:
+    """Wait until of HTTP there is no more than there was."""
+    async with asyncio.timeout(PATIENCE):
+        while of_http() > before:
+            await asyncio.sleep(0)
+
+
 async def test_of_a_taken_connection_nothing_of_http_is_left(engine: EngineUnderTest) -> None:
-    before = len(alive(RequestHandler)), len(alive(web.BaseRequest)), len(asyncio.all_tasks())
+    before = of_http()
     async with await engine.session() as websocket:
-        await websocket.send("4here")
-        await engine.last.message()
         assert engine.listener.connections == []
-        assert (len(alive(RequestHandler)), len(alive(web.BaseRequest)), len(asyncio.all_tasks())) == before
+        await settled(before)
+        await websocket.send("4here")
+        assert await engine.last.message() == "here"
 
 
 async def test_of_a_closed_session_nothing_is_left(engine: EngineUnderTest) -> None:
@@ -310,6 +364,39 @@ async def test_a_connection_that_served_requests_before_can_be_taken(engine: Eng
         assert (await websocket.text())[0] == "0"
         await websocket.send("4hello")
         assert await engine.last.message() == "hello"
+
+
+def edges_listener(handler: Handler) -> web.Server:
+    return ClientListener(
+        handler,
+        refused=lambda *_: None,
+        head_timeout=5.0,
+        idle_timeout=5.0,
+        max_connections=100,
+        max_head=8000,
+        max_target=8000,
+    )
+
+
+async def test_it_works_below_the_edges_own_kind_of_connection() -> None:
+    async with engine_with(edges_listener) as engine:
+        before = of_http()
+        client = await engine.connect()
+        await client.send(upgrade_head(f"{PATH}?EIO=4&transport=websocket", engine.host) + masked("4early"))
+        websocket = RawWebSocket(client, await client.receive())
+        assert await engine.last.message() == "early"
+        assert (await websocket.text())[0] == "0"
+        assert engine.listener.connections == []
+        await settled(before)
+        engine.last.send("hello")
+        assert await websocket.text() == "4hello"
+        await websocket.leave()
+        await engine.last.end()
+        polling = await engine.polling()
+        waiting = await polling.waiting_get()
+        assert (await polling.post("4posted")).body == b"ok"
+        engine.last.send("polled")
+        assert (await waiting).body == b"4polled"
 
 
 async def test_it_works_below_a_whole_application_of_aiohttps() -> None:
