@@ -214,7 +214,8 @@ class Conversations:
             self._tasks.spawn(self._carry(conversation, batch), "batch")
             return
         while batch is not None:  # nobody has to be asked: it is delivered before this returns
-            self._hand_over(conversation, batch, [self._finished(item, {}, None) for item in batch])
+            now = self._wall()
+            self._hand_over(conversation, batch, [self._finished(item, {}, None, now) for item in batch])
             batch = self._windows.done(conversation, self._now())
 
     async def _carry(self, conversation: str, batch: list[Item] | None) -> None:
@@ -232,8 +233,9 @@ class Conversations:
     async def _settled(self, conversation: str, batch: Sequence[Item]) -> Sequence[Settled]:
         """Ask the application to keep the batch and, at the same time, who its senders are."""
         persisted, profiles = await asyncio.gather(self._persisted(conversation, batch), self._authors(batch))
+        now = self._wall()
         return [
-            said if isinstance(said, Refusal) else self._finished(item, said, profiles.get(item.draft.sender))
+            said if isinstance(said, Refusal) else self._finished(item, said, profiles.get(item.draft.sender), now)
             for item, said in zip(batch, persisted, strict=True)
         ]
 
@@ -263,13 +265,15 @@ class Conversations:
             return [*first, *[_AWAY] * (len(batch) - half)]
         return [*first, *await self._persisted(conversation, batch[half:])]
 
-    def _finished(self, item: Item, said: Mapping[str, Any], profile: Mapping[str, Any] | None) -> dict[str, Any]:
+    def _finished(
+        self, item: Item, said: Mapping[str, Any], profile: Mapping[str, Any] | None, now: str
+    ) -> dict[str, Any]:
         """The message as it is delivered: what the application says of it comes before what we know."""
         return {
             "id": said.get("id") or self._new_id(),
             "conversation_id": item.draft.conversation,
             **item.draft.message,
-            "created_at": said.get("created_at") or self._wall(),
+            "created_at": said.get("created_at") or now,
             **said,
             "sender": said.get("sender") or profile or item.sending.authors.get(item.draft.sender),
         }

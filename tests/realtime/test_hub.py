@@ -299,6 +299,67 @@ async def test_a_handler_that_fails_is_counted_and_logged_once_a_minute(caplog: 
     assert wire.taken() == []
 
 
+async def test_futures_and_farewells_that_fail_are_counted_too(hub: Hub, root: Namespace) -> None:
+    def fails(socket: Socket, cancelled: bool) -> asyncio.Future[None]:
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        if cancelled:
+            future.cancel()
+        else:
+            future.set_exception(RuntimeError("broken"))
+        return future
+
+    async def fails_later(socket: Socket, reason: str) -> None:
+        raise RuntimeError("broken")
+
+    root.on("future")(fails)
+    root.on("disconnect")(fails_later)
+    wire = Wire(hub)
+    wire.enter()
+    wire.say('21["future",false]', '22["future",true]')
+    await turns()
+    assert (wire.taken(), hub.stats.handler_errors) == ([], 1)
+    wire.drop()
+    await turns()
+    assert hub.stats.handler_errors == 2
+
+
+async def test_a_farewell_that_fails_leaves_nothing_behind(hub: Hub, root: Namespace) -> None:
+    def fails(socket: Socket) -> None:
+        raise RuntimeError("broken")
+
+    root.on("disconnect")(fails)
+    wire = Wire(hub)
+    wire.enter()
+    wire.drop()
+    await turns()
+    assert (hub.stats.handler_errors, len(root.sockets), hub.peers) == (1, 0, set())
+
+
+async def test_what_the_application_has_under_way_ends_with_the_hub(hub: Hub, root: Namespace) -> None:
+    ended: list[str] = []
+
+    @root.on("long")
+    async def long(socket: Socket) -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.append("long")
+
+    wire = Wire(hub)
+    wire.enter()
+    wire.say('2["long"]')
+    await turns()
+    await hub.close()
+    assert ended == ["long"]
+
+
+async def test_a_namespace_has_a_name_that_can_be_on_the_wire(hub: Hub) -> None:
+    assert hub.namespace("/cars") is hub.namespace("/cars")
+    for name in ("cars", "", "/a,b"):
+        with pytest.raises(ValueError, match="namespace"):
+            hub.namespace(name)
+
+
 async def test_unknown_events_are_counted_or_fall_back(hub: Hub, root: Namespace) -> None:
     wire = Wire(hub)
     wire.enter()
@@ -605,6 +666,23 @@ async def test_every_event_that_ends_in_text_carries_an_offset_because_the_clien
     client.again()
     assert client.heard == ["kept", "volatile", "volatile", "volatile", "missed"]
     assert hub.stats.recovered == 1
+    await hub.close()
+
+
+async def test_who_does_not_return_is_forgotten_without_being_asked_for() -> None:
+    clock = Clock()
+    hub = hub_with(RecoverySettings(window=0.1), clock=clock)
+    hub.namespace()
+    recovery = hub.recovery("/")
+    client = Returning(hub)
+    client.wire.drop()
+    await turns()
+    assert recovery is not None
+    assert recovery.away == 1
+    clock.seconds += 1.0
+    async with asyncio.timeout(10):
+        while recovery.away:
+            await asyncio.sleep(0.01)
     await hub.close()
 
 

@@ -206,6 +206,32 @@ async def test_a_client_returns_to_another_life_of_the_hub(tmp_path: Path) -> No
     await hub.close()
 
 
+async def test_a_client_that_has_all_that_was_in_deleted_files_returns(tmp_path: Path) -> None:
+    for told in (True, False):
+        directory = tmp_path / str(told)
+        keeper = Journal(directory, keep=0.0)
+        hub = Hub(HubSettings(recovery=RecoverySettings()), RealtimeStats(), journal=keeper)
+        await hub.start()
+        root = hub.namespace()
+        wire = Wire(hub)
+        auth = {"pid": wire.enter()["pid"]}
+        root.emit(None, "one")
+        if told:
+            auth["offset"] = Wire.event(wire.taken()[0])[-1]
+        for _ in range(2):
+            keeper.tend()
+            assert await hub.settled() is True
+        assert len(files(directory)) == 1
+        root.emit(None, "two")
+        await hub.close()
+        hub = await started(directory)
+        wire = Wire(hub)
+        wire.enter(**auth)
+        assert hub.stats.recovered == told
+        assert len(wire.taken()) == told
+        await hub.close()
+
+
 async def test_a_room_that_was_left_is_not_joined_again_in_another_life(tmp_path: Path) -> None:
     hub = await started(tmp_path)
     wire = Wire(hub)

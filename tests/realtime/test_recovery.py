@@ -142,6 +142,26 @@ def test_a_ring_is_bounded_in_bytes_too() -> None:
     assert returned(recovery, session, first) is None
 
 
+def test_who_missed_more_than_can_be_sent_at_once_begins_anew() -> None:
+    for size, comes in ((200, True), (300, False)):
+        recovery = past(replay=1000)
+        session = recovery.begin("ann", "secret")
+        for room in ROOMS:
+            recovery.join(session, room)
+            send(recovery, (room,), "x" * size)
+            send(recovery, (room,), "y" * size)
+        assert (returned(recovery, session, None) is not None) == comes
+
+
+def test_what_has_ended_stays_ended() -> None:
+    recovery = past()
+    session = recovery.begin("ann", "secret")
+    recovery.end(session)
+    recovery.end(session)
+    recovery.lose(session, 0.0)
+    assert (len(recovery), recovery.away) == (0, 0)
+
+
 def test_nobody_returns_after_the_window() -> None:
     recovery = past(window=120.0)
     session = recovery.begin("ann", "secret")
