@@ -147,7 +147,9 @@ class TestConnections:
             await edge.app.drain()
             assert (await poll).body == b"1"
 
-    async def test_a_poll_of_a_client_that_left_is_given_up_and_its_session_goes_on(self, edge: EdgeUnderTest) -> None:
+    async def test_a_poll_of_a_client_that_left_is_given_up_at_once_and_its_session_with_it(
+        self, edge: EdgeUnderTest
+    ) -> None:
         sid = await polled(edge)
         client = await edge.connect()
         await client.send(edge.request("GET", f"{POLL}&sid={sid}"))
@@ -155,8 +157,8 @@ class TestConnections:
         client.leave()
         await until(lambda: edge.app.ledger.in_flight == 0)
         assert edge.app.ledger.recent(1)[0].reason == "client-left"
-        assert (await edge.ask("POST", f"{POLL}&sid={sid}", body=b"40")).body == b"ok"
-        assert (await edge.get(f"{POLL}&sid={sid}")).body.startswith(b"40")
+        assert (await edge.get(f"{POLL}&sid={sid}")).status == 400
+        assert (await admin(edge, "GET", "/api/realtime"))["counters"]["sessions_closed"] == {"transport-error": 1}
 
     async def test_an_operator_can_see_sessions_and_end_one(self, edge: EdgeUnderTest) -> None:
         async with connected(url(edge)) as client:
