@@ -96,6 +96,11 @@ class TestPath:
         assert (await edge.get("/socket.io/socket.io.js")).body == b"one"
         assert origin.count("/socket.io/socket.io.js") == 1
 
+    async def test_it_is_explained(self, edge: EdgeUnderTest) -> None:
+        explained = await admin(edge, "GET", "/api/explain", params={"url": POLL})
+        assert explained["route"] == "(realtime)"
+        assert "ahead of all routes" in explained["lines"][0]
+
     async def test_another_path_can_be_chosen(self, origin: ScriptedOrigin) -> None:
         async with edge_before(origin, realtime={"path": "/live"}) as edge:
             assert (await edge.get(POLL)).body == b"one"
