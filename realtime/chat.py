@@ -45,7 +45,8 @@ class Chat:
     """Users, conversations and channels in one namespace.
 
     `now` is monotonic seconds, `wall` the time of day as text, `new_id` makes ids for messages that the application
-    gave none. `profiles` and `likes` look up what is known, and never raise.
+    gave none. `profiles` and `likes` look up what is known, and never raise. `silence` tells for how many seconds an
+    Engine.IO session has owed a sign of life.
     """
 
     def __init__(
@@ -59,6 +60,7 @@ class Chat:
         likes: Lookup | None,
         settled: Settle | None,
         purge_tags: PurgeTags | None,
+        silence: Callable[[str], float],
         stats: RealtimeStats,
         now: Callable[[], float],
         wall: Callable[[], str],
@@ -79,6 +81,7 @@ class Chat:
         asks = origin is not None and origin.settings.authorize is not None
         self._consent = Consent(origin, now=now) if origin is not None and asks else None
         self._profiles = profiles
+        self._silence = silence
         self._messages: TokenBuckets[str] = TokenBuckets(settings.limits.messages)
         self._user_messages: TokenBuckets[str] = TokenBuckets(settings.limits.user_messages)
         self.conversations = Conversations(
@@ -133,8 +136,8 @@ class Chat:
 
     def grade(self, member: Member) -> Grade:
         """How good a client's connection is, by the worse of what was measured and what it reported."""
-        reported = None if member.report is None else member.report.latency
-        return grade(worse(member.socket.connection.round_trip, reported), 0.0)
+        connection, reported = member.socket.connection, None if member.report is None else member.report.latency
+        return grade(worse(connection.round_trip, reported), self._silence(connection.sid))
 
     def subscribers(self, channel: str) -> int:
         """How many sockets a publication to `channel` concerns."""

@@ -76,6 +76,7 @@ class Core:
             likes=_forgiving(self._likes, "likes"),
             settled=None if journal is None else self.hub.settled,
             purge_tags=purge_tags,
+            silence=self.engine.silence,
             stats=self.stats,
             now=now,
             wall=lambda: _timestamp(wall()),

@@ -73,6 +73,11 @@ class EngineServer:
             self._loop = asyncio.get_running_loop()
         return self._loop
 
+    def silence(self, sid: str) -> float:
+        """Seconds for which this session's client has owed a sign of life; 0 when it owes none."""
+        session = self._sessions.get(sid)
+        return 0.0 if session is None else session.machine.silence(self.loop.time())
+
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer any request of the path: a handshake, a session's GET or POST, a preflight, a WebSocket."""
         origin = request.headers.get("Origin")

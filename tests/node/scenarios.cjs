@@ -371,6 +371,26 @@ const scenarios = {
     assert.deepEqual(stranger.seen("auth_error").length, 1);
   },
 
+  async the_demo_application_keeps_what_is_sent() {
+    const { conversation, users: [first, second], stranger } = await step("find a conversation");
+    const alice = await member(first, [conversation]);
+    const bob = await member(second, [conversation]);
+    const eve = await member(stranger, [conversation]);
+    const answers = await Promise.all([
+      alice.ask("send_message", text(conversation, first, "from the first", { client_id: "c1" })),
+      eve.ask("send_message", text(conversation, stranger, "from outside")),
+      bob.ask("send_message", text(conversation, second, "from the second")),
+    ]);
+    assert.deepEqual(answers.map(({ ok, reason }) => reason ?? ok), [true, "origin-refused", true]);
+    await bob.holds(2);
+    assert.deepEqual(bob.contents(), ["from the first", "from the second"]);
+    const [message] = bob.messages();
+    assert.deepEqual([message.id, message.client_id], [answers[0].messages[0], "c1"]);
+    assert.equal(typeof message.sender.full_name, "string");
+    assert.equal(alice.seen("authenticated")[0].user.username, message.sender.username);
+    return bob.messages().map(({ id }) => id);
+  },
+
   async too_many_messages_are_refused_with_a_time_to_wait() {
     const socket = await member("u1", ["7"]);
     const answers = await Promise.all(Array.from({ length: 30 }, (_, number) => socket.ask("send_message", text("7", "u1", `m${number}`))));

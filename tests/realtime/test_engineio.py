@@ -228,3 +228,12 @@ class AnySession(RuleBasedStateMachine):
 
 TestAnySession = AnySession.TestCase
 TestAnySession.settings = settings(max_examples=60, stateful_step_count=30)
+
+
+def test_a_client_is_silent_from_its_last_pong_on_while_the_next_is_awaited() -> None:
+    session = Session("sid", State.WEBSOCKET, 25.0, 60.0, 100.0)
+    assert session.silence(124.0) == 0.0
+    assert session.beat(125.0) is Beat.PING
+    assert session.silence(131.0) == 31.0
+    session.receive("3", Via.SOCKET, 132.0)
+    assert session.silence(150.0) == 0.0

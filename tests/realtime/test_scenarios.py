@@ -19,6 +19,7 @@ import aiohttp
 import pytest
 from aiohttp.test_utils import TestServer
 
+from demo.application import build
 from tests.realtime.application import ASKS, Application
 from tests.socketio_client import run
 
@@ -224,3 +225,22 @@ async def test_reports_are_conflated_and_notifications_are_not(core: Starts, app
 async def test_the_application_decides_who_somebody_is_and_where_they_may_be(core: Starts) -> None:
     asking = await core("--auth", "origin", asks=ASKS)
     await run("the_application_decides_who_somebody_is_and_where_they_may_be", asking.url)
+
+
+async def test_the_demo_application_keeps_what_is_sent(core: Starts, tmp_path: Path) -> None:
+    async with TestServer(build(tmp_path)) as server, aiohttp.ClientSession(server.make_url("")) as browser:
+        asks = {"persist": "/api/chat/messages/batch", "profiles": "/api/profiles"}
+        base = str(server.make_url("")).rstrip("/")
+        keeping = await core("--origin", base, "--asks", json.dumps(asks))
+
+        async def find() -> dict[str, Any]:
+            async with browser.get("/api/chat/conversations?user=u1") as listed:
+                found = (await listed.json())["conversations"][0]
+            users = [user["id"] for user in found["participants"]]
+            stranger = next(f"u{number}" for number in range(1, 100) if f"u{number}" not in users)
+            return {"conversation": found["id"], "users": users[:2], "stranger": stranger}
+
+        steps = {"find a conversation": find}
+        kept = await run("the_demo_application_keeps_what_is_sent", keeping.url, **steps)
+        async with browser.get(f"/api/chat/messages/{(await find())['conversation']}") as listed:
+            assert [message["id"] for message in (await listed.json())["messages"]][-2:] == kept
