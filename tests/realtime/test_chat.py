@@ -212,6 +212,18 @@ class TestMessages:
             (message,) = alice.heard("new_messages_batch")[0]
             assert (message["id"], message["created_at"], message["sender"]) == (41, "then", {"id": "u1"})
 
+    async def test_nor_before_it_would_survive_the_end_of_the_process(self) -> None:
+        journaled = asyncio.Event()
+        async with talk() as talking:
+            talking.core.chat.conversations._settle = journaled.wait  # in place of the hub's journal
+            alice = await talking.member("u1", "7")
+            number = alice.begin("send_message", text("a"))
+            await turns(10)
+            assert (alice.answered(number), alice.contents) == (None, ["a"])
+            journaled.set()
+            await turns(10)
+            assert alice.answered(number)["ok"]
+
     @pytest.mark.parametrize("said", [None, {}, [], {"messages": [1, 2]}, {"messages": "x"}, {"ids": [9]}, [{"id": 9}]])
     async def test_an_answer_of_another_shape_is_a_success_all_the_same(self, said: Any) -> None:
         async def persist(*_: object) -> Answer:
