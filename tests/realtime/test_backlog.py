@@ -70,6 +70,14 @@ def test_what_must_not_be_lost_and_finds_no_room_is_refused_and_nothing_is_given
     assert drops == {}
 
 
+def test_volatile_packets_that_have_left_make_no_room() -> None:
+    backlog = Backlog(100, {})
+    backlog.add(text("v" * 40, volatile=True))
+    backlog.take()
+    backlog.add(text("k" * 60))
+    assert not backlog.add(text("l" * 60))
+
+
 packets = st.builds(
     text, st.text("ab", max_size=30), conflate=st.sampled_from([None, None, "x", "y"]), volatile=st.booleans()
 )

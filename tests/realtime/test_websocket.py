@@ -17,7 +17,7 @@ from proxy.connection import ClientListener, Handler
 from realtime.frames import PING, PONG
 from realtime.websocket import PINGS, TakenWebSocket, deflate_accepted
 from tests.edge import PATIENCE
-from tests.engine import PATH, EngineUnderTest, RawWebSocket, engine_with, masked, upgrade_head
+from tests.engine import PATH, EngineUnderTest, ListenerOf, RawWebSocket, engine_with, masked, upgrade_head
 
 ENDS = (
     "transport-close",
@@ -380,14 +380,27 @@ async def test_what_is_sent_while_the_connection_breaks_is_dropped_without_a_wor
     await websocket.leave()
 
 
-async def test_any_number_of_messages_may_come_together_with_the_handshake(engine: EngineUnderTest) -> None:
-    client = await engine.connect()
-    messages = [f"{number:03}" + "x" * 9_000 for number in range(30)]
-    early = b"".join(masked(f"4{message}") for message in messages)
-    await client.send(upgrade_head(f"{PATH}?EIO=4&transport=websocket", engine.host) + early)
-    assert (await client.receive()).status == 101
-    assert [await engine.last.message() for _ in messages] == messages
-    client.leave()
+def paused_listener(handler: Handler) -> web.Server:
+    """Hands a request on only when aiohttp has stopped reading what follows it."""
+
+    async def paused(request: web.BaseRequest) -> web.StreamResponse:
+        while request.transport is not None and request.transport.is_reading():
+            await asyncio.sleep(0)
+        return await handler(request)
+
+    return web.Server(paused)
+
+
+@pytest.mark.parametrize("listener", [web.Server, paused_listener])
+async def test_any_number_of_messages_may_come_together_with_the_handshake(listener: ListenerOf) -> None:
+    async with engine_with(listener) as engine:
+        client = await engine.connect()
+        messages = [f"{number:03}" + "x" * 9_000 for number in range(100)]
+        early = b"".join(masked(f"4{message}") for message in messages)
+        await client.send(upgrade_head(f"{PATH}?EIO=4&transport=websocket", engine.host) + early)
+        assert (await client.receive()).status == 101
+        assert [await engine.last.message() for _ in messages] == messages
+        client.leave()
 
 
 async def test_a_connection_that_served_requests_before_can_be_taken(engine: EngineUnderTest) -> None:
