@@ -10,6 +10,7 @@ import logging
 import secrets
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
@@ -195,6 +196,7 @@ class Core:
             "rtt": connection.round_trip,
             "quality": self.chat.grade(member),
             "recovered": member.socket.recovered,
+            "reported": None if member.report is None else asdict(member.report),
         }
 
     def _loader(self, fetch: Callable[[Sequence[str]], Awaitable[Mapping[str, Any]]] | None) -> Profiles | None:

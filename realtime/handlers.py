@@ -125,7 +125,7 @@ class Handlers:
             self._finish(socket, packet.id, event, result)
 
     def touch(self, socket: Socket) -> None:
-        """A handler may have changed the application's data of this client."""
+        """The application's data of this client may have changed."""
 
     async def _await(self, socket: Socket, number: int | None, event: str, result: Awaitable[Any]) -> None:
         try:

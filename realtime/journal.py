@@ -179,7 +179,7 @@ class Journal:
                 else:
                     lines.append(_line(item))
             self._flush(lines)
-        except OSError as error:
+        except (OSError, TypeError, ValueError) as error:
             log.error("recovery will not survive a restart: the journal in %s: %s", self._directory, error)
             self._broken = True
             self.discard()

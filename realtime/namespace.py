@@ -52,7 +52,7 @@ class Namespace(Handlers):
         rooms: str | Iterable[str] | None,
         event: str,
         *args: Any,
-        skip: Collection[str] = (),
+        skip: str | Collection[str] = (),
         volatile: bool = False,
         conflate: str | None = None,
     ) -> int:
@@ -61,6 +61,7 @@ class Namespace(Handlers):
         Returns to how many it was given. A client's own id is a room too. Raises ValueError and TypeError as JSON does.
         """
         names = None if rooms is None else (rooms,) if isinstance(rooms, str) else tuple(dict.fromkeys(rooms))
+        skip = (skip,) if isinstance(skip, str) else skip
         sinks = self._sinks(names)
         if not sinks and (volatile or self._recovery is None or not self._recovery.wanted(names)):
             return 0
@@ -119,7 +120,28 @@ class Namespace(Handlers):
             self._hub.spawn(self._decide(socket, result))
             peer.hold()
         else:
-            self._accept(socket)
+            self.accept(socket)
+
+    def accept(self, socket: Socket) -> None:
+        """The application lets the client in: it gets its answer, and then whatever waits for it."""
+        waiting, peer = socket.sink, socket.peer
+        if not isinstance(waiting, Waiting):
+            return  # its connect handler has thrown it out before it ended
+        if peer is None or peer.ended:
+            socket.sink = socket.connection
+            self._forget(socket, may_return=True)
+            self.farewell(socket, "connection-lost")
+            return
+        peer.enter(self.name, socket)
+        connection = peer.connection
+        payload = {"sid": socket.id} if socket.session is None else {"sid": socket.id, "pid": socket.session.pid}
+        connection.send(Outgoing((socketio.connected(self.name, payload),)))
+        socket.sink = self._everyone[socket] = connection
+        for room in socket.rooms:
+            self._rooms[room][socket] = connection
+        for outgoing in waiting.queue:
+            connection.send(outgoing)
+        self._hub.note_soon()
 
     def part(self, socket: Socket, reason: str, *, may_return: bool) -> None:
         """A client has ended, or is ended: out of all rooms, and the application told."""
@@ -131,6 +153,7 @@ class Namespace(Handlers):
         self.farewell(socket, reason)
 
     def touch(self, socket: Socket) -> None:
+        """The data of this client has changed outside of its handlers: keep it for its return."""
         if self._recovery is not None and socket.session is not None:
             self._recovery.touch(socket.session)
             self._hub.note_soon()
@@ -152,7 +175,7 @@ class Namespace(Handlers):
             found = None if pid is None else self._returning(peer, pid, (auth or {}).get("offset"))
             socket = found or self._arriving(peer)
             if pid is not None:
-                auth = {key: value for key, value in (auth or {}).items() if key not in ("pid", "offset")}
+                auth = {key: value for key, value in (auth or {}).items() if key not in ("pid", "offset")} or None
         self._sockets[socket.id] = socket
         self._everyone[socket] = socket.sink
         return socket, auth
@@ -215,7 +238,7 @@ class Namespace(Handlers):
         messages = socketio.event(self.name, data)
         outgoing = Outgoing(messages, conflate=conflate, volatile=volatile)
         if recovery is not None and not volatile:
-            recovery.keep(rooms, messages, outgoing, self._hub.now(), skip)
+            recovery.keep(rooms, messages, outgoing, self._hub.now(), tuple(skip))
         return outgoing
 
     def _note(self, session: Session, socket: Socket | None) -> None:
@@ -247,36 +270,24 @@ class Namespace(Handlers):
         except Exception as error:
             self._refuse(socket, error)
         else:
-            self._accept(socket)
-
-    def _accept(self, socket: Socket) -> None:
-        peer = socket.peer
-        if peer is None or peer.ended:
-            self._forget(socket, may_return=True)
-            self.farewell(socket, "connection-lost")
-            return
-        peer.enter(self.name, socket)
-        connection = peer.connection
-        payload = {"sid": socket.id} if socket.session is None else {"sid": socket.id, "pid": socket.session.pid}
-        connection.send(Outgoing((socketio.connected(self.name, payload),)))
-        waiting = socket.sink
-        socket.sink = self._everyone[socket] = connection
-        for room in socket.rooms:
-            self._rooms[room][socket] = connection
-        if isinstance(waiting, Waiting):
-            for outgoing in waiting.queue:
-                connection.send(outgoing)
-        self._hub.note_soon()
+            self.accept(socket)
 
     def _refuse(self, socket: Socket, error: Exception) -> None:
-        if not isinstance(error, Refused):
-            self._hub.failed("connect", error)
-            error = Refused("Internal error")
+        answer = self._refusal(error)
         peer = socket.peer
         self._forget(socket, may_return=False)
         if peer is not None and not peer.ended:
             peer.leave(self.name)
-            peer.connection.send(Outgoing((socketio.refused(self.name, error.message, error.data),)))
+            peer.connection.send(Outgoing((answer,)))
+
+    def _refusal(self, error: Exception) -> str:
+        if isinstance(error, Refused):
+            try:
+                return socketio.refused(self.name, error.message, error.data)
+            except (TypeError, ValueError) as unspeakable:
+                error = unspeakable
+        self._hub.failed("connect", error)
+        return socketio.refused(self.name, "Internal error")
 
     def _forget(self, socket: Socket, *, may_return: bool) -> None:
         if self._sockets.get(socket.id) is socket:

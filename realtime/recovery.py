@@ -24,6 +24,9 @@ from realtime.settings import RecoverySettings
 MOST_LEFT: Final = 32
 """Memberships that ended are remembered for each client, as it may not yet have what it was sent during them."""
 
+MOST_EPOCHS: Final = 100
+"""Lives of the process that are remembered; whoever was here so many restarts ago does not return."""
+
 Record = tuple[Any, ...]
 """What a journal keeps: JSON values, and bytes."""
 
@@ -377,6 +380,8 @@ class Recovery:
         first = not self._ended
         self._number = max(self._number, number)
         self._ended.update(epochs)
+        for epoch in list(self._ended)[:-MOST_EPOCHS]:
+            del self._ended[epoch]
         if not first:
             return  # the beginning of a later part of the journal: what it counts as missing has been read
         self._everyone.lost = self._everyone.newest = everyone

@@ -153,12 +153,10 @@ class EngineSession:
 
     # What arrives
 
-    def arrived(self, packet: str | bytes, via: Via, carrier: Carrier | None = None) -> bool:
+    def arrived(self, packet: str | bytes, via: Via) -> bool:
         """Act on one packet; False when it was none that the session may get."""
         house = self._house
         house.stats.packets_in += 1
-        if via is Via.SOCKET and carrier is not self._socket and carrier is not self._candidate:
-            return True
         action = self.machine.receive(packet, via, house.loop.time())
         if action is Action.DELIVER:
             self._deliver(packet)

@@ -63,6 +63,8 @@ class Signs:
 
     def stops(self, conversation: str, users: Iterable[str]) -> None:
         """These users do not type any more: they say so, have sent what they typed, or leave."""
+        if not len(self._typing):
+            return  # the commonest case, and every message comes through here
         for user in users:
             self._tell(self._typing.stop(conversation, user, self._now()))
 

@@ -123,6 +123,8 @@ class Socket:
         peer = self.peer
         if peer is None:
             return
+        if isinstance(self.sink, Waiting):
+            self.namespace.accept(self)  # one cannot be thrown out of where one has not been let in
         self.sink.send(Outgoing((socketio.disconnected(self.namespace.name),)))
         self.namespace.part(self, "server-disconnect", may_return=False)
         if close:

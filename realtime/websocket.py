@@ -200,6 +200,11 @@ class TakenWebSocket(WebSocketDataQueue, asyncio.Protocol):
             self._linger = self._house.loop.call_later(self._house.settings.close_timeout, self._wire.abort)
         self._session = None
 
+    @property
+    def buffered(self) -> int:
+        """Bytes of its own that wait for the client to read."""
+        return self._wire.get_write_buffer_size()
+
     def abort(self) -> None:
         self._wire.abort()
 
@@ -248,7 +253,7 @@ class TakenWebSocket(WebSocketDataQueue, asyncio.Protocol):
                 self._wire.close()
         elif kind is _TEXT or kind is _BINARY:
             if self._session is not None:
-                self._session.arrived(data[1], Via.SOCKET, self)
+                self._session.arrived(data[1], Via.SOCKET)
         elif kind is _PING:
             self._pinged(data[1])
         elif kind is _CLOSE:
@@ -272,7 +277,7 @@ class TakenWebSocket(WebSocketDataQueue, asyncio.Protocol):
         self.pings += 1
         if self.pings > PINGS:
             self._refuse("ping-flood")
-        elif not self.congested:
+        else:
             self._wire.write(frame(PONG, bytes(data)))
 
     def _refuse(self, reason: str) -> None:

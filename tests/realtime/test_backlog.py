@@ -70,25 +70,46 @@ def test_what_must_not_be_lost_and_finds_no_room_is_refused_and_nothing_is_given
     assert drops == {}
 
 
+def test_volatile_packets_that_have_left_make_no_room() -> None:
+    backlog = Backlog(100, {})
+    backlog.add(text("v" * 40, volatile=True))
+    backlog.take()
+    backlog.add(text("k" * 60))
+    assert not backlog.add(text("l" * 60))
+
+
 packets = st.builds(
     text, st.text("ab", max_size=30), conflate=st.sampled_from([None, None, "x", "y"]), volatile=st.booleans()
 )
 
 
-@given(st.lists(packets, max_size=40), st.integers(0, 200))
-def test_the_bound_holds_and_only_what_may_be_is_lost(outgoing: list[Outgoing], bound: int) -> None:
+@given(st.lists(st.one_of(packets, st.none()), max_size=60), st.integers(0, 200))
+def test_the_bound_holds_and_only_what_may_be_is_lost(steps: list[Outgoing | None], bound: int) -> None:
     drops: dict[str, int] = {}
     backlog = Backlog(bound, drops)
-    taken = []
-    for item in outgoing:
-        if backlog.add(item):
-            taken.append(item)
+    accepted: list[Outgoing] = []
+    left: list[Outgoing] = []
+    for step in steps:
+        if step is not None:
+            if backlog.add(step):
+                accepted.append(step)
+        elif backlog:
+            left.append(backlog.take())
         assert backlog.size <= bound
-    left = drained(backlog)
+    waiting = drained(backlog)
     assert backlog.size == 0
-    assert [item for item in taken if item in left and item.conflate is None] == [
-        item for item in left if item.conflate is None
-    ], "the order is kept"
-    certain = [item for item in taken if not item.volatile and item.conflate is None]
-    assert [item for item in left if not item.volatile and item.conflate is None] == certain
-    assert len(taken) - len(left) == sum(drops.values())
+    left += waiting
+    certain = [item for item in accepted if not item.volatile and item.conflate is None]
+    assert [item for item in left if not item.volatile and item.conflate is None] == certain, "all, and in order"
+    assert len(accepted) - len(left) == sum(drops.values())
+    latest = {item.conflate: item for item in accepted if item.conflate is not None and not item.volatile}
+    assert all(any(item.conflate == key for item in left) for key in latest), "something of every key arrives"
+
+
+@given(st.lists(packets, max_size=40), st.integers(0, 200))
+def test_room_is_made_only_of_what_may_be_lost(items: list[Outgoing], bound: int) -> None:
+    backlog = Backlog(bound, {})
+    for item in items:
+        if not backlog.add(item):
+            assert sum(other.size for other in drained(backlog) if not other.volatile) + item.size > bound
+            return

@@ -131,6 +131,7 @@ class TestTurns:
             for _ in range(300):
                 alice.emit("authenticate")
             assert [error["reason"] for error in alice.heard("auth_error")] == ["rate-limited"] * 43
+            assert alice.closed is None
 
     async def test_who_leaves_while_being_authenticated_is_not_there_afterwards(self) -> None:
         gate = Gate()
@@ -144,6 +145,31 @@ class TestTurns:
             await turns(10)
             assert talking.core.conversations() == []
             assert talking.core.sessions() == []
+
+
+class TestFloods:
+    async def test_events_beyond_the_allowance_are_refused_and_the_next_second_is_another(self) -> None:
+        limits = LimitSettings(events=Rate(5.0, 10.0))
+        async with talk(chat={"limits": limits}) as talking:
+            alice = talking.client()
+            for _ in range(15):
+                alice.emit("subscribe", "reports")
+            errors = alice.heard("message_error")
+            assert [(error["reason"], error["retry_after"]) for error in errors] == [("rate-limited", 0.2)] * 5
+            talking.seconds += 1
+            assert (await alice.ask("subscribe", "reports"))["ok"]
+            assert alice.closed is None
+            assert talking.core.stats.rate_limited == {"events": 5}
+
+    async def test_who_goes_on_regardless_loses_the_connection(self) -> None:
+        limits = LimitSettings(events=Rate(5.0, 10.0))
+        async with talk(chat={"limits": limits}) as talking:
+            alice, bob = talking.client(), talking.client()
+            for _ in range(1000):
+                alice.emit("subscribe", "reports")
+            assert alice.closed == "flood"
+            assert len(alice.heard("message_error")) <= 11
+            assert (await bob.ask("subscribe", "reports"))["ok"]
 
 
 class TestMessages:
@@ -211,6 +237,18 @@ class TestMessages:
             assert alice.answered(number) == {"ok": True, "messages": [41]}
             (message,) = alice.heard("new_messages_batch")[0]
             assert (message["id"], message["created_at"], message["sender"]) == (41, "then", {"id": "u1"})
+
+    async def test_nor_before_it_would_survive_the_end_of_the_process(self) -> None:
+        journaled = asyncio.Event()
+        async with talk() as talking:
+            talking.core.chat.conversations._settle = journaled.wait  # in place of the hub's journal
+            alice = await talking.member("u1", "7")
+            number = alice.begin("send_message", text("a"))
+            await turns(10)
+            assert (alice.answered(number), alice.contents) == (None, ["a"])
+            journaled.set()
+            await turns(10)
+            assert alice.answered(number)["ok"]
 
     @pytest.mark.parametrize("said", [None, {}, [], {"messages": [1, 2]}, {"messages": "x"}, {"ids": [9]}, [{"id": 9}]])
     async def test_an_answer_of_another_shape_is_a_success_all_the_same(self, said: Any) -> None:

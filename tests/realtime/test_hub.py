@@ -91,6 +91,40 @@ async def test_a_connect_handler_that_fails_refuses_without_telling_why(
     assert "secret" in caplog.text
 
 
+async def test_a_refusal_that_json_has_no_word_for_is_still_one(hub: Hub, root: Namespace) -> None:
+    @root.on("connect")
+    def connect(socket: Socket) -> None:
+        raise Refused("no", object())
+
+    wire = Wire(hub)
+    wire.say("0")
+    assert wire.taken() == ['4{"message":"Internal error"}']
+
+
+@pytest.mark.parametrize("later", [True, False])
+async def test_who_is_thrown_out_by_the_connect_handler_was_there_first(hub: Hub, root: Namespace, later: bool) -> None:
+    reasons: list[str] = []
+    root.on("disconnect")(lambda socket, reason: reasons.append(reason))
+
+    @root.on("connect")
+    async def connect(socket: Socket) -> None:
+        socket.emit("banned")
+        socket.disconnect()
+        if later:
+            await asyncio.sleep(0)
+
+    wire = Wire(hub)
+    wire.say("0")
+    await turns()
+    first, *rest = wire.taken()
+    assert str(first).startswith('0{"sid":')
+    assert rest == ['2["banned"]', "1"]
+    assert (reasons, len(root.sockets), wire.closed) == (["server-disconnect"], 0, None)
+    wire.say("0")
+    await turns()
+    assert len(reasons) == 2
+
+
 async def test_nothing_overtakes_the_answer_to_connect(hub: Hub, root: Namespace) -> None:
     admitted = asyncio.Event()
 
@@ -134,6 +168,25 @@ async def test_a_client_that_leaves_while_it_is_let_in_is_said_goodbye_to_after_
     assert told == ["connect", "connection-lost"]
     assert not root.sockets
     assert not hub.peers
+
+
+async def test_who_is_thrown_out_after_leaving_is_said_goodbye_to_once(hub: Hub, root: Namespace) -> None:
+    reasons: list[str] = []
+    root.on("disconnect")(lambda socket, reason: reasons.append(reason))
+    gone = asyncio.Event()
+
+    @root.on("connect")
+    async def connect(socket: Socket) -> None:
+        await gone.wait()
+        socket.disconnect()
+
+    wire = Wire(hub)
+    wire.say("0")
+    wire.drop()
+    await turns()
+    gone.set()
+    await turns()
+    assert (reasons, len(root.sockets)) == (["connection-lost"], 0)
 
 
 async def test_who_does_not_connect_in_time_is_closed() -> None:
@@ -446,6 +499,7 @@ async def test_a_broadcast_reaches_everyone_meant_once(hub: Hub, root: Namespace
     assert reached(["cars", "boats"]) == {"ann", "bob"}
     assert reached(None) == {"ann", "bob", "cid"}
     assert reached(None, skip={ids["ann"]}) == {"bob", "cid"}
+    assert reached(None, skip=ids["ann"]) == {"bob", "cid"}
     assert reached("cars", skip=[ids["ann"], ids["bob"]]) == set()
     assert reached("nowhere") == set()
     assert reached([]) == set()
@@ -567,7 +621,7 @@ async def test_a_client_that_returns_is_the_same_and_has_missed_nothing() -> Non
     root.emit("room", "three")
     client.listen()
     assert client.heard == ["one", "two", "three"]
-    assert seen == [(first["sid"], False, None, set()), (first["sid"], True, {}, {"room"})]
+    assert seen == [(first["sid"], False, None, set()), (first["sid"], True, None, {"room"})]
     assert only(root).data == {"user": {"id": 7}}
     assert (hub.stats.recovered, hub.stats.recovery_failed) == (1, 0)
     await hub.close()

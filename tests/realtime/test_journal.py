@@ -145,6 +145,12 @@ async def test_when_the_disk_fails_nothing_false_is_left_and_nobody_waits(
     assert await read(tmp_path) == [("base",), ("four",)]
 
 
+async def test_what_cannot_be_written_does_not_stop_the_thread(tmp_path: Path) -> None:
+    async with journal(tmp_path) as first:
+        first.append(("one", object()))
+        assert await first.settled() is False
+
+
 def fails(record: Record) -> bytes:
     raise OSError(28, "No space left on device")
 

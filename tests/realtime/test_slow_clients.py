@@ -7,6 +7,7 @@ import socket
 from typing import Any
 
 from realtime.frames import Outgoing
+from realtime.websocket import TakenWebSocket
 from tests.edge import PATIENCE, Client, Received
 from tests.engine import PATH, EngineUnderTest, RawWebSocket, engine_with, upgrade_head
 
@@ -55,6 +56,19 @@ async def test_a_stalled_reader_is_closed_when_its_queue_is_full_and_delays_nobo
         assert engine.stats.queue_drops == {"slow-client": 1}
         well.send("done")
         assert await healthy.text() == "4done"
+        sock.close()
+
+
+async def test_no_copies_are_made_of_what_waits() -> None:
+    async with engine_with(**SLOW) as engine:
+        sock = await stalled(engine)
+        await congest(engine)
+        for number in range(50):
+            engine.last.send(f"{number}{KILOBYTE}")
+        (carrier,) = engine.engine._carriers
+        assert isinstance(carrier, TakenWebSocket)
+        assert carrier.buffered <= SLOW["high_water"] + 2 * len(KILOBYTE)
+        assert engine.last.session.queued >= 50_000
         sock.close()
 
 

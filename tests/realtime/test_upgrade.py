@@ -170,7 +170,7 @@ async def test_a_session_that_ends_takes_its_candidate_with_it(engine: EngineUnd
 
 
 async def test_the_heartbeat_goes_on_over_the_new_transport() -> None:
-    async with engine_with(ping_interval=0.05, ping_timeout=5.0) as engine:
+    async with engine_with(ping_interval=0.05, ping_timeout=60.0) as engine:
         client = await engine.polling()
         async with await upgraded(client) as websocket:
             for _ in range(2):
