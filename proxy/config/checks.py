@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import importlib.util
 import ipaddress
 from collections.abc import Iterator, Sequence
 from urllib.parse import urlsplit
 
 from proxy.config.model import Config, Match, Route
 from proxy.config.problems import KeyPath, Place, Problem
+from proxy.config.realtime import Realtime
 from proxy.config.units import Address
 from proxy.config.validation import Tree
 from proxy.policy.routes import RouteMatch, covers, overlaps
@@ -15,7 +17,12 @@ from proxy.policy.routes import RouteMatch, covers, overlaps
 
 def problems_between_settings(config: Config, tree: Tree) -> list[Problem]:
     """Everything that cannot work together."""
-    return [*_listeners(config, tree), *_origin_tls(config, tree), *_routes(config.routes, tree)]
+    return [
+        *_listeners(config, tree),
+        *_origin_tls(config, tree),
+        *_routes(config.routes, tree),
+        *_realtime(config.realtime, tree),
+    ]
 
 
 def overlap_notes(routes: Sequence[Route]) -> list[str]:
@@ -30,6 +37,18 @@ def overlap_notes(routes: Sequence[Route]) -> list[str]:
         sharing = [_title(routes, first) for first in earlier if not covers(match, matches[first])]
         if sharing:
             notes.append(f"{_title(routes, index)} may match requests that earlier routes take: {', '.join(sharing)}.")
+    return notes
+
+
+def realtime_notes(realtime: Realtime) -> list[str]:
+    """A sentence for each thing about the realtime core that works, but hardly as it was meant."""
+    notes = []
+    if realtime.enabled and realtime.auth == "trusted":
+        notes.append("realtime.auth is trusted: whoever connects is believed to be whoever they say.")
+    if realtime.enabled and realtime.auth == "origin" and realtime.origin.session is None:
+        notes.append("realtime.auth is origin, but realtime.origin.session is not set: nobody can authenticate.")
+    if realtime.enabled and "*" in realtime.allowed_origins:
+        notes.append("realtime.allowed_origins has *: any web page can connect with your users' cookies.")
     return notes
 
 
@@ -78,6 +97,27 @@ def _origin_tls(config: Config, tree: Tree) -> Iterator[Problem]:
     path = config.origin.tls_ca_file
     if path is not None and not path.is_file():
         yield _problem(tree, ("origin", "tls_ca_file"), f"{path} is not a file", "Name a file of PEM certificates.")
+
+
+def _realtime(realtime: Realtime, tree: Tree) -> Iterator[Problem]:
+    jwt, path = realtime.jwt, ("realtime", "jwt")
+    if not realtime.enabled or realtime.auth != "jwt":
+        return
+    if importlib.util.find_spec("jwt") is None:
+        what = "needs the extra `jwt`, which is not installed"
+        yield _problem(tree, ("realtime", "auth"), what, "Install it: pip install 'cachewire[jwt]'.")
+    shared = {algorithm for algorithm in jwt.algorithms if algorithm.startswith("HS")}
+    if shared and shared != set(jwt.algorithms):
+        # A public key that were also taken for a shared secret would let anybody sign.
+        what = "mixes algorithms of a shared secret (HS...) with those of a public key"
+        yield _problem(tree, (*path, "algorithms"), what, "Name those of one kind.")
+    elif shared and not jwt.secret:
+        advice = "Set CACHEWIRE__REALTIME__JWT__SECRET, or name a public key and its algorithms."
+        yield _problem(tree, (*path, "secret"), "is not set, but realtime.auth is jwt", advice, ("realtime", "auth"))
+    elif not shared and (jwt.public_key_file is None or not jwt.public_key_file.is_file()):
+        yield _problem(
+            tree, (*path, "public_key_file"), "is not a file", "Name a file that holds the public key (PEM)."
+        )
 
 
 def _routes(routes: Sequence[Route], tree: Tree) -> Iterator[Problem]:

@@ -149,7 +149,7 @@ class TestKey:
     async def test_the_parameters_that_count_tell_responses_apart(
         self, origin: ScriptedOrigin, query: Any, same: Sequence[str], other: Sequence[str]
     ) -> None:
-        """RFC 9111 section 2; what is forwarded is never changed."""
+        """RFC 9111 section 2: what is forwarded is never changed."""
         origin.on("/a", reply(headers=FRESH))
         async with edge_before(origin, routes=route(key={"query": query})) as edge:
             await edge.get("/a?x=1&y=2")
