@@ -1,4 +1,4 @@
-"""What one delivered message costs the server, and how long it takes, at so many messages a second in one conversation."""
+"""What one delivered message costs the server, and how long it takes, in one conversation of five hundred."""
 
 from __future__ import annotations
 

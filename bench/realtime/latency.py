@@ -1,4 +1,4 @@
-"""How long a message of a quiet conversation is under way: one message a second each, many conversations side by side."""
+"""How long a message of a quiet conversation is under way: many of them side by side, one message a second each."""
 
 from __future__ import annotations
 

@@ -16,7 +16,9 @@ async def per_session(contestant: Contestant, sessions: int, *, member: bool) ->
     async with running(contestant) as server:
         crowd = await Crowd.gather()
         try:
-            await crowd.arrive(server.port, WARM, first=sessions, **joining)  # what is loaded at first use is not theirs
+            await crowd.arrive(
+                server.port, WARM, first=sessions, **joining
+            )  # what is loaded at first use is not theirs
             before = await server.settled()
             await crowd.arrive(server.port, sessions, **joining)
             after = await server.settled()

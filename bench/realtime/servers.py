@@ -28,11 +28,12 @@ _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 @dataclass(frozen=True)
 class Contestant:
-    """A server and how to start it; `command` gets a directory of its own and may raise Unavailable."""
+    """A server and how to start it; `command` gets a directory of its own."""
 
     name: str
     command: Callable[[Path], Sequence[str]]
-    environment: Callable[[], dict[str, str]] = field(default=dict)
+    prepare: Callable[[], dict[str, str]] = field(default=dict)
+    """Installs what it needs, and returns its environment; raises Unavailable."""
     ready: str = "ready"
     collects: bool = False
     """SIGUSR2 makes it collect its garbage."""
@@ -83,7 +84,7 @@ async def running(contestant: Contestant) -> AsyncIterator[Server]:
         process = await asyncio.create_subprocess_exec(
             *command,
             cwd=ROOT,
-            env=os.environ | contestant.environment(),
+            env=os.environ | contestant.prepare(),
             stdout=asyncio.subprocess.PIPE,
             stderr=None if os.environ.get("BENCH_STDERR") else asyncio.subprocess.DEVNULL,
         )
@@ -169,20 +170,36 @@ def _require() -> dict[str, str]:
 NODE = Contestant("Socket.IO on Node", _node(0), _require, collects=True)
 NODE_BATCH = Contestant(f"Socket.IO on Node, {WINDOW} ms batch", _node(WINDOW), _require, collects=True)
 PYTHON_SOCKETIO = Contestant(
-    "python-socketio", lambda _: (str(_python()), str(PEERS / "on_aiohttp.py")), collects=True
+    "python-socketio",
+    lambda _: (str(_python()), str(PEERS / "on_aiohttp.py")),
+    lambda: {"VIRTUAL_ENV": str(_python().parents[1])},
+    collects=True,
 )
 
 
-def _edge(directory: Path) -> Sequence[str]:
-    """As deployed: the core inside the edge, all its limits wide open."""
-    settings = {
-        "server.listen": "127.0.0.1:0",
-        "admin.listen": "127.0.0.1:0",
-        "cache.dir": f"{directory}/cache",
-        "realtime.auth": "trusted",
-    }
-    sets = [word for name, value in settings.items() for word in ("--set", f"{name}={value}")]
-    return (sys.executable, "-u", "-m", "proxy", "serve", "--origin", "http://127.0.0.1:9", *sets)
+def cachewire(origin: str = "http://127.0.0.1:9", persist: str | None = None, **settings: str) -> Contestant:
+    """As deployed: the core inside the edge. Without `persist` the application is asked nothing."""
+
+    def command(directory: Path) -> Sequence[str]:
+        chosen = {
+            "server.listen": "127.0.0.1:0",
+            "admin.listen": "127.0.0.1:0",
+            "cache.dir": f"{directory}/cache",
+            "realtime.auth": "trusted",
+            "realtime.batch.delay": f"{WINDOW}ms",
+            **({} if persist is None else {"realtime.origin.persist": persist}),
+            **settings,
+        }
+        sets = [word for name, value in chosen.items() for word in ("--set", f"{name}={value}")]
+        return (sys.executable, "-u", "-m", "proxy", "serve", "--origin", origin, *sets)
+
+    return Contestant("Cachewire", command, ready="edge")
 
 
-EDGE = Contestant("Cachewire", _edge, ready="edge")
+def bare() -> Contestant:
+    """The core alone in a process of its own, with its journal."""
+    return Contestant(
+        "Cachewire, bare core",
+        lambda directory: (sys.executable, "-u", "-m", "bench.realtime.core", "--journal", f"{directory}/journal"),
+        collects=True,
+    )

@@ -67,7 +67,7 @@ class Session(asyncio.Protocol):
         "_asked",
         "_auth",
         "_buffer",
-                "_port",
+        "_port",
         "_transport",
         "_upgraded",
         "greeting",
@@ -197,10 +197,11 @@ class Session(asyncio.Protocol):
     def _end(self, reason: str) -> None:
         if not self.lost.done():
             self.lost.set_result(reason)
-        for waiting in (self.ready, *self._acks.values()):
-            if not waiting.done():
-                waiting.set_exception(Lost(reason))
-                waiting.exception()  # who does not wait any more need not hear of it
+        waiting: list[asyncio.Future[Any]] = [self.ready, *self._acks.values()]
+        for answer in waiting:
+            if not answer.done():
+                answer.set_exception(Lost(reason))
+                answer.exception()  # who does not wait any more need not hear of it
         self._acks.clear()
 
 
