@@ -34,7 +34,8 @@ async def show_home(request: web.Request) -> web.Response:
     headers = _page_headers(tag) | {"Cache-Control": "public, max-age=0, stale-if-error=86400"}
     if is_unchanged(request, tag):
         return not_modified(headers)
-    scripts = [assets[name] for name in assets if name.endswith(".js") and name != "app.js"]
+    # What is vendored is loaded when it is needed, if ever.
+    scripts = [assets[name] for name in assets if name.endswith(".js") and name != "app.js" and "/" not in name]
     page = environment.get_template("index.html").render(
         assets=assets, scripts=scripts, categories=CATEGORIES, statuses=STATUSES, users=USERS
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Awaitable, Callable
+from typing import Any, Protocol
 
 from aiohttp import web
 
@@ -17,6 +18,16 @@ from proxy.purging import Purger
 MOST_LISTED = 10_000
 
 Explain = Callable[[Request], Awaitable[dict[str, object]]]
+
+
+class Realtime(Protocol):
+    """The realtime core as operators and the application use it."""
+
+    async def publish(self, document: object) -> dict[str, Any]: ...
+
+    def report(self, most: int) -> dict[str, Any]: ...
+
+    def disconnect(self, sid: str) -> bool: ...
 
 
 class AdminApi:
@@ -33,6 +44,7 @@ class AdminApi:
         public_host: Callable[[], str],
         listed: Listed,
         outbox: Outbox | None = None,
+        realtime: Realtime | None = None,
     ) -> None:
         self._metrics = metrics
         self._purger = purger
@@ -42,6 +54,7 @@ class AdminApi:
         self._public_host = public_host
         self._listed = listed
         self._outbox = outbox
+        self._realtime = realtime
 
     def setup(self, app: web.Application) -> None:
         """Register the paths. They answer errors as problem documents (RFC 9457)."""
@@ -54,6 +67,9 @@ class AdminApi:
         app.router.add_get("/api/outbox", self.outbox)
         app.router.add_post("/api/outbox/{id}/retry", self.retry_write)
         app.router.add_delete("/api/outbox/{id}", self.delete_write)
+        app.router.add_get("/api/realtime", self.realtime)
+        app.router.add_post("/api/realtime/publish", self.publish)
+        app.router.add_delete("/api/realtime/sessions/{sid}", self.disconnect)
 
     async def healthz(self, _request: web.Request) -> web.Response:
         """The process is alive: it could answer."""
@@ -94,12 +110,13 @@ class AdminApi:
 
     async def outbox(self, request: web.Request) -> web.Response:
         """The writes that wait, those that failed and those that were delivered; `limit` of them (200)."""
-        limit = request.query.get("limit", "200")
-        if not (limit.isascii() and limit.isdigit() and 0 < int(limit[:9]) <= MOST_LISTED):
-            return problem_response(RequestRefused(400, "bad-limit", f"limit is a number from 1 to {MOST_LISTED}"))
+        try:
+            limit = _limit(request)
+        except RequestRefused as error:
+            return problem_response(error)
         if self._outbox is None:
             return web.json_response({"counts": {"queued": 0, "done": 0, "dead": 0}, "writes": []})
-        return web.json_response(await self._outbox.report(int(limit)))
+        return web.json_response(await self._outbox.report(limit))
 
     async def retry_write(self, request: web.Request) -> web.Response:
         """Try the queue now, a dead letter behind it."""
@@ -113,10 +130,49 @@ class AdminApi:
             return problem_response(RequestRefused(404, "no-such-write", "no write has this id"))
         return web.json_response({"id": request.match_info["id"], "deleted": True})
 
+    async def realtime(self, request: web.Request) -> web.Response:
+        """Sessions, conversations (`limit` of each, 200) and counters of the realtime core."""
+        try:
+            limit = _limit(request)
+        except RequestRefused as error:
+            return problem_response(error)
+        if self._realtime is None:
+            return web.json_response({"enabled": False, "sessions": [], "conversations": [], "counters": {}})
+        return web.json_response({"enabled": True, **self._realtime.report(limit)})
+
+    async def publish(self, request: web.Request) -> web.Response:
+        """Tell the subscribers of a channel: `{channel, event, data, key?, purge_tags?}`."""
+        try:
+            document = await _json(request)
+            return web.json_response(await self._live().publish(document))
+        except RequestRefused as error:
+            return problem_response(error)
+
+    async def disconnect(self, request: web.Request) -> web.Response:
+        """End one session; its client does not come back by itself."""
+        try:
+            if not self._live().disconnect(sid := request.match_info["sid"]):
+                raise RequestRefused(404, "no-such-session", "no session has this id")
+        except RequestRefused as error:
+            return problem_response(error)
+        return web.json_response({"sid": sid, "disconnected": True})
+
+    def _live(self) -> Realtime:
+        if self._realtime is None:
+            raise RequestRefused(409, "no-realtime", "the realtime core is switched off: realtime.enabled")
+        return self._realtime
+
 
 def problem_response(error: RequestRefused) -> web.Response:
     document = {"title": error.reason, "status": error.status, "detail": str(error)}
     return web.json_response(document, status=error.status, content_type="application/problem+json")
+
+
+def _limit(request: web.Request) -> int:
+    limit = request.query.get("limit", "200")
+    if not (limit.isascii() and limit.isdigit() and 0 < int(limit[:9]) <= MOST_LISTED):
+        raise RequestRefused(400, "bad-limit", f"limit is a number from 1 to {MOST_LISTED}")
+    return int(limit)
 
 
 async def _json(request: web.Request) -> object:

@@ -41,6 +41,7 @@ from proxy.outbox_store import Counts, OutboxStore
 from proxy.policy.messages import Fields, Request
 from proxy.precache import PINNED, Precacher, Progress, items, read_manifest
 from proxy.purging import PurgeMethod, Purger
+from proxy.realtime_core import RealtimeCore
 from proxy.routing import RouteTable
 from proxy.server import Server
 from proxy.storage.index import RouteLimits
@@ -77,6 +78,7 @@ class App:
         self.updates = Updates()
         self.outbox: Outbox | None = None
         self.precacher: Precacher | None = None
+        self.realtime: RealtimeCore | None = None
         self.public_address = config.server.listen
         self.admin_address = config.admin.listen
         self._open = AsyncExitStack()
@@ -111,6 +113,8 @@ class App:
             variances=self.variances,
             compression=self._compression(),
         )
+        if config.realtime.enabled:
+            self.realtime = await self._realtime(edge)
         if any(route.offline_queue for route in config.routes) or (config.outbox.dir / "outbox.db").exists():
             # Writes that wait are sent even if no route queues any more.
             self.outbox = await self._outbox(edge)
@@ -125,6 +129,7 @@ class App:
             report if config.server.performance_report else {},
             None if token is None else PurgeMethod(self.purger, token, self._listed),
             public_url=lambda: config.precache.public_url or self.public_url,
+            realtime=self.realtime,
         )
         self.public_address = await self._listen(self.server.listener, config.server.listen, "server.listen")
         admin = self._admin(edge)
@@ -147,6 +152,9 @@ class App:
         ends = time.monotonic() + self.config.server.drain_timeout
         listener = self.server.listener
         listener.drain()
+        if self.realtime is not None:
+            # Polls wait for it, so it comes before the wait for connections, and leaves them some time.
+            await self.realtime.drain(self.config.server.drain_timeout * 0.8)
         while listener.connections and time.monotonic() < ends:  # noqa: ASYNC110 (nobody tells when the last one closes)
             await asyncio.sleep(0.02)
         if listener.connections:
@@ -171,12 +179,35 @@ class App:
             await HttpExchange(edge, request, self.routes.find(request)).invalidate(status, fields)
 
         store = OutboxStore(settings.dir, max_writes=settings.max_writes, max_bytes=settings.max_bytes)
-        delivery = Delivery(self.origin, store, self.background, delivered=delivered, now=self._now, sleep=self._sleep)
+        delivery = Delivery(
+            self.origin,
+            store,
+            self.background,
+            delivered=delivered,
+            settled=(lambda _write: None) if self.realtime is None else self.realtime.write_settled,
+            now=self._now,
+            sleep=self._sleep,
+        )
         outbox = Outbox(self.origin, store, delivery, self._now)
         self._open.push_async_callback(outbox.close)
         await outbox.open()
         self.origin.on_up = outbox.wake
         return outbox
+
+    async def _realtime(self, edge: Edge) -> RealtimeCore:
+        public_url = self.config.precache.public_url
+        core = RealtimeCore(
+            self.config,
+            edge,
+            self.routes,
+            self.purger,
+            public_url=lambda: public_url or self.public_url,
+            monotonic=time.monotonic,
+        )
+        self._open.push_async_callback(core.close)
+        await core.start()
+        self.updates.subscribe(core.cache_updated)
+        return core
 
     def _precache(self, edge: Edge, manifest: Sequence[PrecacheEntry]) -> None:
         wanted = items(self.config, manifest, self.config.precache.public_url or self.public_url)
@@ -196,9 +227,13 @@ class App:
         )
 
     def performance(self) -> dict[str, int | float]:
-        """The report of /api/performance. Realtime figures are 0 until there is a realtime core."""
-        connections = len(self.server.listener.connections)
-        return performance(self.ledger, self._started, time.monotonic(), connections, 0)
+        """The report of /api/performance: connections are of HTTP and WebSocket, messages those of the chat."""
+        messages = 0 if self.realtime is None else self.realtime.core.stats.messages
+        return performance(self.ledger, self._started, time.monotonic(), self._connections(), messages)
+
+    def _connections(self) -> int:
+        websockets = 0 if self.realtime is None else self.realtime.websockets()
+        return len(self.server.listener.connections) + websockets
 
     def _listed(self, request: Request) -> tuple[str, tuple[str, ...]]:
         return self.routes.url_of(request), self.variances.keys(request, self.routes.find(request).key)
@@ -215,10 +250,6 @@ class App:
 
     def _admin(self, edge: Edge) -> web.AppRunner:
         config = self.config
-
-        def connections() -> int:
-            return len(self.server.listener.connections)
-
         dashboard = Dashboard(
             config,
             ledger=self.ledger,
@@ -226,7 +257,7 @@ class App:
             origin=self.origin,
             purger=self.purger,
             now=self._now,
-            connections=connections,
+            connections=self._connections,
             public_url=lambda: self.public_url,
             kept=self._kept,
         )
@@ -236,9 +267,10 @@ class App:
                 self.ledger,
                 store=dashboard.store_figures,
                 origin=dashboard.origin_figures,
-                connections=connections,
+                connections=self._connections,
                 version=__version__,
                 kept=self._kept,
+                realtime=lambda: None if self.realtime is None else self.realtime.figures(),
             ),
             purger=self.purger,
             explain=lambda request: explain(edge, self.routes, request),
@@ -247,6 +279,7 @@ class App:
             public_host=lambda: str(self.public_address),
             listed=self._listed,
             outbox=self.outbox,
+            realtime=self.realtime,
         ).setup(app)
         pages.setup(app, overview=dashboard.overview, cache=dashboard.cache, actions=dashboard)
         # A head that never ends, and an idle connection, are cut by this one deadline.

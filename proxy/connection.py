@@ -58,7 +58,7 @@ class ClientConnection(RequestHandler):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
-        if len(self._listener.connections) > self._listener.max_connections:
+        if len(self._listener.connections) + self._listener.taken_over() > self._listener.max_connections:
             detail = "the edge serves as many connections as it may; try again in a moment"
             self._refuse_at_once(503, "too-many-connections", detail)
 
@@ -196,7 +196,9 @@ class ClientConnection(RequestHandler):
 
 
 class ClientListener(web.Server):
-    """Makes a ClientConnection for each connection that is accepted."""
+    """Makes a ClientConnection for each connection that is accepted.
+
+    `taken_over` counts what counts for the limit besides its own connections: sessions of the realtime core."""
 
     def __init__(
         self,
@@ -208,11 +210,13 @@ class ClientListener(web.Server):
         max_connections: int,
         max_head: int,
         max_target: int,
+        taken_over: Callable[[], int] = lambda: 0,
     ) -> None:
         super().__init__(handler)
         self.refused = refused
         self.head_timeout = head_timeout
         self.max_connections = max_connections
+        self.taken_over = taken_over
         self._settings: dict[str, Any] = {
             "keepalive_timeout": idle_timeout,
             "max_line_size": max(max_target, 8190),

@@ -18,6 +18,7 @@ class Outcome:
 
     `origin_duration` is the time from asking the origin to its response head, None when it was not asked.
     `collapsed` says the answer came from another request's fetch. `complete` is False when the body broke off.
+    `timed` is False when `duration` is as long as the client wished (long-polling, WebSocket) and says nothing of us.
     """
 
     method: str
@@ -36,3 +37,4 @@ class Outcome:
     collapsed: bool = False
     stored: bool = False
     complete: bool = True
+    timed: bool = True

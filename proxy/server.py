@@ -11,6 +11,7 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Protocol
 
 from aiohttp import web
 
@@ -42,9 +43,23 @@ LocalPage = Callable[[], bytes]
 """Makes the JSON body of a page that the edge answers itself."""
 
 
+class Realtime(Protocol):
+    """The realtime core as far as this file knows it."""
+
+    @property
+    def open_sessions(self) -> int:
+        """They count for `max_connections`: a WebSocket is a connection that the listener does not know of any more."""
+
+    def takes(self, path: str) -> bool:
+        """Whether requests for this path are its own."""
+
+    async def handle(self, http: web.BaseRequest) -> web.StreamResponse:
+        """Answer one of them. A WebSocket has left aiohttp when this returns."""
+
+
 class Server:
-    """Serves one edge. `local` maps paths to what the edge answers itself, ahead of every route; fallbacks are
-    precached for the host of `public_url`."""
+    """Serves one edge. `local` maps paths to what the edge answers itself, ahead of every route, and `realtime`
+    has its path; fallbacks are precached for the host of `public_url`."""
 
     def __init__(
         self,
@@ -56,6 +71,7 @@ class Server:
         purge_method: PurgeMethod | None = None,
         *,
         public_url: Callable[[], str],
+        realtime: Realtime | None = None,
     ) -> None:
         settings = config.server
         self._settings = settings
@@ -65,6 +81,7 @@ class Server:
         self._local = local
         self._purge_method = purge_method
         self._public_url = public_url
+        self._realtime = realtime
         self._limits = Limits(settings.max_target, settings.max_head, settings.max_body)
         self._trusted = tuple(ipaddress.ip_network(text, strict=False) for text in settings.trusted_proxies)
         self.listener = ClientListener(
@@ -75,6 +92,7 @@ class Server:
             max_connections=settings.max_connections,
             max_head=settings.max_head,
             max_target=settings.max_target,
+            taken_over=(lambda: 0) if realtime is None else (lambda: realtime.open_sessions),
         )
 
     async def handle(self, http: web.BaseRequest) -> web.StreamResponse:
@@ -103,6 +121,8 @@ class Server:
         page = self._local.get(request.path)
         if page is not None and request.method in ("GET", "HEAD"):
             return _local_answer(outcome, _json(page() if request.method == "GET" else b""))
+        if self._realtime is not None and self._realtime.takes(request.path):
+            return await self._live(self._realtime, http, outcome)
         if self._edge.outbox is not None and request.path.startswith(STATUS_PATH):
             return await self._write_status(http, request, outcome, self._edge.outbox)
         if looped(request.fields, self._edge.name):
@@ -191,8 +211,29 @@ class Server:
             return problem(http, 404, "no-such-write", "no write has this id; what was delivered is told for a day")
         return _local_answer(outcome, _json(json.dumps(status).encode() if request.method == "GET" else b""))
 
+    async def _live(self, core: Realtime, http: web.BaseRequest, outcome: Outcome) -> web.StreamResponse:
+        """One polling exchange, or the handshake of a WebSocket, which is an outcome when it begins."""
+        outcome.route, outcome.verdict, outcome.timed = "(realtime)", "local", False
+        if is_websocket(http):
+            outcome.reason = "websocket"
+            response = await core.handle(http)
+        elif http.method == "GET":
+            outcome.reason = "polling"
+            # It may wait long for something to say, and nobody should wait for who has left.
+            with watched(http):
+                response = await core.handle(http)
+        else:
+            outcome.reason = "polling"
+            Continue(http).wanted()
+            response = await core.handle(http)
+        outcome.status = response.status
+        body = getattr(response, "body", None)
+        outcome.bytes_out = len(body) if isinstance(body, bytes) else 0
+        outcome.bytes_in = http.content.total_bytes
+        return response
+
     async def _websocket(self, http: web.BaseRequest, exchange: HttpExchange, outcome: Outcome) -> web.StreamResponse:
-        outcome.verdict, outcome.reason = "bypass", "websocket"
+        outcome.verdict, outcome.reason, outcome.timed = "bypass", "websocket", False
         opened = await exchange.upgrade()
         if isinstance(opened, Tunnel):
             return await relay(http, opened, outcome, self._settings.write_timeout)

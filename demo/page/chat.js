@@ -1,53 +1,83 @@
-// Conversations: read by polling, written in batches. What is typed while a batch travels leaves with the next one.
+// Conversations. Behind an edge with a realtime core, messages arrive as they are written; without one, or while it
+// is away, they are read by polling and written in batches. Either way nothing typed is lost without a word.
 
 import { avatar, element, toast, when } from "./dom.js";
+import { isLive, live, post, speakFor, takePart, tellTyping } from "./live.js";
 import { Failure, idempotencyKey, readOwn, send } from "./network.js";
 
 const POLLING = 4000;
+const TYPING_TOLD = 1500; // the core takes it that somebody has stopped after twice this time
 
 const dialog = document.getElementById("chat");
 const body = document.getElementById("chat-body");
 const compose = document.getElementById("compose");
 const title = document.getElementById("chat-title");
 const back = document.getElementById("chat-back");
+const here = document.getElementById("chat-here");
+const typingLine = document.getElementById("chat-typing");
 
 let user = null;
 let conversation = null;
+let messages = new Map(); // of the open conversation, by id
 let unsent = [];
 let sending = false;
 let timer = 0;
+let typists = new Map();
+let toldTyping = 0;
 
 /** Whose conversations these are. */
 export function chatAs(someone) {
-  user = someone;
-  conversation = null;
+  leave();
   unsent = [];
-  if (dialog.open) listConversations();
+  user = someone;
+  if (dialog.open) enter();
+  else speakFor(null); // nobody stays connected as somebody else
 }
 
 export function wireChat() {
   document.getElementById("open-chat").addEventListener("click", () => {
     dialog.showModal();
-    listConversations();
+    enter();
   });
   back.addEventListener("click", listConversations);
-  dialog.addEventListener("close", () => clearTimeout(timer));
+  dialog.addEventListener("close", leave);
   compose.addEventListener("submit", (event) => {
     event.preventDefault();
-    const content = compose.content.value.trim();
-    if (!content) return;
-    compose.content.value = "";
-    unsent.push({ sender_id: user.id, content, message_type: "text", client_id: idempotencyKey() });
-    append(element("li.bubble.own.waiting", {}, element("p", {}, content)));
-    flush();
+    write(compose.content.value.trim());
   });
+  compose.content.addEventListener("input", tellTypingNow);
+  live.addEventListener("state", showState);
+  live.addEventListener("lost", () => conversation && poll());
+  live.addEventListener("new_messages_batch", ({ detail }) => receive(detail.filter(ofThis)));
+  live.addEventListener("message_deleted", ({ detail }) => ofThis(detail) && messages.delete(String(detail.message_id ?? detail.id)) && paint());
+  live.addEventListener("user_typing", ({ detail }) => showTyping(detail, true));
+  live.addEventListener("user_stopped_typing", ({ detail }) => showTyping(detail, false));
+  live.addEventListener("presence_update", ({ detail }) => showPresence(detail));
+}
+
+const ofThis = (detail) => conversation !== null && (detail.conversation_id ?? detail.conversationId) === conversation.id;
+
+function enter() {
+  speakFor(user);
+  listConversations();
+}
+
+function leave() {
+  clearTimeout(timer);
+  if (conversation && toldTyping) tellTyping(conversation.id, false);
+  conversation = null;
+  messages = new Map();
+  typists = new Map();
+  toldTyping = 0;
+  typingLine.textContent = here.textContent = "";
+  takePart(null);
 }
 
 async function listConversations() {
-  clearTimeout(timer);
-  conversation = null;
+  leave();
   back.hidden = compose.hidden = true;
   title.textContent = "Conversations";
+  showState();
   if (!user) {
     body.replaceChildren(element("div.empty", {}, element("h2", {}, "Who are you?"), element("p", {}, "Pick somebody to browse as, at the top of the page, and their conversations appear here.")));
     return;
@@ -74,30 +104,53 @@ function open(one) {
   back.hidden = compose.hidden = false;
   title.textContent = one.title;
   body.replaceChildren(element("div.skeleton.line"), element("div.skeleton.line"));
+  // First a member, then the history: what is written in between arrives twice rather than never.
+  takePart(one.id);
   poll();
+  showState();
   compose.content.focus();
 }
+
+// Reading
 
 async function poll() {
   clearTimeout(timer);
   const current = conversation;
   if (!current || !dialog.open) return;
   try {
-    if (!document.hidden) {
+    if (!document.hidden || !messages.size) {
       const { document: page } = await readOwn(`/api/chat/messages/${current.id}?per_page=40`);
-      if (current === conversation) paint(page.messages);
+      if (current === conversation) receive(page.messages);
     }
   } catch (failure) {
     if (current === conversation && !body.querySelector("ol")) apologise(failure, poll);
   }
-  if (current === conversation) timer = setTimeout(poll, POLLING);
+  if (current === conversation && !isLive()) timer = setTimeout(poll, POLLING);
 }
 
-function paint(messages) {
-  const atEnd = !body.querySelector("ol") || body.scrollHeight - body.scrollTop - body.clientHeight < 80;
-  const known = new Set(messages.map((message) => message.client_id));
-  const waiting = unsent.filter((draft) => !known.has(draft.client_id));
-  body.replaceChildren(element("ol.messages", {}, messages.map(bubble), waiting.map((draft) => element("li.bubble.own.waiting", {}, element("p", {}, draft.content)))));
+function receive(some) {
+  for (const message of some) {
+    messages.set(String(message.id), message);
+    unsent = unsent.filter((draft) => draft.client_id !== message.client_id);
+    showTyping({ conversationId: conversation.id, userId: message.sender_id }, false);
+  }
+  paint();
+}
+
+function paint() {
+  const list = body.querySelector("ol") ?? element("ol.messages", { role: "log", "aria-live": "polite" });
+  const atEnd = !list.isConnected || body.scrollHeight - body.scrollTop - body.clientHeight < 80;
+  const known = new Map([...list.children].map((node) => [node.dataset.key, node]));
+  const inOrder = [...messages.values()].sort((one, other) => one.id - other.id);
+  const waiting = unsent.filter((draft) => draft.conversation_id === conversation.id);
+  const nodes = [...inOrder.map(bubble), ...waiting.map(waitingBubble)].map((node) => {
+    const before = known.get(node.dataset.key);
+    return before?.outerHTML === node.outerHTML ? before : node;
+  });
+  // Only what has changed is touched, so that a screen reader says what is new and nothing else.
+  nodes.forEach((node, index) => list.children[index] === node || list.insertBefore(node, list.children[index] ?? null));
+  while (list.children.length > nodes.length) list.lastChild.remove();
+  if (!list.isConnected) body.replaceChildren(list);
   if (atEnd) body.scrollTop = body.scrollHeight;
 }
 
@@ -106,34 +159,104 @@ function bubble(message, index, all) {
   const follows = all[index - 1]?.sender_id === message.sender_id;
   const face = own ? null : follows ? element("span.gap") : avatar(message.sender, 30);
   const name = own || follows ? null : element("b", {}, message.sender.full_name);
-  return element(`li.bubble${own ? ".own" : ""}${follows ? ".follows" : ""}`, {}, face, element("p", { title: new Date(message.created_at).toLocaleString("en-GB") }, name, message.content));
+  return element(`li.bubble${own ? ".own" : ""}${follows ? ".follows" : ""}`, { "data-key": message.client_id ?? message.id }, face, element("p", { title: new Date(message.created_at).toLocaleString("en-GB") }, name, message.content));
 }
 
-function append(node) {
-  body.querySelector("ol")?.append(node);
-  body.scrollTop = body.scrollHeight;
-}
-
-async function flush() {
-  if (sending || !unsent.length) return;
-  sending = true;
-  const batch = unsent.slice(0, 100);
-  const target = conversation;
-  try {
-    await send("POST", "/api/chat/messages/batch", { conversation_id: target.id, messages: batch }, { "Idempotency-Key": idempotencyKey() });
-  } catch (failure) {
-    if (!(failure instanceof Failure)) throw failure;
-    toast(`Not sent: ${failure.message}`, "bad");
-    if (conversation === target && !compose.content.value) compose.content.value = batch.map((draft) => draft.content).join(" ");
-  } finally {
-    unsent = unsent.filter((draft) => !batch.includes(draft));
-    sending = false;
-  }
-  if (unsent.length) flush();
-  else poll();
-}
+const waitingBubble = (draft) => element("li.bubble.own.waiting", { "data-key": draft.client_id }, element("p", {}, draft.content));
 
 function apologise(failure, again) {
   if (!(failure instanceof Failure)) throw failure;
   body.replaceChildren(element("div.empty", { role: "alert" }, element("h2", {}, "Nobody picks up"), element("p", {}, failure.message), element("button.button.primary", { type: "button", onclick: again }, "Try again")));
+}
+
+// Writing
+
+function write(content) {
+  if (!content) return;
+  compose.content.value = "";
+  toldTyping = 0; // the message itself says that its writer has stopped
+  const draft = { conversation_id: conversation.id, sender_id: user.id, content, message_type: "text", client_id: idempotencyKey() };
+  unsent.push(draft);
+  paint();
+  body.scrollTop = body.scrollHeight;
+  if (isLive()) postLive(draft);
+  else flush();
+}
+
+async function postLive(draft) {
+  try {
+    await post(draft);
+  } catch (failure) {
+    giveBack([draft], failure);
+  }
+}
+
+async function flush() {
+  const batch = unsent.filter((draft) => draft.conversation_id === conversation?.id).slice(0, 100);
+  if (sending || !batch.length) return;
+  sending = true;
+  try {
+    const drafts = batch.map(({ conversation_id, ...draft }) => draft);
+    await send("POST", "/api/chat/messages/batch", { conversation_id: batch[0].conversation_id, messages: drafts }, { "Idempotency-Key": idempotencyKey() });
+    await poll();
+  } catch (failure) {
+    if (!(failure instanceof Failure)) throw failure;
+    giveBack(batch, failure);
+  } finally {
+    unsent = unsent.filter((draft) => !batch.includes(draft));
+    sending = false;
+  }
+  flush();
+}
+
+/** What could not be sent goes back to where it was written. */
+function giveBack(drafts, failure) {
+  if (!drafts.some((draft) => unsent.includes(draft))) return; // it has arrived after all
+  unsent = unsent.filter((draft) => !drafts.includes(draft));
+  toast(`Not sent: ${failure.message}`, "bad");
+  if (drafts[0].conversation_id !== conversation?.id) return;
+  if (!compose.content.value) compose.content.value = drafts.map((draft) => draft.content).join(" ");
+  paint();
+}
+
+// Who is there
+
+function tellTypingNow() {
+  const now = Date.now();
+  if (!compose.content.value) {
+    if (toldTyping) tellTyping(conversation.id, false);
+    toldTyping = 0;
+  } else if (now - toldTyping > TYPING_TOLD) {
+    toldTyping = now;
+    tellTyping(conversation.id, true);
+  }
+}
+
+function showTyping({ conversationId, userId, username }, typing) {
+  if (conversationId !== conversation?.id || userId === user.id) return;
+  if (typing) typists.set(userId, nameOf(userId) ?? username ?? "Somebody");
+  else typists.delete(userId);
+  const names = [...typists.values()];
+  typingLine.textContent = names.length ? `${names.slice(0, 3).join(", ")} ${names.length === 1 ? "is" : "are"} typing …` : "";
+}
+
+function showPresence(detail) {
+  if (!ofThis(detail)) return;
+  const others = detail.users.filter((id) => id !== user.id).map((id) => nameOf(id) ?? id);
+  here.textContent = others.length ? `${others.slice(0, 3).join(", ")}${others.length > 3 ? ` and ${others.length - 3} more` : ""} here now` : "Live · only you are here";
+}
+
+const nameOf = (id) => conversation.participants.find((member) => member.id === id)?.full_name.split(" ")[0];
+
+function showState() {
+  dialog.dataset.live = isLive();
+  if (!isLive()) {
+    here.textContent = conversation ? "Not live: new messages appear every few seconds" : "";
+    typists = new Map();
+    typingLine.textContent = "";
+    if (conversation) poll();
+  } else if (conversation) {
+    here.textContent ||= "Live";
+    if (here.textContent.startsWith("Not live")) here.textContent = "Live";
+  }
 }

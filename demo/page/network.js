@@ -5,6 +5,11 @@ const KEPT = 20;
 /** The last requests, youngest first: {method, path, status, verdict, detail, ms}. */
 export const requests = [];
 
+let edge = false;
+
+/** Whether the last answer came through an edge of this kind: only then is there a realtime core to connect to. */
+export const behindEdge = () => edge;
+
 /** Dispatches `request` after each finished request. */
 export const traffic = new EventTarget();
 
@@ -69,6 +74,7 @@ async function ask(path, options) {
   try {
     const response = await fetch(path, options);
     entry.status = response.status;
+    edge = /\bcachewire\b/.test(response.headers.get("Cache-Status") ?? "");
     Object.assign(entry, readCacheStatus(response.headers.get("Cache-Status"), response));
     const document = await parse(response);
     if (servedByBrowser(response.url, started)) {

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import importlib.util
 import ipaddress
 from collections.abc import Iterator, Sequence
 from urllib.parse import urlsplit
 
 from proxy.config.model import Config, Match, Route
 from proxy.config.problems import KeyPath, Place, Problem
+from proxy.config.realtime import Realtime
 from proxy.config.units import Address
 from proxy.config.validation import Tree
 from proxy.policy.routes import RouteMatch, covers, overlaps
@@ -15,7 +17,12 @@ from proxy.policy.routes import RouteMatch, covers, overlaps
 
 def problems_between_settings(config: Config, tree: Tree) -> list[Problem]:
     """Everything that cannot work together."""
-    return [*_listeners(config, tree), *_origin_tls(config, tree), *_routes(config.routes, tree)]
+    return [
+        *_listeners(config, tree),
+        *_origin_tls(config, tree),
+        *_routes(config.routes, tree),
+        *_realtime(config.realtime, tree),
+    ]
 
 
 def overlap_notes(routes: Sequence[Route]) -> list[str]:
@@ -78,6 +85,27 @@ def _origin_tls(config: Config, tree: Tree) -> Iterator[Problem]:
     path = config.origin.tls_ca_file
     if path is not None and not path.is_file():
         yield _problem(tree, ("origin", "tls_ca_file"), f"{path} is not a file", "Name a file of PEM certificates.")
+
+
+def _realtime(realtime: Realtime, tree: Tree) -> Iterator[Problem]:
+    jwt, path = realtime.jwt, ("realtime", "jwt")
+    if not realtime.enabled or realtime.auth != "jwt":
+        return
+    if importlib.util.find_spec("jwt") is None:
+        what = "needs the extra `jwt`, which is not installed"
+        yield _problem(tree, ("realtime", "auth"), what, "Install it: pip install 'cachewire[jwt]'.")
+    shared = {algorithm for algorithm in jwt.algorithms if algorithm.startswith("HS")}
+    if shared and shared != set(jwt.algorithms):
+        # A public key that were also taken for a shared secret would let anybody sign.
+        what = "mixes algorithms of a shared secret (HS...) with those of a public key"
+        yield _problem(tree, (*path, "algorithms"), what, "Name those of one kind.")
+    elif shared and not jwt.secret:
+        advice = "Set CACHEWIRE__REALTIME__JWT__SECRET, or name a public key and its algorithms."
+        yield _problem(tree, (*path, "secret"), "is not set, but realtime.auth is jwt", advice, ("realtime", "auth"))
+    elif not shared and (jwt.public_key_file is None or not jwt.public_key_file.is_file()):
+        yield _problem(
+            tree, (*path, "public_key_file"), "is not a file", "Name a file that holds the public key (PEM)."
+        )
 
 
 def _routes(routes: Sequence[Route], tree: Tree) -> Iterator[Problem]:

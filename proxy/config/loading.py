@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from proxy.config.checks import problems_between_settings
-from proxy.config.model import Config, Section
+from proxy.config.model import Config
 from proxy.config.problems import KeyPath, Problem, failure
+from proxy.config.realtime import Realtime
+from proxy.config.section import Section
 from proxy.config.source import (
     Document,
     Setting,
@@ -40,8 +42,8 @@ def load(
 ) -> Loaded:
     """The configuration of a file (None: only defaults), overridden by `env`, overridden by `overrides`.
 
-    A relative `cache.dir`, `outbox.dir`, `origin.tls_ca_file` or `precache.manifest` is taken from `directory`, or else
-    from the file's directory, or else from the working directory.
+    Relative paths (`cache.dir`, `outbox.dir`, `realtime.recovery.dir`, key files, `precache.manifest`) are taken from
+    `directory`, or else from the file's directory, or else from the working directory.
     Raises ConfigurationError whose text is a report of one screen.
     """
     document = Document("") if path is None else read_document(path)
@@ -140,7 +142,16 @@ def _anchored(config: Config, base: Path) -> Config:
     precache, manifest = config.precache, config.precache.manifest
     if isinstance(manifest, Path):
         precache = precache.model_copy(update={"manifest": base / manifest.expanduser()})
-    return config.model_copy(update={"cache": cache, "origin": origin, "outbox": outbox, "precache": precache})
+    realtime = _anchored_realtime(config.realtime, base)
+    changed = {"cache": cache, "origin": origin, "outbox": outbox, "precache": precache, "realtime": realtime}
+    return config.model_copy(update=changed)
+
+
+def _anchored_realtime(realtime: Realtime, base: Path) -> Realtime:
+    kept, key = realtime.recovery.dir, realtime.jwt.public_key_file
+    recovery = realtime.recovery.model_copy(update={"dir": kept and base / kept.expanduser()})
+    jwt = realtime.jwt.model_copy(update={"public_key_file": key and base / key.expanduser()})
+    return realtime.model_copy(update={"recovery": recovery, "jwt": jwt})
 
 
 def _sources(value: Any, path: KeyPath, tree: Tree) -> Iterator[tuple[str, str]]:

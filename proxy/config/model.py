@@ -9,17 +9,10 @@ import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Discriminator,
-    Field,
-    Tag,
-    field_validator,
-    model_validator,
-)
+from pydantic import BeforeValidator, Discriminator, Field, Tag, field_validator, model_validator
 
+from proxy.config.realtime import Realtime
+from proxy.config.section import Section
 from proxy.config.units import Address, Duration, ListenAddress, PositiveCount, Size, parse_count
 from proxy.config.values import (
     Coding,
@@ -36,18 +29,6 @@ from proxy.config.values import (
     StrategyName,
 )
 from proxy.policy.destinations import destination_of_path
-
-
-class Section(BaseModel):
-    """A part of the file: unknown keys are errors, values do not change after loading."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _empty_means_defaults(cls, value: Any) -> Any:
-        # `server:` whose keys are all commented out is null in YAML.
-        return {} if value is None else value
 
 
 class Server(Section):
@@ -376,5 +357,7 @@ class Config(Section):
     """What is fetched before anybody asks."""
     outbox: Outbox = Outbox()
     """Writes that wait for the application."""
+    realtime: Realtime = Realtime()
+    """The realtime core."""
     log: Log = Log()
     """The log."""

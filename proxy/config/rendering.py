@@ -9,8 +9,10 @@ from typing import Any
 
 import yaml
 
-from proxy.config.model import Config, PrecacheEntry, Route, Section
+from proxy.config.model import Config, PrecacheEntry, Route
 from proxy.config.problems import MASK, KeyPath, sounds_secret
+from proxy.config.realtime import Channel
+from proxy.config.section import Section
 from proxy.config.validation import subsections
 
 
@@ -103,7 +105,8 @@ def _paths(section: type[Section], path: str) -> Iterator[tuple[str, type[Sectio
 
 def _defaults(section: type[Section]) -> dict[str, Any]:
     """The defaults of a section's keys as they are written in a file; required keys are left out."""
-    required = {Route: {"strategy": "network-first"}, PrecacheEntry: {"url": "/"}}.get(section, {})
+    examples = {Route: {"strategy": "network-first"}, PrecacheEntry: {"url": "/"}, Channel: {"match": "reports"}}
+    required = examples.get(section, {})
     values = section.model_validate(required).model_dump(mode="json")
     return {name: value for name, value in values.items() if not section.model_fields[name].is_required()}
 

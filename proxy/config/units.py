@@ -76,7 +76,8 @@ def format_size(size: int) -> str:
     """The shortest exact way to write a size: 67108864 is `64MiB`."""
     if size == 0:
         return "0"
-    for unit, factor in (("TiB", 2**40), ("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10)):
+    units = ("TiB", 2**40), ("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10), ("GB", 10**9), ("MB", 10**6), ("KB", 10**3)
+    for unit, factor in units:
         if size % factor == 0:
             return f"{size // factor}{unit}"
     return f"{size}B"

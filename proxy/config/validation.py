@@ -13,8 +13,9 @@ from typing import Any, Literal
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from proxy.config.model import Config, Section
+from proxy.config.model import Config
 from proxy.config.problems import KeyPath, Place, Problem, failure, sounds_secret, written
+from proxy.config.section import Section
 
 
 @dataclass(slots=True)

@@ -60,6 +60,24 @@ def _precached_url(value: str) -> str:
     return value
 
 
+def _realtime_path(value: str) -> str:
+    if re.fullmatch(r"/[A-Za-z0-9._~-]+(/[A-Za-z0-9._~-]+)*/?", value) is None:
+        raise ValueError(f"{value!r} is not a path for the core; write it as in /socket.io/")
+    return value
+
+
+def _browser_origin(value: str) -> str:
+    if value != "*" and re.fullmatch(r"https?://[^/@?#\s*]+", value) is None:
+        raise ValueError(f"{value!r} is not an origin; write scheme and host, as in https://app.example.org, or *")
+    return value.lower()
+
+
+def _channel_glob(value: str) -> str:
+    if not 0 < len(value) <= 200 or not value.isprintable() or value.startswith("conversation:"):
+        raise ValueError(f"{value!r} is not the name of channels; write it as in reports or news:*")
+    return value
+
+
 Status = Annotated[int, Field(ge=200, le=599), BeforeValidator(parse_count)]
 ErrorStatus = Annotated[int, Field(ge=400, le=599), BeforeValidator(parse_count)]
 Method = Annotated[str, AfterValidator(_method)]
@@ -69,3 +87,6 @@ Network = Annotated[str, AfterValidator(_network)]
 PublicUrl = Annotated[str, AfterValidator(_public_url)]
 LocalPath = Annotated[str, AfterValidator(_local_path)]
 PrecachedUrl = Annotated[str, AfterValidator(_precached_url)]
+BrowserOrigin = Annotated[str, AfterValidator(_browser_origin)]
+RealtimePath = Annotated[str, AfterValidator(_realtime_path)]
+ChannelGlob = Annotated[str, AfterValidator(_channel_glob)]

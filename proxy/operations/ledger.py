@@ -173,7 +173,8 @@ class Ledger:
         traffic.requests += 1
         traffic.bytes_in += outcome.bytes_in
         traffic.bytes_out += outcome.bytes_out
-        self.durations[outcome.verdict].observe(outcome.duration)
+        if outcome.timed:
+            self.durations[outcome.verdict].observe(outcome.duration)
         self.collapsed += outcome.collapsed
         if outcome.origin_duration is not None and not outcome.collapsed:
             self.origin_durations.observe(outcome.origin_duration)
@@ -218,7 +219,8 @@ class _Second:
         self.requests += 1
         self.bytes_out += outcome.bytes_out
         self.errors += outcome.status >= 500
-        self.durations.observe(outcome.duration)
+        if outcome.timed:
+            self.durations.observe(outcome.duration)
         if outcome.verdict not in NOT_COUNTED:
             self.counted += 1
             self.bytes_counted += outcome.bytes_out

@@ -22,6 +22,7 @@ from prometheus_client.registry import Collector
 
 from proxy.operations.histogram import BOUNDS, Histogram
 from proxy.operations.ledger import Ledger
+from proxy.operations.realtime import RealtimeFigures, realtime_series
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,9 +82,10 @@ class Metrics:
         connections: Callable[[], int],
         version: str,
         kept: Callable[[], KeptFigures] = KeptFigures,
+        realtime: Callable[[], RealtimeFigures | None] = lambda: None,
     ) -> None:
         self.registry = CollectorRegistry()
-        self.registry.register(_EdgeCollector(ledger, store, origin, connections, version, kept))
+        self.registry.register(_EdgeCollector(ledger, store, origin, connections, version, kept, realtime))
         ProcessCollector(registry=self.registry)
 
     def render(self, accept: str = "") -> tuple[bytes, str]:
@@ -101,8 +103,10 @@ class _EdgeCollector(Collector):
         connections: Callable[[], int],
         version: str,
         kept: Callable[[], KeptFigures],
+        realtime: Callable[[], RealtimeFigures | None],
     ) -> None:
         self._kept = kept
+        self._realtime = realtime
         self._ledger = ledger
         self._store = store
         self._origin = origin
@@ -119,6 +123,8 @@ class _EdgeCollector(Collector):
         yield from _cache(self._store())
         yield from self._origin_series()
         yield from _for_later(self._kept())
+        if (realtime := self._realtime()) is not None:
+            yield from realtime_series(realtime)
 
     def _http(self) -> Iterator[Metric]:
         ledger = self._ledger

@@ -32,6 +32,13 @@ def test_every_scalar_that_the_shipped_file_lists_is_the_models_default() -> Non
     assert loaded.config.cache.model_copy(update={"dir": defaults.cache.dir}) == defaults.cache
     assert loaded.config.cache.dir == ROOT / defaults.cache.dir
     assert loaded.config.log == defaults.log
+    # What the application is asked depends on the application, as routes do.
+    assert loaded.config.realtime.model_copy(update={"origin": defaults.realtime.origin}) == defaults.realtime
+    assert loaded.config.realtime.origin.timeout == defaults.realtime.origin.timeout
+
+
+def test_the_shipped_file_believes_nobody_who_they_are() -> None:
+    assert load(SHIPPED, env={}, overrides=[]).config.realtime.auth == "origin"
 
 
 def test_the_shipped_file_mentions_every_key_outside_routes() -> None:
@@ -39,6 +46,10 @@ def test_the_shipped_file_mentions_every_key_outside_routes() -> None:
     for name, section in subsections(Config):
         if name != "routes":
             assert list(values[name]) == list(section.model_fields)
+            for inner, below in subsections(section):
+                assert (
+                    inner == "manifest" or inner == "channels" or list(values[name][inner]) == list(below.model_fields)
+                )
 
 
 def test_the_comment_above_the_routes_shows_every_key_of_a_route_with_its_default() -> None:

@@ -1,0 +1,318 @@
+"""The bridge between the edge and the realtime core: its settings from ours, its questions to the origin, our news
+to its channels. Besides app.py the only file that knows `realtime`."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from aiohttp import web
+
+from proxy.config.model import Config
+from proxy.config.realtime import Realtime as Settings
+from proxy.edge import Edge
+from proxy.errors import BodyIncomplete, CachewireError, ConfigurationError, OriginError, RequestRefused
+from proxy.exchange import HttpExchange
+from proxy.operations.realtime import RealtimeFigures
+from proxy.outbox_store import Write
+from proxy.policy.messages import Fields, Request
+from proxy.purge import target_of
+from proxy.purging import Purger
+from proxy.routing import RouteTable
+from proxy.uploading import joined
+from proxy.upstream import OriginRequest, OriginResponse
+from realtime.authentication import AuthenticationUnavailable
+from realtime.core import Core
+from realtime.limits import Rate
+from realtime.origin import OriginAway
+from realtime.publishing import BadPublication, Publication
+from realtime.settings import (
+    AuthenticationSettings,
+    BatchSettings,
+    ChannelRule,
+    ChatSettings,
+    CoreSettings,
+    EngineSettings,
+    HubSettings,
+    LimitSettings,
+    OriginSettings,
+    RecoverySettings,
+    TypingSettings,
+)
+from realtime.stats import ROUND_TRIP_BOUNDS
+
+LARGEST_ANSWER = 8 * 2**20
+"""Bytes of an answer to one of the core's questions; a batch of messages comes back with their senders."""
+
+_SAFE = frozenset({"GET", "HEAD"})
+
+
+class RealtimeCore:
+    """The core as the edge runs it: start, drain, close. `public_url` is where browsers find this edge.
+
+    Raises ConfigurationError when it cannot be built as configured.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        edge: Edge,
+        routes: RouteTable,
+        purger: Purger,
+        *,
+        public_url: Callable[[], str],
+        monotonic: Callable[[], float],
+    ) -> None:
+        self._path = config.realtime.path
+        self._edge = edge
+        self._purger = purger
+        self._journal = journal_directory(config)
+        questions = OriginQuestions(edge, routes, config.realtime.origin.timeout, public_url)
+        try:
+            self.core = Core(
+                core_settings(config.realtime),
+                ask=questions.ask,
+                now=monotonic,
+                wall=edge.now,
+                journal_path=self._journal,
+                purge_tags=self._purge_tags,
+            )
+        except AuthenticationUnavailable as error:
+            raise ConfigurationError(str(error)) from error
+
+    # As the public listener sees it
+
+    def takes(self, path: str) -> bool:
+        """The core's own path, with its last slash or without; what lies below it is the application's."""
+        return path == self._path or path == self._path[:-1]
+
+    async def handle(self, http: web.BaseRequest) -> web.StreamResponse:
+        return await self.core.handle(http)
+
+    @property
+    def open_sessions(self) -> int:
+        """All of them, whatever their transport."""
+        return len(self.core.engine.sessions)
+
+    def websockets(self) -> int:
+        """Sessions whose connection is a WebSocket: connections that the listener does not know of any more."""
+        return sum(1 for session in self.core.engine.sessions.values() if session.transport == "websocket")
+
+    # Its life
+
+    async def start(self) -> None:
+        """Raises CachewireError when the journal cannot be had."""
+        try:
+            await self.core.start()
+        except OSError as error:
+            where = "" if self._journal is None else f"{self._journal} (realtime.recovery.dir): "
+            raise CachewireError(f"the realtime core cannot start: {where}{error}") from error
+
+    async def drain(self, seconds: float) -> None:
+        """Finish what is under way and send everybody elsewhere, spread over at most `seconds`."""
+        await self.core.drain(seconds)
+
+    async def close(self) -> None:
+        await self.core.close()
+
+    # What the edge tells its channels
+
+    def cache_updated(self, url: str, reason: str) -> None:
+        """A stored representation has changed: told on `cache:` and its path."""
+        target = target_of(url)
+        data = {"url": url, "path": target, "reason": reason, "at": self._edge.now()}
+        self._announce(f"cache:{target.partition('?')[0]}", "cache_updated", data, key=target)
+
+    def write_settled(self, write: Write) -> None:
+        """A queued write was delivered or given up: told on `outbox:` and its id, which only its sender knows."""
+        data = {"id": write.id, "status": write.state, "response_status": write.response_status}
+        self._announce(f"outbox:{write.id}", "queued_write_done", data)
+
+    def _announce(self, channel: str, event: str, data: Mapping[str, Any], key: str | None = None) -> None:
+        # The core looks whether anybody is there, or may come back, before it encodes anything.
+        self.core.tell(Publication(channel, event, data, key))
+
+    async def _purge_tags(self, tags: Sequence[str]) -> int:
+        wanted = frozenset(tags)
+        return await self._purger.purge(lambda entry: not wanted.isdisjoint(entry.tags))
+
+    # As the admin listener sees it
+
+    async def publish(self, document: object) -> dict[str, Any]:
+        """Publish `{channel, event, data, key?, purge_tags?}`. Raises RequestRefused that says what is wrong."""
+        if not isinstance(document, Mapping):
+            raise RequestRefused(400, "bad-publication", "the body is not a JSON object")
+        try:
+            return await self.core.publish(document)
+        except BadPublication as error:
+            raise RequestRefused(400, "bad-publication", str(error)) from error
+
+    def report(self, most: int) -> dict[str, Any]:
+        """Sessions and conversations, at most so many of each, and all counters."""
+        return {
+            "sessions": self.core.sessions(most),
+            "conversations": self.core.conversations(most),
+            "counters": asdict(self.core.figures()),
+        }
+
+    def disconnect(self, sid: str) -> bool:
+        return self.core.disconnect(sid)
+
+    def figures(self) -> RealtimeFigures:
+        core, websockets = self.core, self.websockets()
+        return RealtimeFigures(
+            core.figures(),
+            ROUND_TRIP_BOUNDS,
+            websocket=websockets,
+            polling=self.open_sessions - websockets,
+            conversations=sum(1 for _ in core.chat.signs.conversations()),
+            users=core.users(),
+            quality=core.quality()._asdict(),
+        )
+
+
+class OriginQuestions:
+    """The core's questions, asked over the edge's own client of the origin.
+
+    `timeout` in seconds is for one question, its whole answer included.
+    """
+
+    def __init__(self, edge: Edge, routes: RouteTable, timeout: float, public_url: Callable[[], str]) -> None:
+        self._edge = edge
+        self._routes = routes
+        self._timeout = timeout
+        self._public_url = public_url
+
+    async def ask(
+        self, method: str, target: str, fields: list[tuple[str, str]], body: bytes
+    ) -> tuple[int, list[tuple[str, str]], bytes]:
+        """Status, fields and body of the answer. Raises OriginAway when there is none, or none that can be used."""
+        public = urlsplit(self._public_url())
+        host = self._edge.origin_host or public.netloc
+        lines = Fields([("Host", host), *fields, ("Via", f"1.1 {self._edge.name}")])
+        chunks, length = (joined(body), len(body)) if body else (None, None)
+        try:
+            async with asyncio.timeout(self._timeout):
+                response = await self._edge.origin.send(OriginRequest(method, target, lines, chunks, length))
+                try:
+                    answer = await _whole(response)
+                finally:
+                    await response.close()
+        except TimeoutError:
+            raise OriginAway(f"no answer within {self._timeout:g} s") from None
+        except (OriginError, BodyIncomplete, RequestRefused) as error:
+            raise OriginAway(str(error)) from error
+        if method not in _SAFE:
+            # The same as for a write of a browser: what it makes outdated must go.
+            request = Request(method, target, public.netloc.lower(), scheme=public.scheme, has_body=bool(body))
+            exchange = HttpExchange(self._edge, request, self._routes.find(request))
+            await exchange.invalidate(response.head.status, response.head.fields)
+        return response.head.status, list(response.head.fields), answer
+
+
+def core_settings(settings: Settings) -> CoreSettings:
+    """The core's settings as ours say them."""
+    limits, batch, origin = settings.limits, settings.batch, settings.origin
+    return CoreSettings(
+        engine=EngineSettings(
+            path=settings.path,
+            ping_interval=settings.ping_interval,
+            ping_timeout=settings.ping_timeout,
+            max_payload=settings.max_payload,
+            max_queue=settings.max_queue,
+            max_sessions=settings.max_sessions,
+            allowed_origins=settings.allowed_origins,
+            compression=settings.compression.threshold if settings.compression.enabled else None,
+        ),
+        hub=HubSettings(connect_timeout=settings.connect_timeout, recovery=_recovery(settings)),
+        chat=ChatSettings(
+            deliver=settings.deliver,
+            users_per_connection=settings.users_per_connection,
+            batch=BatchSettings(
+                mode=batch.mode,
+                delay=batch.delay,
+                max_messages=batch.max_messages,
+                max_bytes=batch.max_bytes,
+                queued_messages=limits.waiting,
+                queued_bytes_in_all=limits.waiting_bytes,
+            ),
+            typing=TypingSettings(settings.typing.debounce, settings.typing.stop_after),
+            limits=LimitSettings(
+                events=_rate(limits.events),
+                messages=_rate(limits.messages),
+                user_messages=_rate(limits.messages),
+                conversations_per_connection=limits.conversations,
+                channels_per_connection=limits.channels,
+                content_length=limits.message_length,
+                messages_at_once=limits.messages_at_once,
+            ),
+            channels=tuple(ChannelRule(c.match, c.mode, c.profiles, c.likes) for c in settings.channels),
+        ),
+        authentication=_authentication(settings),
+        origin=OriginSettings(
+            session=origin.session,
+            profiles=origin.profiles,
+            likes=origin.likes,
+            persist=origin.persist,
+            authorize=origin.authorize,
+            delete=origin.delete,
+            fields=() if origin.token is None else (("Authorization", f"Bearer {origin.token}"),),
+            patience=origin.patience,
+            remember_consent=origin.remember,
+            remember_profiles=origin.profiles_max_age,
+        ),
+    )
+
+
+def journal_directory(config: Config) -> Path | None:
+    """Where recovery outlives the process; None where it does not."""
+    recovery = config.realtime.recovery
+    if recovery.window == 0:
+        return None
+    if recovery.dir is not None:
+        return recovery.dir
+    return config.cache.dir / "realtime" if config.cache.disk else None
+
+
+def _recovery(settings: Settings) -> RecoverySettings | None:
+    recovery = settings.recovery
+    if recovery.window == 0:
+        return None
+    return RecoverySettings(window=recovery.window, packets=recovery.max_packets, bytes=recovery.max_bytes)
+
+
+def _authentication(settings: Settings) -> AuthenticationSettings:
+    jwt = settings.jwt
+    key = jwt.secret or ""
+    if settings.auth == "jwt" and jwt.public_key_file is not None and not jwt.algorithms[0].startswith("HS"):
+        try:
+            key = jwt.public_key_file.read_text("ascii")
+        except (OSError, ValueError) as error:
+            raise ConfigurationError(f"realtime.jwt.public_key_file: cannot be read ({error})") from error
+    return AuthenticationSettings(
+        kind=settings.auth,
+        key=key,
+        algorithms=jwt.algorithms,
+        claim=jwt.user_claim,
+        audience=jwt.audience,
+        issuer=jwt.issuer,
+        leeway=jwt.leeway,
+        remember=settings.origin.remember,
+    )
+
+
+def _rate(per_second: int) -> Rate:
+    return Rate(float(per_second), 2.0 * per_second)
+
+
+async def _whole(response: OriginResponse) -> bytes:
+    content = bytearray()
+    async for chunk in response.chunks():
+        content += chunk
+        if len(content) > LARGEST_ANSWER:
+            raise OriginAway(f"an answer of more than {LARGEST_ANSWER} bytes")
+    return bytes(content)

@@ -1,0 +1,53 @@
+"""To whom a conversation's events go: its rooms, one for each delivery shape that its members may have chosen.
+
+The rule of this room: a client is in exactly one of them, so what is said in each in turn is heard once. Rooms that
+nobody is in, or may come back to, cost nothing: nothing is encoded for them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
+
+from realtime.member import conversation_rooms
+from realtime.namespace import Namespace
+from realtime.settings import Deliver
+
+SHAPES: tuple[Deliver, ...] = ("batch", "single", "both")
+
+_PREFIXES = (conversation_rooms(None), *map(conversation_rooms, SHAPES))
+
+
+class Audience:
+    """The members of conversations. `default` is the shape of those who chose none."""
+
+    def __init__(self, namespace: Namespace, default: Deliver) -> None:
+        self.default: Deliver = default
+        self._namespace = namespace
+
+    def tell(
+        self, conversation: str, event: str, data: Any, *, skip: Collection[str] = (), volatile: bool = False
+    ) -> int:
+        """Send an event to every member; to how many."""
+        emit = self._namespace.emit
+        return sum(emit(prefix + conversation, event, data, skip=skip, volatile=volatile) for prefix in _PREFIXES)
+
+    def deliver(self, conversation: str, messages: list[dict[str, Any]]) -> int:
+        """Send messages to every member in the shape it wants; to how many."""
+        count = 0
+        for prefix, shape in zip(_PREFIXES, (self.default, *SHAPES), strict=True):
+            count += self._shaped(prefix + conversation, shape, messages)
+        return count
+
+    def size(self, conversation: str) -> int:
+        """How many sockets are in a conversation."""
+        return sum(len(self._namespace.members(prefix + conversation)) for prefix in _PREFIXES)
+
+    def _shaped(self, room: str, shape: Deliver, messages: list[dict[str, Any]]) -> int:
+        count = 0
+        if shape != "batch":
+            for message in messages:
+                count = self._namespace.emit(room, "new_message", message)
+        if shape != "single":
+            count = self._namespace.emit(room, "new_messages_batch", messages)
+        return count

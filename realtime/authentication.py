@@ -1,0 +1,222 @@
+"""Who somebody is: their word (trusted), a signed token (jwt), or what the application says (origin).
+
+The rule of this room: a credential is never logged, never kept in the clear, and a doubt is a refusal.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import logging
+import secrets
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from realtime.origin import Credentials, Origin, OriginAway
+from realtime.settings import AuthenticationSettings
+
+_MOST_REMEMBERED = 10_000
+_LONGEST_TEXT = 300  # characters of one member of a user
+_MOST_MEMBERS = 24
+
+_log = logging.getLogger("cachewire.realtime")
+
+
+class AuthenticationRefused(Exception):
+    """Not who they say they are; `reason` is for counting, the message is for the client."""
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+class AuthenticationUnavailable(Exception):
+    """The settings ask for something that this installation cannot do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What a client says about itself: an id, a token, or both."""
+
+    user: str | None = None
+    token: str | None = None
+
+    def __repr__(self) -> str:
+        return f"Claim(user={self.user!r}, token={'...' if self.token else None})"
+
+
+class Authentication(Protocol):
+    """`identify` returns the user, an object with a text `id`. Raises AuthenticationRefused."""
+
+    async def identify(self, claim: Claim, headers: Mapping[str, str]) -> dict[str, Any]: ...
+
+
+def authentication(
+    settings: AuthenticationSettings, origin: Origin | None, *, now: Callable[[], float], wall: Callable[[], float]
+) -> Authentication:
+    """The way of authenticating that the settings name. Raises AuthenticationUnavailable.
+
+    `now` is monotonic and ages what is remembered; `wall` is the time of day, which tokens expire by.
+    """
+    if settings.kind == "trusted":
+        return Trusted()
+    if settings.kind == "jwt":
+        return SignedTokens(settings, wall=wall)
+    if origin is None or origin.settings.session is None:
+        return Nobody()
+    return AskOrigin(origin, now=now, remember=settings.remember)
+
+
+def bounded_user(user: Mapping[str, Any]) -> dict[str, Any]:
+    """The plain members of a user, none of them long: what is sent along with everything this user does."""
+    kept: dict[str, Any] = {"id": str(user["id"])}
+    for name, value in user.items():
+        if name == "id" or len(kept) >= _MOST_MEMBERS or not isinstance(name, str) or len(name) > _LONGEST_TEXT:
+            continue
+        if (
+            isinstance(value, bool | int | float)
+            or value is None
+            or (isinstance(value, str) and len(value) <= _LONGEST_TEXT)
+        ):
+            kept[name] = value
+    return kept
+
+
+class Trusted:
+    """Believes everybody, as the original application did. For demonstrations."""
+
+    def __init__(self) -> None:
+        _log.warning(
+            "realtime.auth is 'trusted': whoever connects is believed to be whoever they say. "
+            "Anybody can read and write as anybody. Never use this where strangers can connect."
+        )
+
+    async def identify(self, claim: Claim, headers: Mapping[str, str]) -> dict[str, Any]:
+        if claim.user is None:
+            raise AuthenticationRefused("no-credential", "authenticate needs the id of a user.")
+        return {"id": claim.user}
+
+
+class Nobody:
+    """Refuses everybody and says what is missing."""
+
+    async def identify(self, claim: Claim, headers: Mapping[str, str]) -> dict[str, Any]:
+        raise AuthenticationRefused(
+            "not-configured",
+            "Nobody can authenticate here yet: set realtime.origin.session (or choose another realtime.auth).",
+        )
+
+
+class SignedTokens:
+    """JSON Web Tokens, checked by the configured algorithms only and never without an expiry (RFC 8725)."""
+
+    def __init__(self, settings: AuthenticationSettings, *, wall: Callable[[], float]) -> None:
+        try:
+            import jwt  # an extra: only those who use tokens need it
+        except ImportError as error:
+            raise AuthenticationUnavailable("realtime.auth: jwt needs PyJWT: install cachewire[jwt]") from error
+        if not settings.algorithms or not settings.key:
+            raise AuthenticationUnavailable("realtime.auth: jwt needs a key and at least one algorithm")
+        shared, asked = {"HS256", "HS384", "HS512"}, set(settings.algorithms)
+        if "none" in {name.lower() for name in asked} or (asked & shared and asked - shared):
+            # A public key that is also taken for a shared secret lets anybody sign.
+            raise AuthenticationUnavailable("realtime.auth: jwt takes HS* or public-key algorithms, not both, not none")
+        if unknown := asked - set(jwt.algorithms.get_default_algorithms()):
+            raise AuthenticationUnavailable(f"realtime.auth: jwt does not know {min(unknown)} (is cryptography there?)")
+        self._jwt = jwt
+        self._settings = settings
+        self._wall = wall
+
+    async def identify(self, claim: Claim, headers: Mapping[str, str]) -> dict[str, Any]:
+        token = claim.token or _bearer(headers)
+        if token is None:
+            raise AuthenticationRefused("no-credential", "authenticate needs a token.")
+        claims = self._verified(token)
+        user = claims.get(self._settings.claim)
+        if not isinstance(user, str | int) or isinstance(user, bool) or user == "":
+            raise AuthenticationRefused("no-user", "The token names no user.")
+        if claim.user is not None and claim.user != str(user):
+            raise AuthenticationRefused("another-user", "The token belongs to another user.")
+        named: dict[str, Any] = {
+            name: claims[name] for name in ("name", "username", "preferred_username") if name in claims
+        }
+        return bounded_user({"id": str(user), **named})
+
+    def _verified(self, token: str) -> dict[str, Any]:
+        settings, jwt = self._settings, self._jwt
+        try:
+            claims: dict[str, Any] = jwt.decode(
+                token,
+                settings.key,
+                algorithms=list(settings.algorithms),
+                audience=settings.audience,
+                issuer=settings.issuer,
+                leeway=settings.leeway,
+                options={"require": ["exp"], "verify_aud": settings.audience is not None, "verify_exp": False},
+            )
+            self._check_expiry(claims)
+        except jwt.PyJWTError as error:
+            # The kind of failure is told, never the token.
+            raise AuthenticationRefused("bad-token", f"The token is not valid ({type(error).__name__}).") from None
+        except Exception as error:
+            raise AuthenticationRefused("bad-token", "The token is not valid.") from error
+        return claims
+
+    def _check_expiry(self, claims: Mapping[str, Any]) -> None:
+        expires = claims["exp"]
+        # Asked this way round, an expiry that is no number (NaN is a float) has passed.
+        if not (isinstance(expires, int | float) and expires + self._settings.leeway > self._wall()):
+            raise AuthenticationRefused("expired", "The token has expired.")
+
+
+class AskOrigin:
+    """Asks the application whose credentials these are, and remembers its yes for a short while.
+
+    Remembered by a keyed hash, so that what is in memory is no credential. A no and a failure are not remembered.
+    """
+
+    def __init__(self, origin: Origin, *, now: Callable[[], float], remember: float) -> None:
+        self._origin = origin
+        self._now = now
+        self._remember = remember
+        self._secret = secrets.token_bytes(32)
+        self._known: OrderedDict[bytes, tuple[float, dict[str, Any]]] = OrderedDict()
+
+    async def identify(self, claim: Claim, headers: Mapping[str, str]) -> dict[str, Any]:
+        try:
+            credentials = Credentials.of(headers, claim.token)
+        except ValueError:
+            raise AuthenticationRefused("bad-token", "The token is not valid.") from None
+        if not credentials:
+            raise AuthenticationRefused("no-credential", "Log in first: there is no cookie and no token.")
+        user = await self._user(credentials)
+        if claim.user is not None and claim.user != user["id"]:
+            raise AuthenticationRefused("another-user", "This session belongs to another user.")
+        return user
+
+    async def _user(self, credentials: Credentials) -> dict[str, Any]:
+        key = hmac.digest(self._secret, credentials.material, hashlib.sha256)
+        until, known = self._known.get(key, (0.0, {}))
+        if known and until > self._now():
+            return known
+        try:
+            said = await self._origin.user(credentials)
+        except OriginAway:
+            raise AuthenticationRefused(
+                "origin-away", "The application does not answer; try again in a moment."
+            ) from None
+        if said is None:
+            raise AuthenticationRefused("refused", "The application does not know this session.")
+        user = bounded_user(said)
+        self._known[key] = (self._now() + self._remember, user)
+        self._known.move_to_end(key)
+        if len(self._known) > _MOST_REMEMBERED:
+            self._known.popitem(last=False)
+        return user
+
+
+def _bearer(headers: Mapping[str, str]) -> str | None:
+    scheme, _, token = headers.get("authorization", "").partition(" ")
+    return token.strip() or None if scheme.lower() == "bearer" else None

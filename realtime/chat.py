@@ -1,0 +1,379 @@
+"""The reference application's events, as an application on the hub.
+
+The rule of this room: every event is parsed, allowed or refused here, and whoever asked is told; what becomes of a
+message afterwards is `conversations`' business. Nobody acts for a user who is not authenticated on the same socket.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from realtime.alarm import Alarm
+from realtime.audience import SHAPES, Audience
+from realtime.authentication import Authentication, AuthenticationRefused, Claim, bounded_user
+from realtime.consent import Consent
+from realtime.conversations import Conversations, Settle
+from realtime.limits import TokenBuckets
+from realtime.member import CHANNEL, CONVERSATION, USER, Handle, Member
+from realtime.namespace import Namespace
+from realtime.origin import Credentials, Origin, OriginAway
+from realtime.payloads import (
+    Draft,
+    Refusal,
+    parse_batch,
+    parse_claim,
+    parse_deletion,
+    parse_id,
+    parse_message,
+    parse_place,
+)
+from realtime.publishing import Lookup, Publisher, PurgeTags, rule_for
+from realtime.quality import Grade, ReportRefused, grade, parse_client_report, worse
+from realtime.reception import Reception
+from realtime.settings import ChatSettings
+from realtime.signs import Signs
+from realtime.socket import Socket
+from realtime.stats import RealtimeStats
+from realtime.tasks import Tasks
+
+_MESSAGE_ERROR = "message_error"
+
+
+class Chat:
+    """Users, conversations and channels in one namespace.
+
+    `now` is monotonic seconds, `wall` the time of day as text, `new_id` makes ids for messages that the application
+    gave none. `profiles` and `likes` look up what is known, and never raise.
+    """
+
+    def __init__(
+        self,
+        namespace: Namespace,
+        settings: ChatSettings,
+        *,
+        authentication: Authentication,
+        origin: Origin | None,
+        profiles: Lookup | None,
+        likes: Lookup | None,
+        settled: Settle | None,
+        purge_tags: PurgeTags | None,
+        stats: RealtimeStats,
+        now: Callable[[], float],
+        wall: Callable[[], str],
+        new_id: Callable[[], str],
+    ) -> None:
+        self.tasks = Tasks()
+        self.audience = Audience(namespace, settings.deliver)
+        self.reception = Reception(
+            namespace, settings.limits.events, stats=stats, now=now, handled=lambda: self.alarm.arm()
+        )
+        self.members: Mapping[str, Member] = self.reception.members
+        self.signs = Signs(namespace, self.audience, self.members, settings.typing, settings.presence_grace, now)
+        self._namespace = namespace
+        self._settings = settings
+        self._authentication = authentication
+        self._origin = origin
+        asks = origin is not None and origin.settings.authorize is not None
+        self._consent = Consent(origin, now=now) if origin is not None and asks else None
+        self._profiles = profiles
+        self._messages: TokenBuckets[str] = TokenBuckets(settings.limits.messages)
+        self._user_messages: TokenBuckets[str] = TokenBuckets(settings.limits.user_messages)
+        self.conversations = Conversations(
+            settings.batch,
+            origin=origin,
+            senders=profiles,
+            deliver=self.audience.deliver,
+            failed=self._message_failed,
+            settled=settled,
+            stats=stats,
+            tasks=self.tasks,
+            now=now,
+            wall=wall,
+            new_id=new_id,
+        )
+        self.publisher = Publisher(
+            settings.channels,
+            delay=settings.channel_delay,
+            emit=self._emit,
+            profiles=profiles,
+            likes=likes,
+            purge_tags=purge_tags,
+            tasks=self.tasks,
+            now=now,
+        )
+        self.alarm = Alarm((self.conversations, self.publisher, self.signs), now)
+        self._register()
+
+    def apply(self, settings: ChatSettings) -> None:
+        """Use other settings from now on."""
+        self._settings = settings
+        self.audience.default = settings.deliver
+        self.signs.apply(settings.typing)
+        self.reception.apply(settings.limits.events)
+        self._messages.rate, self._user_messages.rate = settings.limits.messages, settings.limits.user_messages
+        self.conversations.apply(settings.batch)
+        self.publisher.apply(settings.channels, settings.channel_delay)
+
+    async def drain(self) -> None:
+        """Take no more messages, and see those under way to their end; channels tell what they hold."""
+        self.publisher.flush()
+        await self.conversations.drain()
+
+    async def close(self) -> None:
+        self.alarm.stop()
+        await self.tasks.close()
+
+    def grade(self, member: Member) -> Grade:
+        """How good a client's connection is, by the worse of what was measured and what it reported."""
+        reported = None if member.report is None else member.report.latency
+        return grade(worse(member.socket.connection.round_trip, reported), 0.0)
+
+    def subscribers(self, channel: str) -> int:
+        """How many sockets a publication to `channel` concerns."""
+        if channel.startswith(CONVERSATION):
+            return self.audience.size(channel.removeprefix(CONVERSATION))
+        room = channel if channel.startswith(USER) else CHANNEL + channel
+        return len(self._namespace.members(room))
+
+    def _register(self) -> None:
+        self._namespace.on("connect")(self._connected)
+        self._namespace.on("disconnect")(self._disconnected)
+        self.reception.on("authenticate", self._authenticate, "auth_error")
+        events: dict[str, Handle] = {
+            "join_conversation": self._join,
+            "leave_conversation": self._leave,
+            "send_message": self._send_message,
+            "send_message_batch": self._send_message_batch,
+            "delete_message": self._delete_message,
+            "typing_start": self._typing_start,
+            "typing_stop": self._typing_stop,
+            "subscribe": self._subscribe,
+            "unsubscribe": self._unsubscribe,
+            "client_metrics": self._client_metrics,
+        }
+        for event, handle in events.items():
+            self.reception.on(event, handle, _MESSAGE_ERROR)
+
+    # Coming and going
+
+    def _connected(self, socket: Socket, auth: object) -> None:
+        chosen = auth if isinstance(auth, dict) else {}
+        token, shape = chosen.get("token"), chosen.get("deliver")
+        member = Member(socket, token if isinstance(token, str) else None, self.tasks)
+        self.reception.members[socket.id] = member
+        if socket.recovered:
+            self._returned(member)
+        elif shape in SHAPES and shape != self._settings.deliver:
+            socket.data["deliver"] = shape
+
+    def _returned(self, member: Member) -> None:
+        for conversation in member.conversations:
+            presence = self.signs.joined(conversation, member.users, member.socket.id)
+            member.socket.emit("presence_update", presence, volatile=True)
+        self.alarm.arm()
+
+    def _disconnected(self, socket: Socket, reason: str) -> None:
+        member = self.reception.members.pop(socket.id, None)
+        if member is None:
+            return
+        member.leave()
+        for conversation in member.conversations:
+            self.conversations.flush(conversation)
+            if reason in ("client-disconnect", "server-disconnect"):
+                self.signs.left(conversation, member.users, socket.id)
+            else:
+                self.signs.stops(conversation, member.users)
+        self.signs.lost(socket.id)
+        self.alarm.arm()
+
+    async def _authenticate(self, member: Member, payload: object) -> dict[str, Any] | None:
+        claimed, token = parse_claim(payload, self._settings.limits)
+        self._check_users(member, claimed)
+        try:
+            headers = member.socket.handshake.headers
+            user = await self._authentication.identify(Claim(claimed, token or member.token), headers)
+        except AuthenticationRefused as refused:
+            raise Refusal(refused.reason, str(refused)) from None
+        if self._profiles is not None:
+            profile = (await self._profiles([user["id"]])).get(user["id"])
+            user = bounded_user({**user, **profile, "id": user["id"]} if isinstance(profile, Mapping) else user)
+        if member.gone:
+            return None
+        self._check_users(member, user["id"])
+        self._admit(member, user)
+        member.token = token or member.token
+        member.socket.emit("authenticated", {"user": user})
+        return {"ok": True, "user": user}
+
+    def _check_users(self, member: Member, user: str | None) -> None:
+        most = self._settings.users_per_connection
+        if user not in member.users and len(member.users) >= most:
+            raise Refusal("too-many-users", f"At most {most} users can share a connection.")
+
+    def _admit(self, member: Member, user: dict[str, Any]) -> None:
+        # Last in order is who acts where an event names nobody.
+        others = {id_: known for id_, known in member.users.items() if id_ != user["id"]}
+        member.socket.data["users"] = {**others, user["id"]: user}
+        member.socket.join(USER + user["id"])
+        for conversation in member.conversations:
+            self.signs.joined(conversation, [user["id"]], member.socket.id)
+
+    # Conversations
+
+    def _join(self, member: Member, payload: object) -> Any:
+        conversation, _ = parse_place(payload, self._settings.limits)
+        if not member.users:
+            raise Refusal("not-authenticated", "Authenticate first.", conversation_id=conversation)
+        if not member.joined(conversation):
+            most = self._settings.limits.conversations_per_connection
+            if len(member.conversations) >= most:
+                message = f"At most {most} conversations can be joined at once."
+                raise Refusal("too-many-conversations", message, conversation_id=conversation)
+            if self._consent is not None:
+                return self._join_with_consent(self._consent, member, conversation)
+        return self._joined(member, conversation)
+
+    async def _join_with_consent(self, consent: Consent, member: Member, conversation: str) -> dict[str, Any] | None:
+        try:
+            credentials = Credentials.of(member.socket.handshake.headers, member.token)
+            given = await consent.given(conversation, list(member.users), credentials)
+        except ValueError:
+            given = False
+        except OriginAway:
+            message = "The application does not answer; try again in a moment."
+            raise Refusal("origin-away", message, conversation_id=conversation) from None
+        if not given:
+            raise Refusal("not-allowed", "You do not take part in this conversation.", conversation_id=conversation)
+        return None if member.gone else self._joined(member, conversation)
+
+    def _joined(self, member: Member, conversation: str) -> dict[str, Any]:
+        member.socket.join(member.room + conversation)
+        presence = self.signs.joined(conversation, member.users, member.socket.id)
+        return {"ok": True, "conversation_id": conversation, "users": presence["users"], "online": presence["online"]}
+
+    def _leave(self, member: Member, payload: object) -> dict[str, Any]:
+        conversation, _ = parse_place(payload, self._settings.limits)
+        if member.joined(conversation):
+            self.conversations.flush(conversation)
+            self.signs.left(conversation, member.users, member.socket.id)
+            member.socket.leave(member.room + conversation)
+        return {"ok": True, "conversation_id": conversation}
+
+    def _send_message(self, member: Member, payload: object) -> Any:
+        return self._send(member, [parse_message(payload, self._settings.limits)])
+
+    def _send_message_batch(self, member: Member, payload: object) -> Any:
+        return self._send(member, parse_batch(payload, self._settings.limits))
+
+    def _send(self, member: Member, drafts: list[Draft]) -> Any:
+        first = drafts[0]
+        senders = Counter(draft.sender for draft in drafts)
+        details = {"conversation_id": first.conversation}
+        if len(drafts) == 1 and first.client_id is not None:
+            details["client_id"] = first.client_id
+        try:
+            self._check_senders(member, first.conversation, senders)
+            self.reception.allow(self._messages, "messages", member.socket.id, len(drafts))
+            for sender, messages in senders.items():
+                self.reception.allow(self._user_messages, "user-messages", sender, messages)
+            sent = self.conversations.send(member.socket, member.users, drafts)
+        except Refusal as refusal:
+            refusal.details = {**details, **refusal.details}
+            raise
+        self.signs.stops(first.conversation, senders)
+        return sent
+
+    def _check_senders(self, member: Member, conversation: str, senders: Iterable[str]) -> None:
+        if not all(sender in member.users for sender in senders):
+            raise Refusal("not-authenticated", "The sender is not authenticated on this connection.")
+        if not member.joined(conversation):
+            raise Refusal("not-joined", "Join the conversation first.")
+
+    def _delete_message(self, member: Member, payload: object) -> Any:
+        conversation, message = parse_deletion(payload, self._settings.limits)
+        details = {"conversation_id": conversation, "message_id": message}
+        if not member.joined(conversation):
+            raise Refusal("not-joined", "Join the conversation first.", **details)
+        if self._origin is not None and self._origin.settings.delete is not None:
+            return self._delete_with_consent(self._origin, member, details)
+        if self.conversations.sender_of(conversation, message) not in member.users:
+            raise Refusal("not-allowed", "Only its sender can delete a message.", **details)
+        return self._deleted(details)
+
+    async def _delete_with_consent(self, origin: Origin, member: Member, details: dict[str, str]) -> dict[str, Any]:
+        try:
+            credentials = Credentials.of(member.socket.handshake.headers, member.token)
+            done = await origin.deletes(details["conversation_id"], details["message_id"], [*member.users], credentials)
+        except ValueError:
+            done = False
+        except OriginAway:
+            raise Refusal("origin-away", "The application does not answer; try again.", **details) from None
+        if not done:
+            raise Refusal("not-allowed", "The application does not let you delete this message.", **details)
+        return self._deleted(details)
+
+    def _deleted(self, details: dict[str, str]) -> dict[str, Any]:
+        self.audience.tell(details["conversation_id"], "message_deleted", details)
+        return {"ok": True, **details}
+
+    def _message_failed(self, socket: Socket, user: str, failure: dict[str, Any]) -> None:
+        """A message that was taken has failed: tell the socket it came from, or wherever its user is by now."""
+        if socket.id in self.members:
+            socket.emit(_MESSAGE_ERROR, failure)
+        else:
+            self._namespace.emit((socket.id, USER + user), _MESSAGE_ERROR, failure)
+
+    # Typing
+
+    def _typing_start(self, member: Member, payload: object) -> dict[str, Any]:
+        conversation, user = self._typing_place(member, payload)
+        self.signs.starts(conversation, user)
+        return {"ok": True}
+
+    def _typing_stop(self, member: Member, payload: object) -> dict[str, Any]:
+        conversation, user = self._typing_place(member, payload)
+        self.signs.stops(conversation, [user])
+        return {"ok": True}
+
+    def _typing_place(self, member: Member, payload: object) -> tuple[str, str]:
+        """The conversation and the user; where none is named, the one who authenticated last."""
+        conversation, user = parse_place(payload, self._settings.limits)
+        user = user or next(reversed(member.users), None)
+        if user is None or user not in member.users:
+            raise Refusal("not-authenticated", "Authenticate first.", conversation_id=conversation)
+        if not member.joined(conversation):
+            raise Refusal("not-joined", "Join the conversation first.", conversation_id=conversation)
+        return conversation, user
+
+    # Channels, and the rest
+
+    def _subscribe(self, member: Member, payload: object) -> dict[str, Any]:
+        channel = parse_id(payload, "channel", self._settings.limits)
+        rule = rule_for(self._settings.channels, channel, member.users)
+        if rule is None:
+            raise Refusal("not-allowed", "This channel is not open to you.", channel=channel)
+        most, channels = self._settings.limits.channels_per_connection, member.channels
+        if channel not in channels and len(channels) >= most:
+            raise Refusal("too-many-channels", f"At most {most} channels can be subscribed to.", channel=channel)
+        if not channel.startswith(USER):  # that is a room which an authenticated user is in anyway
+            member.socket.join(CHANNEL + channel)
+        return {"ok": True, "channel": channel, "mode": rule.mode}
+
+    def _unsubscribe(self, member: Member, payload: object) -> dict[str, Any]:
+        channel = parse_id(payload, "channel", self._settings.limits)
+        member.socket.leave(CHANNEL + channel)
+        return {"ok": True, "channel": channel}
+
+    def _client_metrics(self, member: Member, payload: object) -> dict[str, Any]:
+        try:
+            member.report = parse_client_report(payload)
+        except ReportRefused as refused:
+            raise Refusal("invalid", f"client_metrics: {refused}") from None
+        return {"ok": True, "quality": self.grade(member)}
+
+    def _emit(self, room: str, event: str, data: Any, conflate: str | None = None) -> int:
+        if room.startswith(CONVERSATION):
+            return self.audience.tell(room.removeprefix(CONVERSATION), event, data)
+        return self._namespace.emit(room, event, data, conflate=conflate)

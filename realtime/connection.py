@@ -1,0 +1,57 @@
+"""The contract between an Engine.IO session and the layer above it; both sides import this and not each other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from realtime.frames import Outgoing
+
+
+@dataclass(frozen=True, slots=True)
+class Handshake:
+    """The request that opened a session. `at` is wall-clock time in seconds; header names are in lower case."""
+
+    path: str
+    query: dict[str, str]
+    headers: Mapping[str, str]
+    peer: str
+    secure: bool
+    at: float
+
+
+class Connection(Protocol):
+    """One session as the layer above sees it."""
+
+    @property
+    def sid(self) -> str: ...
+
+    @property
+    def handshake(self) -> Handshake: ...
+
+    @property
+    def transport(self) -> Literal["polling", "websocket"]: ...
+
+    @property
+    def round_trip(self) -> float | None:
+        """Seconds from the last ping to its pong; None before the first."""
+
+    def send(self, outgoing: Outgoing) -> None:
+        """Send or queue; never blocks, never raises. After the end of the session it does nothing."""
+
+    def close(self, reason: str = "server-close") -> None:
+        """End the session after what was sent before; a second time it does nothing."""
+
+
+class Receiver(Protocol):
+    """The layer above, as one session sees it."""
+
+    def received(self, message: str | bytes) -> None:
+        """The data of one message packet. Never called after the session has ended."""
+
+    def closed(self, reason: str) -> None:
+        """The session has ended: called exactly once, from the loop, never from inside `send` or `close`."""
+
+
+Opened = Callable[[Connection], Receiver]

@@ -1,0 +1,330 @@
+"""A message's way: it waits for its window, is kept by the application, is delivered, and its sender is told.
+
+The rule of this room: every message that is taken ends in exactly one of two ways, delivered or refused, and its
+sender hears which. Within a conversation nothing overtakes; conversations do not wait for each other.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from realtime.batching import Windows
+from realtime.origin import Origin, OriginAway, OriginRefused
+from realtime.payloads import Draft, Refusal
+from realtime.settings import BatchSettings
+from realtime.stats import RealtimeStats
+from realtime.tasks import Tasks
+
+if TYPE_CHECKING:
+    from realtime.socket import Socket
+
+Told = dict[str, Any]
+Delivered = Callable[[str, list[dict[str, Any]]], int]
+"""Hands a batch to the members of a conversation; how many sessions got it."""
+Senders = Callable[[Sequence[str]], Awaitable[Mapping[str, Any]]]
+"""The profiles of users, as far as they are to be had. Never raises."""
+Settle = Callable[[], Awaitable[object]]
+"""Waits until what was delivered so far would survive the end of this process."""
+
+_MOST_RECENT = 10_000
+_RECENT = 300.0  # seconds for which a repeated client_id is recognised
+
+_log = logging.getLogger("cachewire.realtime")
+
+
+class Sending:
+    """What one event sends, a message or several: `done` is what its sender is told, once all are settled.
+
+    `authors` are the users of its socket by id, which go along where the application says nothing better.
+    """
+
+    __slots__ = ("_failure", "_missing", "authors", "done", "ids", "socket")
+
+    def __init__(self, socket: Socket, authors: Mapping[str, Any], count: int) -> None:
+        self.socket = socket
+        self.authors = authors
+        self.ids: list[Any] = [None] * count
+        self.done: asyncio.Future[Told] = asyncio.get_running_loop().create_future()
+        self._failure: Told | None = None
+        self._missing = count
+
+    def settle(self, place: int, id_: Any, failure: Told | None) -> None:
+        """The message at `place` was delivered as `id_`, or has failed."""
+        self.ids[place] = id_
+        self._failure = self._failure or failure
+        self._missing -= 1
+        if not self._missing and not self.done.done():
+            self.done.set_result(self._told())
+
+    def _told(self) -> Told:
+        if self._failure is None:
+            return {"ok": True, "messages": self.ids}
+        return {"ok": False, "error": self._failure["message"], **self._failure, "messages": self.ids}
+
+
+@dataclass(slots=True)
+class Item:
+    """A draft on its way: one of the messages of a sending."""
+
+    draft: Draft
+    sending: Sending
+    place: int
+
+
+Settled = dict[str, Any] | Refusal
+"""What became of one message: as it is delivered, or why not."""
+
+
+class Conversations:
+    """The messages under way in all conversations.
+
+    `senders` loads profiles, None where there are none; `failed` hears of every message that was taken and failed,
+    with the socket and the user it came from, whether or not an ack was asked for; `wall` is the time as text.
+    """
+
+    def __init__(
+        self,
+        settings: BatchSettings,
+        *,
+        origin: Origin | None,
+        senders: Senders | None,
+        deliver: Delivered,
+        failed: Callable[[Socket, str, Told], None],
+        settled: Settle | None,
+        stats: RealtimeStats,
+        tasks: Tasks,
+        now: Callable[[], float],
+        wall: Callable[[], str],
+        new_id: Callable[[], str],
+    ) -> None:
+        self._settings = settings
+        self._origin = origin if origin is not None and origin.settings.persist is not None else None
+        self._senders = senders
+        self._deliver = deliver
+        self._failed = failed
+        self._settle = settled
+        self._stats = stats
+        self._tasks = tasks
+        self._now = now
+        self._wall = wall
+        self._new_id = new_id
+        self._windows: Windows[Item] = Windows(settings.mode, settings.delay, settings.max_messages, settings.max_bytes)
+        self._waiting: dict[str, tuple[int, int]] = {}  # messages and bytes taken and not settled, by conversation
+        self._bytes = 0
+        self._recent: OrderedDict[tuple[str, str, str], tuple[float, asyncio.Future[Told]]] = OrderedDict()
+        self._senders_of: OrderedDict[tuple[str, str], str] = OrderedDict()
+        self._closed = False
+
+    @property
+    def deadline(self) -> float | None:
+        """When `due` wants to be called next."""
+        return self._windows.deadline
+
+    def waiting(self, conversation: str) -> int:
+        """How many messages were taken and are not settled."""
+        return self._waiting.get(conversation, (0, 0))[0]
+
+    def sender_of(self, conversation: str, message: str) -> str | None:
+        """Who sent a message, if it was delivered here not too many messages ago."""
+        return self._senders_of.get((conversation, message))
+
+    def apply(self, settings: BatchSettings) -> None:
+        self._settings = settings
+        self._windows.change(settings.mode, settings.delay, settings.max_messages, settings.max_bytes)
+
+    def send(self, socket: Socket, authors: Mapping[str, Any], drafts: Sequence[Draft]) -> asyncio.Future[Told]:
+        """Take the drafts of one event, all of one conversation and sender. Raises Refusal when there is no room.
+
+        A draft whose client_id this sender used in the conversation a short while ago is not sent again: it is
+        what a client repeats when an answer did not come through. The future is what the sender is to be told.
+        """
+        if len(drafts) == 1 and (before := self._before(drafts[0])) is not None:
+            return before
+        self._check_room(drafts)
+        sending = Sending(socket, authors, len(drafts))
+        if len(drafts) == 1:
+            self._remember(drafts[0], sending.done)
+        for place, draft in enumerate(drafts):
+            self._take(Item(draft, sending, place))
+        return sending.done
+
+    def due(self, now: float) -> None:
+        """Send the batches whose windows have ended."""
+        for conversation, batch in list(self._windows.due(now)):
+            self._leave(conversation, batch)
+
+    def flush(self, conversation: str) -> None:
+        """A sender leaves: what is collected need not wait for its window."""
+        if (batch := self._windows.flush(conversation, self._now())) is not None:
+            self._leave(conversation, batch)
+
+    async def drain(self) -> None:
+        """Take nothing more, and see everything under way to its end."""
+        self._closed = True
+        for conversation in list(self._waiting):
+            self.flush(conversation)
+        while self._tasks:
+            await self._tasks.settled()
+
+    def _check_room(self, drafts: Sequence[Draft]) -> None:
+        conversation, settings = drafts[0].conversation, self._settings
+        messages, bytes_ = self._waiting.get(conversation, (0, 0))
+        size = sum(len(draft.encoded) for draft in drafts)
+        if self._closed:
+            raise Refusal("shutting-down", "The server is being restarted.", conversation_id=conversation)
+        full = messages + len(drafts) > settings.queued_messages or bytes_ + size > settings.queued_bytes
+        if full or self._bytes + size > settings.queued_bytes_in_all:
+            raise Refusal("queue-full", "Too many messages are waiting.", conversation_id=conversation, retry_after=1)
+
+    def _before(self, draft: Draft) -> asyncio.Future[Told] | None:
+        if draft.client_id is None:
+            return None
+        until, future = self._recent.get((draft.conversation, draft.sender, draft.client_id), (0.0, None))
+        return future if until > self._now() else None
+
+    def _remember(self, draft: Draft, future: asyncio.Future[Told]) -> None:
+        if draft.client_id is None:
+            return
+        key = (draft.conversation, draft.sender, draft.client_id)
+        self._recent[key] = (self._now() + _RECENT, future)
+        self._recent.move_to_end(key)
+        future.add_done_callback(lambda done: None if done.result()["ok"] else self._recent.pop(key, None))
+        if len(self._recent) > _MOST_RECENT:
+            self._recent.popitem(last=False)
+
+    def _take(self, item: Item) -> None:
+        conversation = item.draft.conversation
+        messages, bytes_ = self._waiting.get(conversation, (0, 0))
+        size = len(item.draft.encoded)
+        self._waiting[conversation] = (messages + 1, bytes_ + size)
+        self._bytes += size
+        if (batch := self._windows.add(conversation, item, size, self._now())) is not None:
+            self._leave(conversation, batch)
+
+    def _leave(self, conversation: str, batch: list[Item] | None) -> None:
+        if self._origin is not None or self._senders is not None:
+            self._tasks.spawn(self._carry(conversation, batch), "batch")
+            return
+        while batch is not None:  # nobody has to be asked: it is delivered before this returns
+            self._hand_over(conversation, batch, [self._finished(item, {}, None) for item in batch])
+            batch = self._windows.done(conversation, self._now())
+
+    async def _carry(self, conversation: str, batch: list[Item] | None) -> None:
+        """See a batch, and those that become ready meanwhile, through persistence and delivery."""
+        while batch is not None:
+            try:
+                settled = await self._settled(conversation, batch)
+            except Exception:
+                _log.exception("a batch of %d messages could not be persisted", len(batch))
+                settled = [_FAILED] * len(batch)
+            self._hand_over(conversation, batch, settled)
+            batch = self._windows.done(conversation, self._now())
+
+    async def _settled(self, conversation: str, batch: Sequence[Item]) -> Sequence[Settled]:
+        """Ask the application to keep the batch and, at the same time, who its senders are."""
+        persisted, profiles = await asyncio.gather(self._persisted(conversation, batch), self._authors(batch))
+        return [
+            said if isinstance(said, Refusal) else self._finished(item, said, profiles.get(item.draft.sender))
+            for item, said in zip(batch, persisted, strict=True)
+        ]
+
+    async def _authors(self, batch: Sequence[Item]) -> Mapping[str, Any]:
+        if self._senders is None:
+            return {}
+        return await self._senders(list({item.draft.sender: None for item in batch}))
+
+    async def _persisted(self, conversation: str, batch: Sequence[Item]) -> list[Settled]:
+        """What the application says about each message, or why it did not take it.
+
+        It takes a batch as a whole or not at all, so a batch that it refuses is offered again in halves: one bad
+        message must not take the others with it. In halves the order stays.
+        """
+        if self._origin is None:
+            return [{} for _ in batch]
+        try:
+            return list(await self._origin.persist(conversation, [item.draft.encoded for item in batch]))
+        except OriginAway:
+            return [_AWAY] * len(batch)
+        except OriginRefused as error:
+            if len(batch) == 1:
+                return [Refusal("origin-refused", str(error), status=error.status)]
+        half = len(batch) // 2
+        first = await self._persisted(conversation, batch[:half])
+        if first[-1] is _AWAY:
+            return [*first, *[_AWAY] * (len(batch) - half)]
+        return [*first, *await self._persisted(conversation, batch[half:])]
+
+    def _finished(self, item: Item, said: Mapping[str, Any], profile: Mapping[str, Any] | None) -> dict[str, Any]:
+        """The message as it is delivered: what the application says of it comes before what we know."""
+        return {
+            "id": said.get("id") or self._new_id(),
+            "conversation_id": item.draft.conversation,
+            **item.draft.message,
+            "created_at": said.get("created_at") or self._wall(),
+            **said,
+            "sender": said.get("sender") or profile or item.sending.authors.get(item.draft.sender),
+        }
+
+    def _hand_over(self, conversation: str, batch: Sequence[Item], settled: Sequence[Settled]) -> None:
+        """Deliver what went well in one piece, then tell the senders."""
+        messages = [message for message in settled if not isinstance(message, Refusal)]
+        if messages and not self._delivered(conversation, messages):
+            messages, settled = [], [_FAILED] * len(batch)
+        self._release(conversation, batch)
+        if self._settle is None or not messages:
+            self._tell(batch, settled)
+        else:
+            self._tasks.spawn(self._tell_when_settled(self._settle, batch, settled), "acknowledgement")
+
+    def _delivered(self, conversation: str, messages: list[dict[str, Any]]) -> bool:
+        try:
+            sessions = self._deliver(conversation, messages)
+        except Exception:
+            # What the application answered may be more than JSON can say. The next batch must go on all the same.
+            _log.exception("a batch of %d messages could not be delivered", len(messages))
+            return False
+        self._stats.batches += 1
+        self._stats.batch_messages += len(messages)
+        self._stats.messages += len(messages)
+        self._stats.deliveries += sessions * len(messages)
+        return True
+
+    async def _tell_when_settled(self, settle: Settle, batch: Sequence[Item], settled: Sequence[Settled]) -> None:
+        await settle()
+        self._tell(batch, settled)
+
+    def _tell(self, batch: Sequence[Item], settled: Sequence[Settled]) -> None:
+        for item, outcome in zip(batch, settled, strict=True):
+            if isinstance(outcome, Refusal):
+                failure = {**outcome.told(), "conversation_id": item.draft.conversation}
+                if item.draft.client_id is not None:
+                    failure["client_id"] = item.draft.client_id
+                self._stats.persist_failures += 1
+                self._failed(item.sending.socket, item.draft.sender, failure)
+                item.sending.settle(item.place, None, failure)
+            else:
+                self._note_sender(item.draft, outcome["id"])
+                item.sending.settle(item.place, outcome["id"], None)
+
+    def _note_sender(self, draft: Draft, id_: Any) -> None:
+        self._senders_of[draft.conversation, str(id_)] = draft.sender
+        if len(self._senders_of) > _MOST_RECENT:
+            self._senders_of.popitem(last=False)
+
+    def _release(self, conversation: str, batch: Sequence[Item]) -> None:
+        size = sum(len(item.draft.encoded) for item in batch)
+        messages, bytes_ = self._waiting[conversation]
+        self._bytes -= size
+        if messages == len(batch):
+            del self._waiting[conversation]
+        else:
+            self._waiting[conversation] = (messages - len(batch), bytes_ - size)
+
+
+_FAILED = Refusal("internal", "The message could not be delivered.")
+_AWAY = Refusal("origin-away", "The message could not be saved: the application does not answer. Try again.")

@@ -1,0 +1,214 @@
+"""The realtime core as one object: what an edge builds, starts, asks, drains and closes.
+
+The rule of this room: it puts the parts together and translates; what happens in a conversation is in `chat`.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from aiohttp import web
+
+from realtime.authentication import authentication
+from realtime.chat import Chat
+from realtime.hub import Hub
+from realtime.journal import Journal
+from realtime.member import Member
+from realtime.origin import Ask, Origin, OriginAway
+from realtime.profiles import Profiles
+from realtime.publishing import Lookup, Publication, PurgeTags, parse_publication
+from realtime.quality import Distribution, Trend
+from realtime.settings import ChatSettings, CoreSettings
+from realtime.stats import RealtimeStats
+from realtime.transport import EngineServer
+
+_log = logging.getLogger("cachewire.realtime")
+
+
+class Core:
+    """One hub with its chat. `ask` reaches the application; without it nothing is asked.
+
+    `now` is monotonic, `wall` the time of day, both in seconds. `journal_path` is a directory for what may have to be
+    replayed after a restart; without it recovery ends with the process. `purge_tags` takes the tags of a publication and
+    returns how many stored responses it touched.
+    """
+
+    def __init__(
+        self,
+        settings: CoreSettings,
+        *,
+        ask: Ask | None = None,
+        now: Callable[[], float] = time.monotonic,
+        wall: Callable[[], float] = time.time,
+        journal_path: Path | None = None,
+        purge_tags: PurgeTags | None = None,
+        new_id: Callable[[], str] = lambda: secrets.token_urlsafe(12),
+    ) -> None:
+        """Raises AuthenticationUnavailable when the settings ask for what is not installed."""
+        self.settings = settings
+        self.stats = RealtimeStats()
+        self.trend = Trend()
+        recovery = settings.hub.recovery
+        journal = None
+        if journal_path is not None and recovery is not None:
+            journal = Journal(journal_path, keep=recovery.window)
+        self.hub = Hub(settings.hub, self.stats, journal=journal, now=now)
+        self.engine = EngineServer(settings.engine, self.hub.opened, self.stats)
+        self._now = now
+        origin = None if ask is None else Origin(ask, settings.origin, stats=self.stats, now=now)
+        asked = settings.origin
+        self._profiles = self._loader(origin.profiles if origin is not None and asked.profiles else None)
+        self._likes = self._loader(origin.likes if origin is not None and asked.likes else None)
+        self.chat = Chat(
+            self.hub.namespace("/"),
+            settings.chat,
+            authentication=authentication(settings.authentication, origin, now=now, wall=wall),
+            origin=origin,
+            profiles=_forgiving(self._profiles, "profiles"),
+            likes=_forgiving(self._likes, "likes"),
+            settled=None if journal is None else self.hub.settled,
+            purge_tags=purge_tags,
+            stats=self.stats,
+            now=now,
+            wall=lambda: _timestamp(wall()),
+            new_id=new_id,
+        )
+
+    async def start(self) -> None:
+        """Read the journal. Raises OSError when it cannot be had."""
+        await self.hub.start()
+
+    async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        """Everything below the core's path."""
+        return await self.engine.handle(request)
+
+    async def publish(self, publication: Publication | Mapping[str, Any]) -> dict[str, Any]:
+        """Tell the subscribers of a channel: `{channel, event?, data?, key?, purge_tags?}`.
+
+        Returns `{"sessions": n, "purged": n}`. Raises BadPublication (a ValueError) with a sentence for its author.
+        """
+        if not isinstance(publication, Publication):
+            publication = parse_publication(publication)
+        purged = await self.chat.publisher.publish(publication)
+        self.chat.alarm.arm()
+        return {"sessions": self.chat.subscribers(publication.channel), "purged": purged}
+
+    def tell(self, publication: Publication) -> None:
+        """Publish without waiting and without tags to purge: what the edge itself has to say."""
+        self.chat.publisher.tell(publication)
+        self.chat.alarm.arm()
+
+    async def drain(self, seconds: float) -> None:
+        """Take no new sessions, finish the batches under way, and send everybody elsewhere within `seconds`."""
+        await self.chat.drain()
+        await self.engine.drain(seconds)
+
+    async def close(self) -> None:
+        """End at once what is left; what recovery knows is on disk afterwards."""
+        await self.engine.close()
+        await self.chat.close()
+        for loader in (self._profiles, self._likes):
+            if loader is not None:
+                await loader.close()
+        await self.hub.close()
+
+    def apply(self, settings: ChatSettings) -> None:
+        """Use other settings from now on, as a preset does: batching, typing, channels, limits."""
+        self.chat.apply(settings)
+
+    def forget_profiles(self) -> None:
+        """Load every profile, and all likes, anew when they are next needed."""
+        for loader in (self._profiles, self._likes):
+            if loader is not None:
+                loader.clear()
+
+    def figures(self) -> RealtimeStats:
+        """The statistics, with what others count brought in."""
+        loaders = [loader for loader in (self._profiles, self._likes) if loader is not None]
+        self.stats.profiles_hits = sum(loader.hits for loader in loaders)
+        self.stats.profiles_misses = sum(loader.misses for loader in loaders)
+        self.stats.profile_requests = sum(loader.requests for loader in loaders)
+        return self.stats
+
+    def quality(self) -> Distribution:
+        """How many sessions are excellent, good and poor now; the look is added to `trend`."""
+        seen = Distribution.of(self.chat.grade(member) for member in self.chat.members.values())
+        self.trend.observe(seen, self._now())
+        return seen
+
+    def users(self) -> int:
+        """How many users are authenticated, counted once for each connection."""
+        return sum(len(member.users) for member in self.chat.members.values())
+
+    def sessions(self, most: int = 200) -> list[dict[str, Any]]:
+        """The sessions for a dashboard: sid, transport, peer, users, what they joined, rtt (seconds), quality."""
+        return [self._session(member) for member in islice(self.chat.members.values(), most)]
+
+    def conversations(self, most: int = 200) -> list[dict[str, Any]]:
+        """The conversations for a dashboard, the largest first: id, sessions, online, waiting."""
+        online = sorted(self.chat.signs.conversations(), key=lambda each: -each[1])[:most]
+        return [
+            {
+                "id": conversation,
+                "sessions": self.chat.audience.size(conversation),
+                "online": users,
+                "waiting": self.chat.conversations.waiting(conversation),
+            }
+            for conversation, users in online
+        ]
+
+    def disconnect(self, sid: str) -> bool:
+        """End one session for good: its client is told not to come back by itself. Whether it was there."""
+        members = [member for member in self.chat.members.values() if member.socket.connection.sid == sid]
+        for member in members:
+            member.socket.disconnect(close=True)
+        connection = self.engine.sessions.get(sid)
+        if connection is not None and not members:
+            connection.close("server-disconnect")
+        return connection is not None or bool(members)
+
+    def _session(self, member: Member) -> dict[str, Any]:
+        connection = member.socket.connection
+        return {
+            "sid": connection.sid,
+            "transport": connection.transport,
+            "peer": connection.handshake.peer,
+            "since": connection.handshake.at,
+            "users": list(member.users),
+            "conversations": len(member.conversations),
+            "channels": len(member.channels),
+            "rtt": connection.round_trip,
+            "quality": self.chat.grade(member),
+            "recovered": member.socket.recovered,
+        }
+
+    def _loader(self, fetch: Callable[[Sequence[str]], Awaitable[Mapping[str, Any]]] | None) -> Profiles | None:
+        return None if fetch is None else Profiles(fetch, now=self._now, ttl=self.settings.origin.remember_profiles)
+
+
+def _forgiving(loader: Profiles | None, what: str) -> Lookup | None:
+    """A lookup that gives what it has when the application is away: no message waits for a picture of its sender."""
+    if loader is None:
+        return None
+
+    async def look_up(ids: Sequence[str]) -> Mapping[str, Any]:
+        try:
+            return await loader.load(ids)
+        except OriginAway as error:
+            _log.info("%s could not be loaded: %s", what, error)
+        except Exception:
+            _log.exception("%s could not be loaded", what)
+        return loader.known(ids)
+
+    return look_up
+
+
+def _timestamp(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,0 +1,112 @@
+"""PURE: the server's side of WebSocket framing (RFC 6455 section 5), and what is sent to many, encoded once."""
+
+from __future__ import annotations
+
+import zlib
+from base64 import b64encode
+from collections.abc import Sequence
+from struct import Struct
+from typing import Final, Self
+
+TEXT: Final = 0x1
+BINARY: Final = 0x2
+CLOSE: Final = 0x8
+PING: Final = 0x9
+PONG: Final = 0xA
+
+_SHORT = Struct("!BB").pack
+_MEDIUM = Struct("!BBH").pack
+_LONG = Struct("!BBQ").pack
+_FIN = 0x80
+_COMPRESSED = 0x40  # RSV1, RFC 7692 section 6
+_SEPARATOR = b"\x1e"
+
+
+class Outgoing:
+    """Messages for any number of sessions, encoded once; every session is given the same bytes.
+
+    `conflate`: while it waits for a slow session, a newer one with the same key takes its place.
+    `volatile`: it may be dropped for a session that cannot take it.
+    Raises UnicodeEncodeError for text that UTF-8 cannot say.
+    """
+
+    __slots__ = ("_deflated", "_packets", "_payload", "conflate", "count", "frame", "size", "volatile")
+
+    def __init__(self, messages: Sequence[str | bytes], *, conflate: str | None = None, volatile: bool = False) -> None:
+        packets = tuple(b"4" + item.encode() if isinstance(item, str) else _Binary(item) for item in messages)
+        self._set(packets, conflate, volatile)
+
+    @classmethod
+    def control(cls, packet: str) -> Self:
+        """One packet of the protocol itself, complete with its type."""
+        self = cls.__new__(cls)
+        self._set((packet.encode(),), None, False)
+        return self
+
+    def _set(self, packets: tuple[bytes, ...], conflate: str | None, volatile: bool) -> None:
+        self._packets = packets
+        self.conflate = conflate
+        self.volatile = volatile
+        self.count = len(packets)
+        self.frame = b"".join([frame(_opcode(packet), packet) for packet in packets])
+        """Each message as one WebSocket frame, one after the other."""
+        self.size = len(self.frame)
+        self._payload: bytes | None = None
+        self._deflated: bytes | None = None
+
+    @property
+    def payload(self) -> bytes:
+        """The same packets for long-polling (Engine.IO protocol, "Packet encoding")."""
+        if self._payload is None:
+            self._payload = joined([_polled(packet) for packet in self._packets])
+        return self._payload
+
+    @property
+    def deflated(self) -> bytes:
+        """The frames compressed without context, hence the same for every client (RFC 7692 section 7.1.1)."""
+        if self._deflated is None:
+            self._deflated = b"".join(
+                [frame(_opcode(packet), _deflate(packet), compressed=True) for packet in self._packets]
+            )
+        return self._deflated
+
+
+def frame(opcode: int, data: bytes, *, compressed: bool = False) -> bytes:
+    """One unfragmented, unmasked frame."""
+    first = _FIN | opcode | (_COMPRESSED if compressed else 0)
+    length = len(data)
+    if length < 126:
+        return _SHORT(first, length) + data
+    if length < 65536:
+        return _MEDIUM(first, 126, length) + data
+    return _LONG(first, 127, length) + data
+
+
+def close_frame(code: int, reason: str = "") -> bytes:
+    """A close frame; the reason is cut to what fits (RFC 6455 section 5.5)."""
+    return frame(CLOSE, code.to_bytes(2, "big") + reason.encode()[:123])
+
+
+def joined(payloads: Sequence[bytes]) -> bytes:
+    """Several encoded packets as one body of long-polling."""
+    return _SEPARATOR.join(payloads)
+
+
+class _Binary(bytes):
+    """A binary message; everything else is text."""
+
+    __slots__ = ()
+
+
+def _opcode(packet: bytes) -> int:
+    return BINARY if isinstance(packet, _Binary) else TEXT
+
+
+def _polled(packet: bytes) -> bytes:
+    return b"b" + b64encode(packet) if isinstance(packet, _Binary) else packet
+
+
+def _deflate(packet: bytes) -> bytes:
+    compressor = zlib.compressobj(wbits=-zlib.MAX_WBITS)
+    # RFC 7692 section 7.2.1: the empty block that a flush leaves at the end is removed.
+    return (compressor.compress(packet) + compressor.flush(zlib.Z_SYNC_FLUSH))[:-4]

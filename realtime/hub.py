@@ -1,0 +1,172 @@
+"""The library layer: any Socket.IO application on an Engine.IO server.
+
+Ties the pure rooms to the loop. An application registers handlers on namespaces; `Hub.opened` is what the Engine.IO
+server calls for every new session.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+import time
+from collections.abc import Callable, Coroutine
+from itertools import count as counting
+from typing import TYPE_CHECKING, Any
+
+from realtime.journal import Journal
+from realtime.namespace import Namespace, Refused
+from realtime.peer import Peer
+from realtime.recovery import Record, Recovery
+from realtime.settings import HubSettings
+from realtime.socket import Disconnected, Socket
+from realtime.stats import RealtimeStats
+
+if TYPE_CHECKING:
+    from realtime.connection import Connection
+
+__all__ = ["Disconnected", "Hub", "Namespace", "Refused", "Socket"]
+
+log = logging.getLogger("cachewire.realtime")
+
+LOG_PAUSE = 60.0
+"""Seconds in which further errors of the same handler are only counted."""
+
+
+class Hub:
+    """Namespaces and their clients. `new_id` makes unguessable ids."""
+
+    def __init__(
+        self,
+        settings: HubSettings,
+        stats: RealtimeStats,
+        *,
+        journal: Journal | None = None,
+        new_id: Callable[[], str] = lambda: secrets.token_urlsafe(15),
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.settings = settings
+        self.stats = stats
+        self.new_id = new_id
+        self.namespaces: dict[str, Namespace] = {}
+        self.peers: set[Peer] = set()
+        self.now = now
+        self._journal = journal
+        self._epoch = secrets.token_urlsafe(6)
+        self._recoveries: dict[str, Recovery] = {}
+        self._noting = False
+        self._sweeping: asyncio.TimerHandle | None = None
+        self._questions = counting(1)
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._logged: dict[str, float] = {}
+
+    def namespace(self, name: str = "/") -> Namespace:
+        """The namespace of this name, made when there is none."""
+        if not name.startswith("/") or "," in name:
+            raise ValueError(f"no namespace can be called {name!r}")
+        found = self.namespaces.get(name)
+        if found is None:
+            found = self.namespaces[name] = Namespace(name, self)
+        return found
+
+    def opened(self, connection: Connection) -> Peer:
+        """A new Engine.IO session; what it receives goes to the answer."""
+        peer = Peer(connection, self)
+        self.peers.add(peer)
+        if self._sweeping is None and self.settings.recovery is not None:
+            self._sweep()
+        return peer
+
+    async def start(self) -> None:
+        """Read what the journal knows of former clients and their packets. Before the first client comes."""
+        if self._journal is None or self.settings.recovery is None:
+            return
+        now = self.now()
+        for record in await self._journal.open():
+            self._recoverable(record[1]).load(record, now)
+        for recovery in self._recoveries.values():
+            recovery.start(now)
+        self._journal.begin(self._records)
+
+    async def settled(self) -> bool:
+        """Wait until everything that was sent so far, and who is here, would survive the end of this process.
+
+        False: it would not, because there is no journal or it cannot be written.
+        """
+        if self._journal is None or self.settings.recovery is None:
+            return False
+        self._note()
+        return await self._journal.settled()
+
+    async def close(self) -> None:
+        """End what the application still has under way. The connections are the Engine.IO server's to close, first."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._sweeping is not None:
+            self._sweeping.cancel()
+        if self._journal is not None:
+            self._note()
+            await self._journal.close()
+
+    # For namespaces and peers
+
+    def recovery(self, name: str) -> Recovery | None:
+        """The past of a namespace, which may be older than this process; None where nothing is kept."""
+        if self.settings.recovery is None:
+            return None
+        return self._recoverable(name)
+
+    def note_soon(self) -> None:
+        """Clients have changed: bring their records up to date in this turn of the loop."""
+        if self._journal is not None and not self._noting:
+            self._noting = True
+            asyncio.get_running_loop().call_soon(self._note)
+
+    def next_question(self) -> int:
+        """The id of the next event that wants an answer: never the same twice, or a late answer could be taken for
+        that of a question asked over another connection.
+        """
+        return next(self._questions)
+
+    def spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        """Run what must not hold up anybody; it catches its own exceptions."""
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def failed(self, event: str, error: Exception) -> None:
+        """A handler has raised: count it, and say so once a minute for each event."""
+        self.stats.handler_errors += 1
+        now = self.now()
+        if now >= self._logged.get(event, -LOG_PAUSE) + LOG_PAUSE:
+            self._logged[event] = now
+            log.error("the handler of %r failed", event, exc_info=error)
+
+    def _recoverable(self, name: str) -> Recovery:
+        found = self._recoveries.get(name)
+        if found is None:
+            assert self.settings.recovery is not None
+            note = None if self._journal is None else self._journal.append
+            wall = time.time() - self.now()
+            found = Recovery(name, self.settings.recovery, self._epoch, wall=wall, note=note)
+            self._recoveries[name] = found
+        return found
+
+    def _records(self) -> list[Record]:
+        return [record for recovery in self._recoveries.values() for record in recovery.records()]
+
+    def _note(self) -> None:
+        self._noting = False
+        for namespace in self.namespaces.values():
+            namespace.note()
+
+    def _sweep(self) -> None:
+        """Forget what is too old, a few times in the window."""
+        assert self.settings.recovery is not None
+        for recovery in self._recoveries.values():
+            recovery.sweep(self.now())
+        if self._journal is not None:
+            self._journal.tend()
+        pause = max(self.settings.recovery.window / 8, 0.1)
+        self._sweeping = asyncio.get_running_loop().call_later(pause, self._sweep)

@@ -1,0 +1,295 @@
+"""Keeps what recovery must know across restarts and kill -9: an append-only file, written by a thread of its own.
+
+The loop never waits for the disk. What a record says is JSON on one line behind its CRC-32; a line that was being written
+when the process was killed does not count. Every life of the process, and every so often a running one, begins a new
+file with all that is still of use except the packets; files whose packets are too old are deleted. Written is not the same as
+synced: what was settled survives the end of the process, not a loss of power.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import json
+import logging
+import os
+import threading
+import time
+import zlib
+from base64 import b64decode, b64encode
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, BinaryIO, Final
+
+from realtime.recovery import Record
+
+log = logging.getLogger("cachewire.realtime")
+
+GATHER: Final = 0.001
+"""Seconds for which the thread lets records come together before it writes them."""
+RETRY: Final = 30.0
+"""Seconds after a failure of the disk until the journal is begun anew."""
+
+
+class Journal:
+    """The files in `directory` (0700; files 0600), at most about `max_bytes`. `keep` is how long packets are of use, in
+    seconds. Another process that uses the directory makes `open` raise BlockingIOError.
+    """
+
+    def __init__(self, directory: Path, *, keep: float = 120.0, max_bytes: int = 64 * 2**20) -> None:
+        self._directory = directory
+        self._keep = keep
+        self._max_bytes = max_bytes
+        self._lock: int | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._snapshot: Callable[[], list[Record]] = list
+        self._ready = threading.Condition()
+        self._queue: list[Record | _Cut] = []
+        self._appended = 0
+        self._written = 0
+        self._waiters: list[tuple[int, asyncio.Future[bool]]] = []
+        self._stopping = False
+        self._files: list[_File] = []
+        self._file: BinaryIO | None = None
+        self._failed_at: float | None = None
+        self._thread: threading.Thread | None = None
+
+    async def open(self) -> list[Record]:
+        """Take the directory; what former lives have written, in order, or nothing if it is damaged."""
+        return await asyncio.to_thread(self._open)
+
+    def begin(self, snapshot: Callable[[], list[Record]]) -> None:
+        """Start writing. `snapshot` gives all records that matter except packets, now and whenever a file begins."""
+        self._loop = asyncio.get_running_loop()
+        self._snapshot = snapshot
+        self._cut()
+        self._thread = threading.Thread(target=self._run, name="journal", daemon=True)
+        self._thread.start()
+
+    def append(self, record: Record) -> None:
+        """Write this soon. Before `begin` nothing is written: the first file begins with everything anyway."""
+        if self._thread is not None and self._failed_at is None:
+            self._put(record)
+
+    async def settled(self) -> bool:
+        """Wait until what was appended so far is written; False when it cannot be."""
+        if self._failed_at is not None or self._thread is None:
+            return False
+        if self._written >= self._appended:
+            return True
+        answer: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self._waiters.append((self._appended, answer))
+        return await answer
+
+    def tend(self) -> None:
+        """Begin a new file if the current one is old or large, or if the disk has failed a while ago."""
+        if self._thread is None:
+            return
+        now = time.monotonic()
+        if self._failed_at is not None:
+            if now >= self._failed_at + RETRY:
+                self._failed_at = None
+                self._cut()
+            return
+        current = self._files[-1] if self._files else None
+        if current and (now >= current.began + self._keep or current.size > self._max_bytes // 4):
+            self._cut()
+
+    async def close(self) -> None:
+        """Write what is left and release the directory."""
+        thread, self._thread = self._thread, None
+        if thread is not None:
+            with self._ready:
+                self._stopping = True
+                self._ready.notify()
+            await asyncio.to_thread(thread.join)
+        self._answer(self._appended, self._failed_at is None)
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    # On the loop
+
+    def _cut(self) -> None:
+        self._put(_Cut(self._snapshot()))
+
+    def _put(self, item: Record | _Cut) -> None:
+        self._appended += 1
+        with self._ready:
+            self._queue.append(item)
+            if len(self._queue) == 1:
+                self._ready.notify()
+
+    def _answer(self, written: int, well: bool) -> None:
+        self._written = written
+        if not well and self._failed_at is None:
+            self._failed_at = time.monotonic()
+        while self._waiters and self._waiters[0][0] <= written:
+            _, waiter = self._waiters.pop(0)
+            if not waiter.done():
+                waiter.set_result(well)
+
+    # In the thread
+
+    def _run(self) -> None:
+        written = 0
+        while True:
+            with self._ready:
+                while not self._queue and not self._stopping:
+                    self._ready.wait()
+                if not self._queue:
+                    break
+            if not self._stopping:
+                time.sleep(GATHER)
+            with self._ready:
+                batch, self._queue = self._queue, []
+            well = self._write(batch)
+            written += len(batch)
+            self._tell(written, well)
+        if self._file is not None:
+            self._file.close()
+
+    def _tell(self, written: int, well: bool) -> None:
+        assert self._loop is not None
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            self._loop.call_soon_threadsafe(self._answer, written, well)
+
+    def _write(self, batch: list[Record | _Cut]) -> bool:
+        lines: list[bytes] = []
+        try:
+            for item in batch:
+                if isinstance(item, _Cut):
+                    self._flush(lines)
+                    self._begin_file(item.records)
+                else:
+                    lines.append(_line(item))
+            self._flush(lines)
+        except OSError as error:
+            log.error("recovery will not survive a restart: the journal in %s: %s", self._directory, error)
+            self._discard()
+            return False
+        return True
+
+    def _flush(self, lines: list[bytes]) -> None:
+        if not lines:
+            return
+        if self._file is None:
+            raise OSError("no file is open")
+        content = b"".join(lines)
+        lines.clear()
+        self._file.write(content)
+        self._files[-1].size += len(content)
+
+    def _begin_file(self, records: list[Record]) -> None:
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+        number = self._files[-1].number + 1 if self._files else 1
+        path = self._directory / f"{number:08}.journal"
+        self._file = open(path, "xb", buffering=0, opener=_private)  # noqa: SIM115 - lives as long as the journal writes
+        self._files.append(_File(number, path, 0, time.monotonic()))
+        self._flush([_line(record) for record in records])
+        self._retire()
+
+    def _retire(self) -> None:
+        """Delete files whose packets are too old, and the oldest while there is too much of them all.
+
+        A file that is missing at the next start is no harm: the following one says what was lost with it.
+        """
+        now = time.monotonic()
+        while len(self._files) > 1:
+            oldest, successor = self._files[:2]
+            too_old = now >= successor.began + self._keep
+            if not too_old and sum(file.size for file in self._files) <= self._max_bytes:
+                return
+            oldest.path.unlink(missing_ok=True)
+            del self._files[0]
+
+    def _discard(self) -> None:
+        """A journal with a hole is worse than none: clients would miss packets without knowing."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+        for file in self._files:
+            with contextlib.suppress(OSError):
+                file.path.unlink(missing_ok=True)
+
+    # At the start
+
+    def _open(self) -> list[Record]:
+        self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._lock = os.open(self._directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(self._lock)
+            self._lock = None
+            raise
+        for path in sorted(self._directory.glob("*.journal")):
+            self._files.append(_File(int(path.stem), path, path.stat().st_size, time.monotonic()))
+        try:
+            return [record for file in self._files for record in _read(file.path)]
+        except ValueError as error:
+            log.warning("the recovery journal is begun anew: %s", error)
+            self._discard()
+            return []
+
+
+class _Cut:
+    """In the queue of records: begin a new file here, with these."""
+
+    __slots__ = ("records",)
+
+    def __init__(self, records: list[Record]) -> None:
+        self.records = records
+
+
+class _File:
+    __slots__ = ("began", "number", "path", "size")
+
+    def __init__(self, number: int, path: Path, size: int, began: float) -> None:
+        self.number = number
+        self.path = path
+        self.size = size
+        self.began = began
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
+
+
+def _line(record: Record) -> bytes:
+    text = json.dumps(record, separators=(",", ":"), default=_as_base64).encode()
+    return b"%08x %s\n" % (zlib.crc32(text), text)
+
+
+def _as_base64(value: Any) -> Any:
+    if not isinstance(value, bytes):
+        raise TypeError(f"{type(value).__name__} in a record")
+    return {"base64": b64encode(value).decode()}
+
+
+def _read(path: Path) -> Iterator[Record]:
+    """The records of a file. Raises ValueError for a damaged one; its last line may be torn."""
+    torn = False
+    with path.open("rb") as file:
+        for line in file:
+            if torn:
+                raise ValueError(f"{path} is damaged")
+            record = _record(line)
+            if record is None:
+                torn = True
+            else:
+                yield record
+
+
+def _record(line: bytes) -> Record | None:
+    checksum, _, text = line.rstrip(b"\n").partition(b" ")
+    if not line.endswith(b"\n") or checksum != b"%08x" % zlib.crc32(text):
+        return None
+    return tuple(json.loads(text, object_hook=_from_base64))
+
+
+def _from_base64(value: dict[str, Any]) -> Any:
+    return b64decode(value["base64"]) if value.keys() == {"base64"} else value

@@ -1,0 +1,402 @@
+"""A namespace: an application's handlers, the clients that are in it, and the rooms they are in.
+
+A broadcast is encoded once; every member's connection gets the same object. With recovery on, what a client may miss
+carries its offset as one more argument and is kept (see recovery.py).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from realtime import socketio
+from realtime.frames import Outgoing
+from realtime.handlers import Handler
+from realtime.socket import Sink, Socket, Waiting
+from realtime.socketio import Message, Packet
+
+if TYPE_CHECKING:
+    from realtime.hub import Hub
+    from realtime.peer import Peer
+    from realtime.recovery import Recovery, Session
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+_NOBODY: dict[Socket, Sink] = {}
+
+
+class Refused(Exception):
+    """Raised by a connect handler: the client gets CONNECT_ERROR with this message and data."""
+
+    def __init__(self, message: str, data: Any = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.data = data
+
+
+class Namespace:
+    """`sockets` are all its clients by id, also those whose connect handler is still at work."""
+
+    def __init__(self, name: str, hub: Hub) -> None:
+        self.name = name
+        self._hub = hub
+        self._handlers: dict[str, Handler] = {}
+        self._fallback: Handler | None = None
+        self._sockets: dict[str, Socket] = {}
+        self._everyone: dict[Socket, Sink] = {}
+        self._rooms: dict[str, dict[Socket, Sink]] = {}
+        self._recovery = hub.recovery(name)
+        self.sockets: Mapping[str, Socket] = MappingProxyType(self._sockets)
+
+    def on(self, event: str) -> Callable[[Function], Function]:
+        """Decorate the handler of `event`, a plain or a coroutine function. Raises ValueError for a second one.
+
+        It is called with the socket and the arguments that came, those missing as None. What it returns is the
+        acknowledgement, if the client wants one: None is no argument, a tuple its items, anything else one argument.
+        "connect" gets the CONNECT payload (or None) and may raise Refused; "disconnect" gets the reason, exactly
+        once for every client that was not refused.
+        """
+
+        def register(function: Function) -> Function:
+            if event in self._handlers:
+                raise ValueError(f"{event!r} has a handler already")
+            self._handlers[event] = Handler(function)
+            return function
+
+        return register
+
+    def fallback(self, function: Function) -> Function:
+        """Decorate what is called for events without a handler: `function(socket, event, *args)`."""
+        self._fallback = Handler(function)
+        return function
+
+    def emit(
+        self,
+        rooms: str | Iterable[str] | None,
+        event: str,
+        *args: Any,
+        skip: Collection[str] = (),
+        volatile: bool = False,
+        conflate: str | None = None,
+    ) -> int:
+        """Send an event to everyone in `rooms` (None: in the namespace) once, except the ids in `skip`.
+
+        Returns to how many it was given. A client's own id is a room too. Raises ValueError and TypeError as JSON does.
+        """
+        names = None if rooms is None else (rooms,) if isinstance(rooms, str) else tuple(dict.fromkeys(rooms))
+        sinks = self._sinks(names)
+        if not sinks and (volatile or self._recovery is None or not self._recovery.wanted(names)):
+            return 0
+        outgoing = self._outgoing(names, event, args, skip, volatile, conflate)
+        # Copies, because a connection may end while it is written to and then leaves the room.
+        if skip:
+            chosen = [sink for socket, sink in sinks.items() if socket.id not in skip]
+        else:
+            chosen = list(sinks.values())
+        for sink in chosen:
+            sink.send(outgoing)
+        return len(chosen)
+
+    def members(self, room: str) -> Collection[Socket]:
+        """Those who are in `room` now."""
+        return self._rooms.get(room, _NOBODY).keys()
+
+    # For sockets and peers
+
+    def emit_to(self, socket: Socket, event: str, args: tuple[Any, ...], volatile: bool, conflate: str | None) -> None:
+        if socket.peer is not None:
+            socket.sink.send(self._outgoing((socket.id,), event, args, (), volatile, conflate))
+
+    def question(self, event: str, args: tuple[Any, ...]) -> tuple[int, tuple[Message, ...]]:
+        """The number and the messages of an event that wants an answer."""
+        _speakable(event)
+        number = self._hub.next_question()
+        return number, socketio.event(self.name, [event, *args], number)
+
+    def join(self, socket: Socket, room: str) -> None:
+        if self._recovery is not None and socket.session is not None:
+            self._recovery.join(socket.session, room)
+            self._hub.note_soon()
+        else:
+            socket._rooms[room] = 0
+        self._rooms.setdefault(room, {})[socket] = socket.sink
+
+    def leave(self, socket: Socket, room: str) -> None:
+        self._unlist(socket, room)
+        if self._recovery is not None and socket.session is not None:
+            self._recovery.leave(socket.session, room)
+            self._hub.note_soon()
+        else:
+            del socket._rooms[room]
+
+    def admit(self, peer: Peer, auth: dict[str, Any] | None) -> None:
+        """Answer a CONNECT: ask the application, then let the client in or not."""
+        socket, auth = self._enlist(peer, auth)
+        handler = self._handlers.get("connect")
+        if handler is None:
+            self._accept(socket)
+            return
+        try:
+            result = handler(socket, (auth,))
+        except Exception as error:
+            self._refuse(socket, error)
+            return
+        if inspect.isawaitable(result):
+            peer.hold()
+            self._hub.spawn(self._decide(socket, result))
+        else:
+            self._accept(socket)
+
+    def dispatch(self, socket: Socket, packet: Packet) -> None:
+        """Call the handler of an event and see to its acknowledgement."""
+        event, *args = packet.data
+        event = str(event)
+        handler = self._handlers.get(event)
+        if handler is None:
+            if self._fallback is None:
+                self._hub.stats.events_unknown += 1
+                return
+            handler, args = self._fallback, packet.data
+        try:
+            result = handler(socket, args)
+        except Exception as error:
+            self._hub.failed(event, error)
+            return
+        if isinstance(result, asyncio.Future):
+            # Chat answers thousands of messages with futures; a task for each would cost more than the message.
+            result.add_done_callback(lambda done: self._settled(socket, packet.id, event, done))
+        elif inspect.isawaitable(result):
+            if socket.peer is not None:
+                socket.peer.hold()
+            self._hub.spawn(self._await(socket, packet.id, event, result))
+        else:
+            self._finish(socket, packet.id, event, result)
+
+    def part(self, socket: Socket, reason: str, *, may_return: bool) -> None:
+        """A client has ended, or is ended: out of all rooms, and the application told."""
+        peer = socket.peer
+        if peer is None:
+            return
+        peer.leave(self.name)
+        self._forget(socket, may_return=may_return)
+        self._farewell(socket, reason)
+
+    def note(self) -> None:
+        """Bring the records of changed clients up to date, for a restart."""
+        recovery = self._recovery
+        for session in list(recovery.changed.values()) if recovery is not None else ():
+            self._note(session, self._sockets.get(session.id))
+
+    # Details
+
+    def _enlist(self, peer: Peer, auth: dict[str, Any] | None) -> tuple[Socket, dict[str, Any] | None]:
+        """A socket for a CONNECT, in its rooms if it recovers, and the payload without what is between the libraries."""
+        if self._recovery is None:
+            socket = Socket(self._hub.new_id(), self, peer, None)
+        else:
+            pid = auth.get("pid") if auth else None
+            found = None if pid is None else self._returning(peer, pid, (auth or {}).get("offset"))
+            socket = found or self._arriving(peer)
+            if pid is not None:
+                auth = {key: value for key, value in (auth or {}).items() if key not in ("pid", "offset")}
+        self._sockets[socket.id] = socket
+        self._everyone[socket] = socket.sink
+        return socket, auth
+
+    def _arriving(self, peer: Peer) -> Socket:
+        assert self._recovery is not None
+        session = self._recovery.begin(self._hub.new_id(), self._hub.new_id())
+        return Socket(session.id, self, peer, session)
+
+    def _returning(self, peer: Peer, pid: object, offset: object) -> Socket | None:
+        """The socket of a client that was here, what it missed waiting for it: all this in one step, so that
+        whatever is sent from now on comes after. None: it is not known (any more).
+        """
+        assert self._recovery is not None
+        session = self._recovery.find(pid, self._hub.now())
+        if session is not None:
+            self._displace(session.id)
+        missed = None if session is None else self._recovery.resume(session, offset)
+        if session is None or missed is None:
+            self._hub.stats.recovery_failed += 1
+            return None
+        self._hub.stats.recovered += 1
+        socket = Socket(session.id, self, peer, session)
+        socket.restore(session.data)
+        for room in session.rooms:
+            self._rooms.setdefault(room, {})[socket] = socket.sink
+        for kept in missed:
+            socket.sink.send(kept.outgoing)
+        return socket
+
+    def _displace(self, id: str) -> None:  # noqa: A002 - the protocol's word
+        """A client is back before its former connection was found dead."""
+        former = self._sockets.get(id)
+        if former is None or former.peer is None:
+            return
+        former.peer.connection.close("replaced")
+        if isinstance(former.sink, Waiting):
+            self._forget(former, may_return=True)  # the end of its connect handler says goodbye
+        else:
+            self.part(former, "replaced", may_return=True)
+
+    def _outgoing(
+        self,
+        rooms: tuple[str, ...] | None,
+        event: str,
+        args: tuple[Any, ...],
+        skip: Collection[str],
+        volatile: bool,
+        conflate: str | None,
+    ) -> Outgoing:
+        """The event, encoded, and kept for those who may miss it."""
+        _speakable(event)
+        recovery = self._recovery
+        data: list[Any] = [event, *args]
+        if recovery is not None and not volatile:
+            data.append(recovery.next_offset())
+        elif recovery is not None and isinstance(data[-1], str):
+            # The client takes any last argument that is text for an offset: let it be one.
+            data.append(recovery.offset())
+        messages = socketio.event(self.name, data)
+        outgoing = Outgoing(messages, conflate=conflate, volatile=volatile)
+        if recovery is not None and not volatile:
+            recovery.keep(rooms, messages, outgoing, self._hub.now(), skip)
+        return outgoing
+
+    def _note(self, session: Session, socket: Socket | None) -> None:
+        assert self._recovery is not None
+        try:
+            self._recovery.settle(session, None if socket is None else socket.data_as_json())
+        except (TypeError, ValueError) as error:
+            self._hub.failed("data", error)
+            self._recovery.end(session)
+
+    def _sinks(self, rooms: tuple[str, ...] | None) -> Mapping[Socket, Sink]:
+        if rooms is None:
+            return self._everyone
+        if len(rooms) == 1:
+            return self._rooms.get(rooms[0]) or self._own(rooms[0])
+        together: dict[Socket, Sink] = {}
+        for room in rooms:
+            together.update(self._rooms.get(room) or self._own(room))
+        return together
+
+    def _own(self, room: str) -> Mapping[Socket, Sink]:
+        """Everybody is alone in a room of the name of their id, without it being kept anywhere."""
+        socket = self._sockets.get(room)
+        return _NOBODY if socket is None else {socket: socket.sink}
+
+    async def _decide(self, socket: Socket, result: Awaitable[Any]) -> None:
+        try:
+            await result
+        except Exception as error:
+            self._refuse(socket, error)
+        else:
+            self._accept(socket)
+
+    def _accept(self, socket: Socket) -> None:
+        peer = socket.peer
+        if peer is None or peer.ended:
+            self._forget(socket, may_return=True)
+            self._farewell(socket, "connection-lost")
+            return
+        peer.enter(self.name, socket)
+        connection = peer.connection
+        payload = {"sid": socket.id} if socket.session is None else {"sid": socket.id, "pid": socket.session.pid}
+        connection.send(Outgoing((socketio.connected(self.name, payload),)))
+        waiting = socket.sink
+        socket.sink = self._everyone[socket] = connection
+        for room in socket.rooms:
+            self._rooms[room][socket] = connection
+        if isinstance(waiting, Waiting):
+            for outgoing in waiting.queue:
+                connection.send(outgoing)
+        self._hub.note_soon()
+
+    def _refuse(self, socket: Socket, error: Exception) -> None:
+        if not isinstance(error, Refused):
+            self._hub.failed("connect", error)
+            error = Refused("Internal error")
+        peer = socket.peer
+        self._forget(socket, may_return=False)
+        if peer is not None and not peer.ended:
+            peer.leave(self.name)
+            peer.connection.send(Outgoing((socketio.refused(self.name, error.message, error.data),)))
+
+    def _forget(self, socket: Socket, *, may_return: bool) -> None:
+        if self._sockets.get(socket.id) is socket:
+            del self._sockets[socket.id]
+            if self._recovery is not None and socket.session is not None:
+                self._lose(self._recovery, socket.session, socket, may_return)
+        self._everyone.pop(socket, None)
+        for room in socket.rooms:
+            self._unlist(socket, room)
+        socket.end()
+
+    def _lose(self, recovery: Recovery, session: Session, socket: Socket, may_return: bool) -> None:
+        if not may_return:
+            recovery.end(session)
+            return
+        recovery.lose(session, self._hub.now())
+        self._note(session, socket)
+
+    def _unlist(self, socket: Socket, room: str) -> None:
+        members = self._rooms.get(room)
+        if members is not None:
+            members.pop(socket, None)
+            if not members:
+                del self._rooms[room]
+
+    def _farewell(self, socket: Socket, reason: str) -> None:
+        handler = self._handlers.get("disconnect")
+        if handler is None:
+            return
+        try:
+            result = handler(socket, (reason,))
+        except Exception as error:
+            self._hub.failed("disconnect", error)
+        else:
+            if inspect.isawaitable(result):
+                self._hub.spawn(self._await(socket, None, "disconnect", result))
+
+    async def _await(self, socket: Socket, number: int | None, event: str, result: Awaitable[Any]) -> None:
+        try:
+            value = await result
+        except Exception as error:
+            self._hub.failed(event, error)
+        else:
+            self._finish(socket, number, event, value)
+
+    def _settled(self, socket: Socket, number: int | None, event: str, done: asyncio.Future[Any]) -> None:
+        if done.cancelled():
+            return
+        error = done.exception()
+        if isinstance(error, Exception):
+            self._hub.failed(event, error)
+        else:
+            self._finish(socket, number, event, done.result())
+
+    def _finish(self, socket: Socket, number: int | None, event: str, value: Any) -> None:
+        """A handler is done: acknowledge the event, and note what it may have changed."""
+        if socket.peer is None:
+            return
+        if number is not None:
+            arguments = [] if value is None else list(value) if isinstance(value, tuple) else [value]
+            try:
+                messages = socketio.ack(self.name, arguments, number)
+            except (TypeError, ValueError) as error:
+                self._hub.failed(event, error)
+            else:
+                socket.sink.send(Outgoing(messages))
+        if self._recovery is not None and socket.session is not None and socket.has_data:
+            self._recovery.touch(socket.session)
+            self._hub.note_soon()
+
+
+def _speakable(event: str) -> None:
+    if event in socketio.RESERVED:
+        raise ValueError(f"{event!r} is a word of the protocol's and cannot be sent")

@@ -1,0 +1,250 @@
+"""What the core asks the application behind it, through an injected `ask`: who, may they, profiles, likes, persist.
+
+The rule of this room: requests and answers are built and parsed here and nowhere else, and everything that comes
+from a client is encoded before it becomes part of a request.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import random
+import re
+import uuid
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote
+
+from realtime.settings import OriginSettings
+from realtime.stats import RealtimeStats
+
+Fields = Sequence[tuple[str, str]]
+Ask = Callable[[str, str, list[tuple[str, str]], bytes], Awaitable[tuple[int, Fields, bytes]]]
+"""`await ask(method, target, fields, body)` -> (status, fields, body). Raises OriginAway when there is no answer."""
+
+_TOKEN = re.compile(r"[\x21-\x7e]{1,8192}", re.ASCII)
+_LONGEST_WAIT = 5.0  # seconds: what Retry-After may ask for between two attempts
+
+_log = logging.getLogger("cachewire.realtime")
+
+
+class OriginAway(Exception):
+    """The application gave no usable answer: unreachable, too slow, or failing."""
+
+
+class OriginRefused(Exception):
+    """The application answered no (4xx); `status` and its own words, if it had any."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """What a client proves itself with, as the application is shown it. Never logged."""
+
+    cookie: str = ""
+    authorization: str = ""
+
+    @classmethod
+    def of(cls, headers: Mapping[str, str], token: str | None = None) -> Credentials:
+        """The handshake's own; a token takes the place of its Authorization. Raises ValueError for a bad token."""
+        if token is not None and not _TOKEN.fullmatch(token):
+            raise ValueError("a token has 1 to 8192 visible ASCII characters")
+        authorization = headers.get("authorization", "") if token is None else f"Bearer {token}"
+        return cls(headers.get("cookie", ""), authorization)
+
+    def __bool__(self) -> bool:
+        return bool(self.cookie or self.authorization)
+
+    def __repr__(self) -> str:
+        return "Credentials(...)"
+
+    @property
+    def fields(self) -> list[tuple[str, str]]:
+        named = (("Cookie", self.cookie), ("Authorization", self.authorization))
+        return [(name, value) for name, value in named if value]
+
+    @property
+    def material(self) -> bytes:
+        """What tells two credentials apart."""
+        return f"{len(self.cookie)}:{self.cookie}{self.authorization}".encode("utf-8", "surrogateescape")
+
+
+class Origin:
+    """The application's answers as values; every method raises OriginAway when there is none."""
+
+    def __init__(self, ask: Ask, settings: OriginSettings, *, stats: RealtimeStats, now: Callable[[], float]) -> None:
+        self.settings = settings
+        self._stats = stats
+        self._ask = ask
+        self._now = now
+
+    async def user(self, credentials: Credentials) -> dict[str, Any] | None:
+        """Whose credentials these are; None when they are nobody's (401, 403, or an answer without a user)."""
+        assert self.settings.session is not None
+        status, body = await self._get(self.settings.session, credentials.fields)
+        if status in (401, 403):
+            return None
+        document = _object(body) if status == 200 else None
+        if document is None:
+            raise OriginAway(f"the session was answered with {status}")
+        user = document.get("user", document)
+        return user if isinstance(user, dict) and _is_id(user.get("id")) else None
+
+    async def consents(self, conversation: str, users: Sequence[str], credentials: Credentials) -> bool:
+        """Whether these users may join: any 2xx, unless its JSON says {"allowed": false}. 401, 403 and 404 refuse."""
+        assert self.settings.authorize is not None
+        target = _filled(self.settings.authorize, conversation=[conversation], users=users)
+        status, body = await self._get(target, credentials.fields)
+        if status in (401, 403, 404):
+            return False
+        if not 200 <= status < 300:
+            raise OriginAway(f"the consent was answered with {status}")
+        return (_object(body) or {}).get("allowed", True) is True
+
+    async def deletes(self, conversation: str, message: str, users: Sequence[str], credentials: Credentials) -> bool:
+        """Have a message deleted with a client's own credentials: any 2xx, or 410. Other 4xx refuse."""
+        assert self.settings.delete is not None
+        target = _filled(self.settings.delete, conversation=[conversation], message=[message], users=users)
+        status, _ = await self._asked("DELETE", target, credentials.fields)
+        return 200 <= status < 300 or status == 410
+
+    async def profiles(self, ids: Sequence[str]) -> Mapping[str, Any]:
+        """The profiles of those users that exist. One request."""
+        return await self._by_id(self.settings.profiles, ids, ("profiles", "users"))
+
+    async def likes(self, ids: Sequence[str]) -> Mapping[str, Any]:
+        """What is known about the likes of these things. One request."""
+        return await self._by_id(self.settings.likes, ids, ("likes",))
+
+    async def persist(self, conversation: str, drafts: Sequence[bytes]) -> list[dict[str, Any]]:
+        """Have the application keep messages, each given as its JSON, all of them or none, in this order.
+
+        Returns what it says about each. One request, repeated with the same Idempotency-Key while the application
+        is away. Raises OriginRefused when it says no, OriginAway when the attempts are used up.
+        """
+        assert self.settings.persist is not None
+        name = json.dumps(conversation).encode()
+        body = b'{"conversation_id":' + name + b',"messages":[' + b",".join(drafts) + b"]}"
+        fields = [
+            ("Content-Type", "application/json"),
+            ("Accept", "application/json"),
+            ("Idempotency-Key", f'"{uuid.uuid4()}"'),
+            *self.settings.fields,
+        ]
+        status, answer = await self._until_answered("POST", self.settings.persist, fields, body)
+        if not 200 <= status < 300:
+            raise OriginRefused(status, _said(answer))
+        return _messages(answer, len(drafts))
+
+    async def _until_answered(
+        self, method: str, target: str, fields: list[tuple[str, str]], body: bytes
+    ) -> tuple[int, bytes]:
+        begun, wait, why = self._now(), self.settings.backoff, ""
+        for attempt in range(self.settings.attempts):
+            if attempt:
+                self._stats.persist_retries += 1
+                # Jitter: the conversations that fell out together need not come back together.
+                await asyncio.sleep(wait * random.uniform(0.8, 1.2))  # noqa: S311 - no secret
+                wait = min(wait * 2, _LONGEST_WAIT)
+            try:
+                status, answered, answer = await self._ask(method, target, list(fields), body)
+            except (OriginAway, OSError, TimeoutError) as error:
+                why = str(error) or type(error).__name__
+            else:
+                if status < 500 and status not in (408, 425, 429):
+                    return status, answer
+                why = f"status {status}"
+                wait = max(wait, _retry_after(answered))
+            if self._now() + wait - begun > self.settings.patience:
+                break
+        raise OriginAway(why)
+
+    async def _by_id(self, target: str | None, ids: Sequence[str], names: Sequence[str]) -> Mapping[str, Any]:
+        assert target is not None
+        if "{ids}" not in target:
+            target += ("&" if "?" in target else "?") + "ids={ids}"
+        status, body = await self._get(_filled(target, ids=ids), self.settings.fields)
+        if status != 200:
+            raise OriginAway(f"{names[0]} were answered with {status}")
+        return _by_id(_parsed(body), names)
+
+    async def _get(self, target: str, fields: Fields) -> tuple[int, bytes]:
+        return await self._asked("GET", target, fields)
+
+    async def _asked(self, method: str, target: str, fields: Fields) -> tuple[int, bytes]:
+        """One attempt, without a body."""
+        try:
+            status, _, body = await self._ask(method, target, [("Accept", "application/json"), *fields], b"")
+        except (OSError, TimeoutError) as error:
+            raise OriginAway(str(error) or type(error).__name__) from error
+        if status >= 500:
+            raise OriginAway(f"status {status}")
+        return status, body
+
+
+def _filled(target: str, **values: Sequence[str]) -> str:
+    """The target with each `{name}` replaced by its values, percent-encoded, joined by commas."""
+    for name, texts in values.items():
+        encoded = ",".join(quote(text.encode("utf-8", "replace"), safe="") for text in texts)
+        target = target.replace("{" + name + "}", encoded)
+    return target
+
+
+def _parsed(body: bytes) -> Any:
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _object(body: bytes) -> dict[str, Any] | None:
+    document = _parsed(body)
+    return document if isinstance(document, dict) else None
+
+
+def _said(body: bytes) -> str:
+    """The application's own words for a refusal: `error`, `message` or a problem document's `detail`."""
+    document = _object(body) or {}
+    for name in ("detail", "message", "error", "title"):
+        if isinstance(document.get(name), str):
+            return str(document[name])[:200]
+    return "The application refused it."
+
+
+def _by_id(document: Any, names: Sequence[str]) -> dict[str, Any]:
+    """A list of objects with ids, or an object by id, possibly under one of `names`."""
+    if isinstance(document, dict):
+        document = next((document[name] for name in names if name in document), document)
+    if isinstance(document, dict):
+        return document
+    if isinstance(document, list):
+        return {str(item["id"]): item for item in document if isinstance(item, dict) and _is_id(item.get("id"))}
+    raise OriginAway("the answer is neither a list nor an object")
+
+
+def _messages(body: bytes, count: int) -> list[dict[str, Any]]:
+    """What the answer to a batch says about each of its messages: objects, or bare ids, in the batch's order.
+
+    An answer of another shape says nothing, and is a success all the same: the status is what counts.
+    """
+    document = _parsed(body)
+    if isinstance(document, dict):
+        document = document.get("messages", document.get("ids"))
+    if not isinstance(document, list) or len(document) != count:
+        return [{} for _ in range(count)]
+    return [item if isinstance(item, dict) else {"id": item} if _is_id(item) else {} for item in document]
+
+
+def _is_id(value: object) -> bool:
+    return isinstance(value, str | int) and not isinstance(value, bool) and value != ""
+
+
+def _retry_after(fields: Fields) -> float:
+    """The seconds that the application asked us to wait, bounded; 0 when it named none."""
+    value = next((value for name, value in fields if name.lower() == "retry-after"), "")
+    return min(float(value), _LONGEST_WAIT) if value.isascii() and value.isdigit() else 0.0

@@ -1,0 +1,146 @@
+"""What clients say, parsed: ids, claims, messages. PURE.
+
+The rule of this room: whatever comes, either a value that the rest of the house can rely on, or a `Refusal` with a
+reason for the figures and a sentence for the client. Nothing is echoed at length.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from realtime.settings import LimitSettings
+
+OURS = frozenset({"id", "sender", "conversation_id", "created_at"})
+"""Members of a message that only the application and the core may set."""
+
+_MOST_MEMBERS = 32
+
+
+class Refusal(Exception):
+    """An event that is not carried out. `reason` is one of a fixed set; `details` go to the client beside it."""
+
+    def __init__(self, reason: str, message: str, **details: Any) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.details = details
+
+    def told(self) -> dict[str, Any]:
+        """As the client is told."""
+        return {"message": str(self), "reason": self.reason, **self.details}
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A message that somebody wants to send: as it will be delivered, and as the application is to keep it."""
+
+    conversation: str
+    sender: str
+    message: dict[str, Any]
+    encoded: bytes
+
+    @property
+    def client_id(self) -> str | None:
+        """The sender's own name for it."""
+        return self.message.get("client_id")
+
+
+def parse_id(value: object, what: str, limits: LimitSettings) -> str:
+    """An id as text; whole numbers are ids as well. Raises Refusal."""
+    if isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**63:
+        return str(value)
+    if not isinstance(value, str) or not value:
+        raise Refusal("invalid", f"{what} must be a text or a whole number.")
+    if len(value) > limits.id_length:
+        raise Refusal("invalid", f"{what} must have at most {limits.id_length} characters.")
+    # Lone surrogates cannot be sent to anybody, and control characters are nobody's id.
+    if not value.isprintable():
+        raise Refusal("invalid", f"{what} has characters that no id has.")
+    return value
+
+
+def parse_claim(payload: object, limits: LimitSettings) -> tuple[str | None, str | None]:
+    """The user id and the token of an authenticate event: a bare id, {"token"}, {"userId"}, or both. Raises Refusal."""
+    if payload is None:
+        return None, None
+    if not isinstance(payload, dict):
+        return parse_id(payload, "userId", limits), None
+    token = payload.get("token")
+    if token is not None and not (isinstance(token, str) and 0 < len(token) <= 8192):
+        raise Refusal("invalid", "token must be a text of at most 8192 characters.")
+    user = payload.get("userId", payload.get("user_id"))
+    return None if user is None else parse_id(user, "userId", limits), token
+
+
+def parse_message(payload: object, limits: LimitSettings, conversation: str | None = None) -> Draft:
+    """One message; inside a batch `conversation` is the batch's. Raises Refusal."""
+    if not isinstance(payload, dict):
+        raise Refusal("invalid", "A message must be an object with conversation_id, sender_id and content.")
+    named = payload.get("conversation_id", conversation)
+    where = parse_id(named, "conversation_id", limits)
+    try:
+        return _draft(payload, where, conversation, limits)
+    except Refusal as refusal:
+        refusal.details.setdefault("conversation_id", where)
+        if isinstance(client_id := payload.get("client_id"), str):
+            refusal.details.setdefault("client_id", client_id[: limits.id_length])
+        raise
+
+
+def parse_batch(payload: object, limits: LimitSettings) -> list[Draft]:
+    """The messages of a send_message_batch, all of one conversation. Raises Refusal."""
+    if not isinstance(payload, dict) or not isinstance(payload.get("messages"), list):
+        raise Refusal("invalid", "A batch must be an object with conversation_id and a list of messages.")
+    conversation = parse_id(payload.get("conversation_id"), "conversation_id", limits)
+    messages = payload["messages"]
+    if not 1 <= len(messages) <= limits.messages_at_once:
+        most = limits.messages_at_once
+        raise Refusal("invalid", f"A batch has 1 to {most} messages.", conversation_id=conversation)
+    return [parse_message(message, limits, conversation) for message in messages]
+
+
+def parse_place(payload: object, limits: LimitSettings) -> tuple[str, str | None]:
+    """A conversation, as a bare id or {"conversation_id"}, and the user, if one is named. Raises Refusal."""
+    if not isinstance(payload, dict):
+        return parse_id(payload, "conversation_id", limits), None
+    conversation = payload.get("conversation_id", payload.get("conversationId"))
+    user = payload.get("user_id", payload.get("userId"))
+    return parse_id(conversation, "conversation_id", limits), None if user is None else parse_id(user, "userId", limits)
+
+
+def parse_deletion(payload: object, limits: LimitSettings) -> tuple[str, str]:
+    """The conversation and the message of a delete_message. Raises Refusal."""
+    if not isinstance(payload, dict):
+        raise Refusal("invalid", "delete_message needs an object with conversation_id and message_id.")
+    conversation = parse_id(payload.get("conversation_id"), "conversation_id", limits)
+    return conversation, parse_id(payload.get("message_id"), "message_id", limits)
+
+
+def _draft(payload: Mapping[str, Any], where: str, batch: str | None, limits: LimitSettings) -> Draft:
+    if batch is not None and where != batch:
+        raise Refusal("invalid", "All messages of a batch belong to its conversation.")
+    sender = parse_id(payload.get("sender_id"), "sender_id", limits)
+    message = {"sender_id": sender, "content": _content(payload.get("content"), limits)}
+    message["message_type"] = parse_id(payload.get("message_type", "text"), "message_type", limits)
+    if payload.get("client_id") is not None:
+        message["client_id"] = parse_id(payload["client_id"], "client_id", limits)
+    if len(payload) > _MOST_MEMBERS:
+        raise Refusal("invalid", f"A message has at most {_MOST_MEMBERS} members.")
+    others = {name: value for name, value in payload.items() if name not in OURS and name not in message}
+    try:
+        encoded = json.dumps(message | others, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
+    except (TypeError, ValueError, RecursionError):
+        raise Refusal("invalid", "A message must be plain JSON, without attachments.") from None
+    if len(encoded) > 6 * limits.content_length + 4096:
+        raise Refusal("too-large", "The message is too large.")
+    return Draft(where, sender, message | others, encoded)
+
+
+def _content(value: object, limits: LimitSettings) -> str:
+    if not isinstance(value, str):
+        raise Refusal("invalid", "content must be a text.")
+    if len(value) > limits.content_length:
+        raise Refusal("too-large", f"content must have at most {limits.content_length} characters.")
+    return value

@@ -1,0 +1,130 @@
+"""What stands above one Engine.IO session: its Socket.IO packets go to the namespaces it is in.
+
+Packets are taken in order. When an application answers one with a coroutine, those behind it wait until the
+coroutine has begun, so that what a client sent first also starts first.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import TYPE_CHECKING
+
+from realtime.frames import Outgoing
+from realtime.socket import Socket
+from realtime.socketio import Client, Kind, Malformed, Message, Packet, refused
+from realtime.stats import count
+
+if TYPE_CHECKING:
+    from realtime.connection import Connection
+    from realtime.hub import Hub
+
+
+class Peer(Client[Socket]):
+    """The Receiver of one connection. `ended` is true from the moment on when nothing more is taken from it."""
+
+    __slots__ = ("_closing", "_deferred", "_hub", "_timer", "connection", "ended")
+
+    def __init__(self, connection: Connection, hub: Hub) -> None:
+        super().__init__()
+        self.connection = connection
+        self.ended = False
+        self._hub = hub
+        self._deferred: deque[Message] | None = None
+        self._closing: str | None = None
+        self._timer: asyncio.TimerHandle | None = asyncio.get_running_loop().call_later(
+            hub.settings.connect_timeout, self._unconnected
+        )
+
+    def received(self, message: Message) -> None:
+        """One message of the client's."""
+        if self._deferred is not None:
+            self._deferred.append(message)
+        elif not self.ended:
+            self._take(message)
+
+    def closed(self, reason: str) -> None:
+        """The connection is no more; what came before its end is handled first."""
+        if self._deferred is not None:
+            self._closing = reason
+        else:
+            self._end(reason)
+
+    def hold(self) -> None:
+        """A coroutine has been scheduled: what follows is taken after its first step."""
+        if self._deferred is None:
+            self._deferred = deque()
+            asyncio.get_running_loop().call_soon(self._release)
+
+    def enter(self, namespace: str, occupant: Socket) -> None:
+        super().enter(namespace, occupant)
+        self._settled()
+
+    def _release(self) -> None:
+        waiting, self._deferred = self._deferred or deque(), None
+        while waiting and not self.ended:
+            self._take(waiting.popleft())
+            if self._deferred is not None:
+                # Another coroutine was scheduled; nothing can have come in between.
+                self._deferred = waiting
+                return
+        if self._closing is not None:
+            self._end(self._closing)
+
+    def _take(self, message: Message) -> None:
+        try:
+            packet = self.receive(message, self._hub.settings.max_attachments)
+        except Malformed as error:
+            self._break(error.reason)
+        else:
+            if packet is not None:
+                self._handle(packet)
+
+    def _handle(self, packet: Packet) -> None:
+        if packet.kind is Kind.CONNECT:
+            self._connect(packet)
+            return
+        socket = self.namespaces[packet.namespace]
+        assert socket is not None  # receive() lets nothing else through
+        if packet.kind is Kind.EVENT:
+            socket.namespace.dispatch(socket, packet)
+        elif packet.kind is Kind.DISCONNECT:
+            socket.namespace.part(socket, "client-disconnect", may_return=False)
+        elif not socket.acknowledged(packet.id or 0, packet.data):
+            # Late, or for a question asked over an earlier connection: nobody waits for it.
+            count(self._hub.stats.invalid, "ack-unexpected")
+
+    def _connect(self, packet: Packet) -> None:
+        namespace = self._hub.namespaces.get(packet.namespace)
+        if namespace is not None:
+            namespace.admit(self, packet.data)
+            return
+        self.leave(packet.namespace)
+        count(self._hub.stats.invalid, "namespace-unknown")
+        self.connection.send(Outgoing((refused(packet.namespace, "Invalid namespace"),)))
+
+    def _break(self, reason: str) -> None:
+        count(self._hub.stats.invalid, reason)
+        self.ended = True
+        self.connection.close("parse-error")
+
+    def _unconnected(self) -> None:
+        self._timer = None
+        self.ended = True
+        self.connection.close("connect-timeout")
+
+    def _settled(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _end(self, reason: str) -> None:
+        # Who broke the protocol does not get its state back: the next packet would break it again.
+        may_return = not self.ended
+        self.ended = True
+        self._settled()
+        for socket in list(self.namespaces.values()):
+            if socket is not None:
+                socket.namespace.part(socket, reason, may_return=may_return)
+        self.namespaces.clear()
+        self._hub.peers.discard(self)

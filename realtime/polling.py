@@ -1,0 +1,104 @@
+"""Long-polling: what a GET and a POST of a session are answered with (Engine.IO protocol, "HTTP long-polling")."""
+
+from __future__ import annotations
+
+import asyncio
+
+from aiohttp import web
+
+from realtime.engineio import InvalidPacket, Refusal, Via, decode_payload, refusal_body
+from realtime.session import EngineSession
+from realtime.settings import EngineSettings
+from realtime.stats import RealtimeStats, count
+
+_TEXT = "text/plain; charset=UTF-8"
+
+
+class _TooLarge(Exception):
+    """A body beyond `max_payload`."""
+
+
+def answer(body: bytes, *, status: int = 200, content_type: str = _TEXT) -> web.Response:
+    return web.Response(status=status, body=body, headers={"Content-Type": content_type, "Cache-Control": "no-store"})
+
+
+def refusal(reason: Refusal, *, status: int = 400) -> web.Response:
+    """A refusal in the words that Engine.IO clients know."""
+    return answer(refusal_body(reason), status=status, content_type="application/json")
+
+
+async def answer_get(session: EngineSession, request: web.BaseRequest, headers: dict[str, str]) -> web.StreamResponse:
+    """Wait until there is something for the client, and send it.
+
+    Nothing is taken from what waits before it is certain that the client is still there; when sending fails, what
+    was taken is lost and the session with it, so that the client notices and recovers.
+    """
+    if session.is_polled:
+        session.close("duplicate-poll")
+        return refusal(Refusal.REQUEST)
+    await session.wait(request)
+    if request.transport is None or request.transport.is_closing():
+        raise ConnectionResetError("the client has left before it was answered")
+    response = answer(session.payload())
+    response.headers.update(headers)
+    try:
+        await response.prepare(request)
+        await response.write_eof()
+    except ConnectionError:
+        session.close("transport-error")
+        raise
+    return response
+
+
+async def answer_post(
+    session: EngineSession, request: web.BaseRequest, settings: EngineSettings, stats: RealtimeStats
+) -> web.StreamResponse:
+    """Take the packets of a body."""
+    if session.is_posting:
+        session.close("overlapping-post")  # their order is not known
+        return refusal(Refusal.REQUEST)
+    session.is_posting = True
+    try:
+        async with asyncio.timeout(settings.ping_timeout):
+            body = await _read(request, settings.max_payload)
+    except (_TooLarge, TimeoutError) as error:
+        large = isinstance(error, _TooLarge)
+        count(stats.invalid, "too-large" if large else "body-timeout")
+        session.close("too-large" if large else "transport-error")
+        response = refusal(Refusal.REQUEST, status=413 if large else 408)
+        response.force_close()
+        return response
+    finally:
+        session.is_posting = False
+    stats.bytes_in += len(body)
+    return _take(session, body, stats)
+
+
+def _take(session: EngineSession, body: bytes, stats: RealtimeStats) -> web.Response:
+    if not session.is_open:
+        return refusal(Refusal.SESSION)
+    try:
+        packets = decode_payload(body)
+    except InvalidPacket as error:
+        count(stats.invalid, str(error))
+        session.close("invalid-packet")
+        return refusal(Refusal.REQUEST)
+    for packet in packets:
+        if not session.arrived(packet, Via.POST):
+            return refusal(Refusal.REQUEST)
+        if not session.is_open:
+            break
+    return answer(b"ok")
+
+
+async def _read(request: web.BaseRequest, most: int) -> bytes:
+    if (request.content_length or 0) > most:
+        raise _TooLarge
+    parts: list[bytes] = []
+    size = 0
+    async for part in request.content.iter_any():
+        parts.append(part)
+        size += len(part)
+        if size > most:
+            raise _TooLarge
+    return b"".join(parts)

@@ -1,0 +1,465 @@
+"""PURE Connection state recovery: what a client missed while it was away, exactly, or nothing.
+
+Every packet that may be missed has a number, one sequence for a namespace, and waits for a while in the ring of each
+room it was sent to. A client that returns tells the number of the last packet it has; it gets what has been sent since
+to the rooms it was in at that moment. If a ring may have dropped something of this, it becomes a new client instead:
+never a gap, never a packet twice. Times are seconds of any monotonic clock; `note` takes what must survive a restart.
+
+An offset is "<epoch>.<number>". The epoch names one life of the process: numbers that were given to packets but not
+yet written down when it was killed are given again, and only the epoch tells which is meant.
+"""
+
+from __future__ import annotations
+
+import hmac
+import re
+from collections import OrderedDict
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from typing import Any, Final
+
+from realtime.frames import Outgoing
+from realtime.settings import RecoverySettings
+
+MOST_LEFT: Final = 32
+"""Memberships that ended are remembered for each client, as it may not yet have what it was sent during them."""
+
+Record = tuple[Any, ...]
+"""What a journal keeps: JSON values, and bytes."""
+
+Note = Callable[[Record], None]
+
+
+class Kept:
+    """A packet in a ring, encoded as it was sent. `skip` are the clients it was not sent to."""
+
+    __slots__ = ("at", "number", "outgoing", "skip")
+
+    def __init__(self, number: int, at: float, outgoing: Outgoing, skip: Collection[str]) -> None:
+        self.number = number
+        self.at = at
+        self.outgoing = outgoing
+        self.skip = skip
+
+
+class Ring:
+    """The latest packets of a room. `lost` is the number of the last one dropped, `newest` of the last one added.
+
+    `holders` counts the memberships, present and past, that may ask for what is in it.
+    """
+
+    __slots__ = ("_latest", "bytes", "holders", "kept", "lost", "newest")
+
+    def __init__(self) -> None:
+        self.kept: OrderedDict[int, Kept] | None = None
+        self.bytes = 0
+        self.lost = 0
+        self.newest = 0
+        self.holders = 0
+        self._latest: dict[str, int] | None = None
+
+    def add(self, packet: Kept, settings: RecoverySettings) -> None:
+        if self.kept is None:
+            self.kept = OrderedDict()
+        key = packet.outgoing.conflate
+        if key is not None and not packet.skip:
+            self._supersede(key, packet.number)
+        self.kept[packet.number] = packet
+        self.bytes += packet.outgoing.size
+        self.newest = packet.number
+        while len(self.kept) > settings.packets or self.bytes > settings.bytes:
+            self._drop()
+
+    def expire(self, before: float) -> None:
+        """Drop what was sent before this time."""
+        while self.kept and next(iter(self.kept.values())).at < before:
+            self._drop()
+
+    def since(self, start: int, stop: int | None) -> list[Kept]:
+        """The packets with numbers above `start`, up to `stop`."""
+        found: list[Kept] = []
+        for packet in reversed((self.kept or {}).values()):
+            if packet.number <= start:
+                break
+            if stop is None or packet.number <= stop:
+                found.append(packet)
+        return found
+
+    def _supersede(self, key: str, number: int) -> None:
+        """Of packets with the same key only the latest is of use: the former one is no loss."""
+        assert self.kept is not None
+        if self._latest is None:
+            self._latest = {}
+        former = self.kept.pop(self._latest.get(key, 0), None)
+        if former is not None:
+            self.bytes -= former.outgoing.size
+        self._latest[key] = number
+
+    def _drop(self) -> None:
+        assert self.kept is not None
+        _, packet = self.kept.popitem(last=False)
+        self.bytes -= packet.outgoing.size
+        self.lost = packet.number
+        key = packet.outgoing.conflate
+        if key is not None and self._latest is not None and self._latest.get(key) == packet.number:
+            del self._latest[key]
+
+
+class Session:
+    """A client that is here, or was and may return. `rooms` maps each room to the number after which it was joined.
+
+    `since` is the number after which it began: it has nothing from before. `gone_at` is None while it is here. `data`
+    is the application's, as JSON.
+    """
+
+    __slots__ = ("data", "gone_at", "id", "known_from", "left", "noted", "ring", "rooms", "secret", "since")
+
+    def __init__(self, id: str, secret: str, since: int) -> None:  # noqa: A002 - the protocol's word
+        self.id = id
+        self.secret = secret
+        self.since = since
+        self.known_from = since
+        self.rooms: dict[str, int] = {}
+        self.left: list[tuple[str, int, int]] | None = None
+        self.ring: Ring | None = None
+        self.data = "{}"
+        self.gone_at: float | None = None
+        self.noted = 0
+
+    @property
+    def pid(self) -> str:
+        """What the client must show: the secret, and whose it is."""
+        return f"{self.id}.{self.secret}"
+
+    def memberships(self) -> Iterator[tuple[str, int, int | None]]:
+        """Rooms with the numbers after which they were joined and up to which they were left (None: not yet)."""
+        for room, joined in self.rooms.items():
+            yield room, joined, None
+        yield from self.left or ()
+
+
+class Recovery:
+    """The recent past of one namespace.
+
+    `epoch` is a short unique word without a dot. `wall` is what must be added to this clock's times to get seconds
+    since the epoch (1970), for the journal.
+    """
+
+    def __init__(
+        self, name: str, settings: RecoverySettings, epoch: str, *, wall: float = 0.0, note: Note | None = None
+    ) -> None:
+        self._name = name
+        self._settings = settings
+        self._epoch = epoch
+        self._wall = wall
+        self._note = note
+        self._ended: dict[str, int] = {}
+        self._number = 0
+        self._everyone = Ring()
+        self._rings: dict[str, Ring] = {}
+        self._sessions: dict[str, Session] = {}
+        self._away: OrderedDict[str, Session] = OrderedDict()
+        self.changed: dict[str, Session] = {}
+        """Those whose record is not up to date, if there is a journal."""
+
+    def __len__(self) -> int:
+        """Clients that are here or may return."""
+        return len(self._sessions)
+
+    @property
+    def away(self) -> int:
+        """Clients that may return."""
+        return len(self._away)
+
+    # Clients
+
+    def begin(self, id: str, secret: str) -> Session:  # noqa: A002 - the protocol's word
+        """A new client."""
+        session = self._sessions[id] = Session(id, secret, self._number)
+        self.touch(session)
+        return session
+
+    def join(self, session: Session, room: str) -> None:
+        session.rooms[room] = self._number
+        self._ring(room).holders += 1
+        self.touch(session)
+
+    def leave(self, session: Session, room: str) -> None:
+        joined = session.rooms.pop(room)
+        if self._rings[room].newest > joined:
+            self._remember_left(session, room, joined)
+        else:
+            self._release(room)
+        self.touch(session)
+
+    def touch(self, session: Session) -> None:
+        """Its record is to be written anew."""
+        if self._note is not None:
+            self.changed[session.id] = session
+
+    def lose(self, session: Session, now: float) -> None:
+        """It is gone, and may return."""
+        if self._sessions.get(session.id) is not session:
+            return
+        session.gone_at = now
+        self._away[session.id] = session
+        self.touch(session)
+        while len(self._away) > self._settings.sessions:
+            self.end(next(iter(self._away.values())))
+
+    def end(self, session: Session) -> None:
+        """It is gone for good."""
+        if self._sessions.get(session.id) is not session:
+            return
+        del self._sessions[session.id]
+        self._away.pop(session.id, None)
+        self.changed.pop(session.id, None)
+        for room, _, _ in session.memberships():
+            self._release(room)
+        if self._note is not None:
+            self._note(("ended", self._name, session.id))
+
+    def find(self, pid: object, now: float) -> Session | None:
+        """The client this secret belongs to, if it may still return."""
+        if not isinstance(pid, str) or len(pid) > 200:
+            return None
+        name, _, secret = pid.rpartition(".")
+        session = self._sessions.get(name)
+        expected = session.secret if session else ""
+        # Names are public, secrets are not: how long the comparison takes must tell nothing.
+        right = hmac.compare_digest(expected.encode("utf-8", "replace"), secret.encode("utf-8", "replace"))
+        if session is None or not right:
+            return None
+        if session.gone_at is not None and session.gone_at + self._settings.window < now:
+            self.end(session)
+            return None
+        return session
+
+    def resume(self, session: Session, offset: object) -> list[Kept] | None:
+        """The client is back and has everything up to `offset` (None: nothing yet). What it missed, in order.
+
+        None: that is not known any more, and the session is ended.
+        """
+        position = self._position(session, offset)
+        missed = None if position is None else self._missed(session, position)
+        if position is None or missed is None:
+            self.end(session)
+            return None
+        for room, _, left in session.left or ():
+            if left <= position:
+                self._release(room)
+        session.left = [past for past in session.left or () if past[2] > position] or None
+        session.gone_at = None
+        self._away.pop(session.id, None)
+        self.touch(session)
+        return missed
+
+    def settle(self, session: Session, data: str | None = None) -> None:
+        """Write its record if it says anything new; `data` replaces what the application had."""
+        self.changed.pop(session.id, None)
+        if data is not None:
+            session.data = data
+        if self._note is None or self._sessions.get(session.id) is not session:
+            return
+        record = self.session_record(session)
+        said = hash(repr(record))
+        if said != session.noted:
+            session.noted = said
+            self._note(record)
+
+    # Packets
+
+    def next_offset(self) -> str:
+        """The offset of the packet that is kept next."""
+        return f"{self._epoch}.{self._number + 1}"
+
+    def offset(self) -> str:
+        """The offset of the packet that was kept last."""
+        return f"{self._epoch}.{self._number}"
+
+    def wanted(self, rooms: Iterable[str] | None) -> bool:
+        """Whether anybody, here or away, is to get what is sent to these rooms (None: to everyone)."""
+        if rooms is None:
+            return bool(self._sessions)
+        return any(room in self._rings or room in self._sessions for room in rooms)
+
+    def keep(
+        self,
+        rooms: Sequence[str] | None,
+        messages: Sequence[str | bytes],
+        outgoing: Outgoing,
+        now: float,
+        skip: Collection[str] = (),
+    ) -> None:
+        """Remember a packet that is being sent to these rooms; it bears `next_offset()`. A client's id is a room too.
+
+        `outgoing` are the same messages, encoded.
+        """
+        self._number += 1
+        self._file(rooms, Kept(self._number, now, outgoing, skip))
+        if self._note is not None:
+            sent = (rooms, tuple(messages), tuple(skip), outgoing.conflate)
+            self._note(("packet", self._name, self._epoch, self._number, now + self._wall, *sent))
+
+    def sweep(self, now: float) -> None:
+        """Forget what is too old. To be called now and then."""
+        before = now - self._settings.window
+        while self._away:
+            session = next(iter(self._away.values()))
+            if session.gone_at is None or session.gone_at >= before:
+                break
+            self.end(session)
+        self._everyone.expire(before)
+        for ring in self._rings.values():
+            ring.expire(before)
+        for session in self._sessions.values():
+            if session.ring is not None:
+                session.ring.expire(before)
+
+    # Restarts
+
+    def records(self) -> list[Record]:
+        """With what a journal can begin anew: which packets it will not have, and who is here."""
+        newest = {room: ring.newest for room, ring in self._rings.items() if ring.newest}
+        newest.update({s.id: s.ring.newest for s in self._sessions.values() if s.ring is not None})
+        epochs = {**self._ended, self._epoch: self._number}
+        base: Record = ("base", self._name, self._number, epochs, self._everyone.newest, newest)
+        return [base, *(self.session_record(session) for session in self._sessions.values())]
+
+    def session_record(self, session: Session) -> Record:
+        gone_at = None if session.gone_at is None else session.gone_at + self._wall
+        rooms, left = dict(session.rooms), tuple(session.left or ())
+        fixed = (session.secret, session.since, session.known_from)
+        return ("session", self._name, session.id, *fixed, rooms, left, session.data, gone_at)
+
+    def load(self, record: Sequence[Any], now: float) -> None:
+        """Take in what an earlier life noted, in its order. Raises ValueError, TypeError, KeyError for what is none."""
+        match record:
+            case ("base", _, int(number), dict(epochs), int(everyone), dict(newest)):
+                self._load_base(number, epochs, everyone, newest)
+            case ("packet", _, str(epoch), int(number), float(at), rooms, messages, skip, conflate):
+                self._ended[epoch] = self._number = number
+                outgoing = Outgoing(messages, conflate=conflate)
+                kept = Kept(number, min(now, at - self._wall), outgoing, tuple(skip))
+                self._file(None if rooms is None else tuple(rooms), kept, restoring=True)
+            case ("epoch", _, str(epoch), int(number)):
+                self._ended[epoch] = self._number = max(self._number, number)
+            case ("session", _, str(name), str(), int(), int(), dict(), _, str(), _):
+                self._load_session(name, record)
+            case ("ended", _, str(name)):
+                self._sessions.pop(name, None)
+            case _:
+                raise ValueError(f"not a record: {record!r}")
+
+    def start(self, now: float) -> None:
+        """All that was noted is taken in: nobody is here yet, everybody may return."""
+        for room in [room for room in self._rings if room in self._sessions]:
+            self._sessions[room].ring = self._rings.pop(room)
+        for session in self._sessions.values():
+            for room, _, _ in session.memberships():
+                self._ring(room).holders += 1
+            session.gone_at = now if session.gone_at is None else min(now, session.gone_at)
+        for room in [room for room, ring in self._rings.items() if not ring.holders]:
+            del self._rings[room]
+        by_end = sorted(self._sessions.values(), key=lambda session: session.gone_at or 0.0)
+        self._away.update((session.id, session) for session in by_end)
+        self.sweep(now)
+        if self._note is not None:
+            self._note(("epoch", self._name, self._epoch, self._number))
+
+    # Details
+
+    def _missed(self, session: Session, position: int) -> list[Kept] | None:
+        if position < session.known_from:
+            return None
+        missed: dict[int, Kept] = {}
+        for ring, joined, left in self._rings_of(session):
+            start = max(position, joined)
+            if left is not None and left <= start:
+                continue
+            if ring.lost > start:
+                return None
+            for packet in ring.since(start, left):
+                if session.id not in packet.skip:
+                    missed[packet.number] = packet
+        return [missed[number] for number in sorted(missed)]
+
+    def _rings_of(self, session: Session) -> Iterator[tuple[Ring, int, int | None]]:
+        yield self._everyone, session.since, None
+        if session.ring is not None:
+            yield session.ring, session.since, None
+        for room, joined, left in session.memberships():
+            yield self._rings[room], joined, left
+
+    def _position(self, session: Session, offset: object) -> int | None:
+        """The number of the last packet the client has; None for an offset that nobody was given."""
+        if offset is None:
+            return session.since
+        match = _OFFSET.fullmatch(offset) if isinstance(offset, str) else None
+        if match is None:
+            return None
+        epoch, number = match[1], int(match[2])
+        if epoch == self._epoch:
+            return max(number, session.since) if number <= self._number else None
+        if epoch in self._ended:
+            # It may have got packets that were never written down: then it has all that were.
+            return max(min(number, self._ended[epoch]), session.since)
+        # Every epoch since this session began is known, so this is left over from an earlier session.
+        return session.since
+
+    def _file(self, rooms: Sequence[str] | None, packet: Kept, restoring: bool = False) -> None:
+        if rooms is None:
+            self._everyone.add(packet, self._settings)
+            return
+        for room in rooms:
+            ring = self._rings.get(room)
+            if ring is None and (session := self._sessions.get(room)) is not None and not restoring:
+                ring = session.ring = session.ring or Ring()
+            elif ring is None and restoring:
+                ring = self._ring(room)
+            if ring is not None:
+                ring.add(packet, self._settings)
+
+    def _ring(self, room: str) -> Ring:
+        ring = self._rings.get(room)
+        if ring is None:
+            ring = self._rings[room] = Ring()
+        return ring
+
+    def _remember_left(self, session: Session, room: str, joined: int) -> None:
+        if session.left is None:
+            session.left = []
+        session.left.append((room, joined, self._number))
+        if len(session.left) > MOST_LEFT:
+            oldest, _, left = session.left.pop(0)
+            session.known_from = max(session.known_from, left)
+            self._release(oldest)
+
+    def _release(self, room: str) -> None:
+        """One membership less that may ask for the ring; with the last it goes."""
+        ring = self._rings[room]
+        ring.holders -= 1
+        if not ring.holders:
+            del self._rings[room]
+
+    def _load_base(self, number: int, epochs: dict[str, int], everyone: int, newest: dict[str, int]) -> None:
+        if self._number or self._ended:
+            return  # the beginning of a later part of the journal: what it counts as missing has been read
+        self._number = number
+        self._ended = dict(epochs)
+        self._everyone.lost = self._everyone.newest = everyone
+        for room, last in newest.items():
+            ring = self._ring(room)
+            ring.lost = ring.newest = last
+
+    def _load_session(self, name: str, record: Sequence[Any]) -> None:
+        secret, since, known_from, rooms, left, data, gone_at = record[3:]
+        session = Session(name, secret, since)
+        session.known_from = known_from
+        session.rooms.update(rooms)
+        session.left = [(room, joined, until) for room, joined, until in left] or None
+        session.data = data
+        session.gone_at = None if gone_at is None else gone_at - self._wall
+        self._sessions[name] = session
+
+
+_OFFSET = re.compile(r"([A-Za-z0-9_-]{1,40})\.([0-9]{1,16})", re.ASCII)

@@ -1,0 +1,312 @@
+"""One Engine.IO session at work: its machine, its receiver, what waits for it, and the transports that carry it.
+
+It knows no aiohttp: a WebSocket is a Carrier, and a GET that waits is a future.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Literal, Protocol
+
+from realtime.backlog import Backlog
+from realtime.connection import Handshake, Receiver
+from realtime.engineio import CLOSE, NOOP, PING, PROBE_ANSWER, Action, Beat, Session, State, Via
+from realtime.frames import Outgoing, joined
+from realtime.settings import EngineSettings
+from realtime.stats import RealtimeStats, count
+
+_log = logging.getLogger("cachewire.realtime")
+
+_PING = Outgoing.control(PING)
+_NOOP = Outgoing.control(NOOP)
+_CLOSE = Outgoing.control(CLOSE)
+_PROBE_ANSWER = Outgoing.control(PROBE_ANSWER)
+
+_GONE = frozenset({"client-close", "transport-close", "transport-error", "ping-timeout"})
+_AT_FAULT = frozenset({"duplicate-poll", "invalid-packet", "overlapping-post", "too-large"})
+_COMING_BACK = frozenset({"slow-client", "drain"})
+_ABRUPT = _GONE | _AT_FAULT | _COMING_BACK
+"""Ends after which what waits is not sent any more."""
+
+
+class Carrier(Protocol):
+    """A WebSocket below a session."""
+
+    writable: bool
+    """Open, with its buffer below the high-water mark and nothing waiting in front of it."""
+
+    @property
+    def congested(self) -> bool: ...
+
+    def write(self, outgoing: Outgoing) -> None: ...
+
+    def close(self, reason: str) -> None: ...
+
+    def abort(self) -> None:
+        """Close without a word."""
+
+
+class Client(Protocol):
+    """Whoever sent a GET; the transport is None once it has left."""
+
+    @property
+    def transport(self) -> asyncio.Transport | None: ...
+
+
+class House(Protocol):
+    """What all sessions of a server share."""
+
+    settings: EngineSettings
+    stats: RealtimeStats
+
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop: ...
+
+    def beat_changed(self, session: EngineSession) -> None: ...
+
+    def ended(self, session: EngineSession) -> None: ...
+
+    def connected(self, carrier: Carrier) -> None: ...
+
+    def disconnected(self, carrier: Carrier) -> None: ...
+
+
+class EngineSession:
+    """A Connection. Whatever calls come in whatever order, `closed` reaches the receiver exactly once."""
+
+    __slots__ = (
+        "_backlog",
+        "_candidate",
+        "_farewell",
+        "_house",
+        "_poll",
+        "_receiver",
+        "_socket",
+        "_waits_for",
+        "handshake",
+        "is_posting",
+        "machine",
+    )
+
+    def __init__(self, house: House, machine: Session, handshake: Handshake, socket: Carrier | None) -> None:
+        self.machine = machine
+        self.handshake = handshake
+        self._house = house
+        self._receiver: Receiver | None = None
+        self._socket = socket
+        self._candidate: Carrier | None = None
+        self._poll: asyncio.Future[None] | None = None
+        self._waits_for: Client | None = None
+        self._backlog: Backlog | None = None
+        self._farewell: Outgoing | None = None
+        self.is_posting = False
+
+    @property
+    def sid(self) -> str:
+        return self.machine.sid
+
+    @property
+    def transport(self) -> Literal["polling", "websocket"]:
+        return "polling" if self._socket is None else "websocket"
+
+    @property
+    def round_trip(self) -> float | None:
+        return self.machine.round_trip
+
+    @property
+    def is_open(self) -> bool:
+        return self.machine.state is not State.CLOSED
+
+    def open(self, opened: Callable[[EngineSession], Receiver]) -> None:
+        """Introduce the session to the layer above."""
+        try:
+            self._receiver = opened(self)
+        except Exception:
+            _log.exception("a session could not be opened")
+            self.close("internal")
+
+    def send(self, outgoing: Outgoing) -> None:
+        socket = self._socket
+        if socket is not None and socket.writable:
+            socket.write(outgoing)
+        elif self.machine.state is not State.CLOSED:
+            self._hold(outgoing)
+
+    def close(self, reason: str = "server-close") -> None:
+        if self.machine.state is State.CLOSED:
+            return
+        self.machine.close()
+        self._farewell = _NOOP if reason == "client-close" else _CLOSE
+        house = self._house
+        count(house.stats.sessions_closed, reason)
+        if self._candidate is not None:
+            self._candidate.close(reason)
+            self._candidate = None
+        if self._socket is not None:
+            if reason not in _ABRUPT:
+                self._flush(self._socket, whole=True)
+            self._socket.close(reason)
+            self._backlog = None
+        elif self._poll is None and reason in _ABRUPT:
+            self._backlog = None
+        self._release_poll()
+        house.ended(self)
+        house.loop.call_soon(self._tell_closed, reason)
+
+    # What arrives
+
+    def arrived(self, packet: str | bytes, via: Via, carrier: Carrier | None = None) -> bool:
+        """Act on one packet; False when it was none that the session may get."""
+        house = self._house
+        house.stats.packets_in += 1
+        if via is Via.SOCKET and carrier is not self._socket and carrier is not self._candidate:
+            return True
+        action = self.machine.receive(packet, via, house.loop.time())
+        if action is Action.DELIVER:
+            self._deliver(packet)
+        elif action is Action.PONGED:
+            house.stats.round_trip(self.machine.round_trip or 0.0)
+            house.beat_changed(self)
+        elif action is Action.END:
+            self.close("client-close")
+        elif action is Action.REFUSE:
+            count(house.stats.invalid, "packet")
+            self.close("invalid-packet")
+            return False
+        elif action is not Action.IGNORE:
+            self._upgrade(action)
+        return True
+
+    def _deliver(self, packet: str | bytes) -> None:
+        if self._receiver is None:
+            return
+        try:
+            self._receiver.received(packet[1:] if isinstance(packet, str) else packet)
+        except Exception:
+            _log.exception("a message could not be handled; its session ends")
+            self.close("internal")
+
+    # Time
+
+    def beat(self, now: float) -> None:
+        """Do what the heartbeat asks for by `now`: send a ping, or end a session that owes its pong."""
+        due = self.machine.beat(now)
+        if due is Beat.LATE:
+            self.close("ping-timeout")
+        elif due is Beat.PING:
+            if self._socket is not None:
+                self._socket.write(_PING)
+            else:
+                self._hold(_PING)
+            self._house.beat_changed(self)
+
+    # Long-polling
+
+    @property
+    def is_polled(self) -> bool:
+        """A GET is waiting, and whoever sent it is still there."""
+        return self._waits_for is not None and self._waits_for.transport is not None
+
+    async def wait(self, client: Client) -> None:
+        """Wait until there is something for a GET."""
+        if self._backlog is not None or self._farewell is not None or self.machine.state is State.PROBED:
+            return
+        poll = self._poll = self._house.loop.create_future()
+        self._waits_for = client
+        try:
+            await poll
+        finally:
+            if self._poll is poll:
+                self._poll = self._waits_for = None
+
+    def payload(self) -> bytes:
+        """What waits, as the answer to a GET; a noop when nothing does."""
+        outgoing = []
+        while self._socket is None and self._backlog is not None:
+            outgoing.append(self._take(self._backlog))
+        if self._farewell is not None:
+            outgoing.append(self._farewell)
+        if not outgoing:
+            outgoing.append(_NOOP)
+        payload = joined([item.payload for item in outgoing])
+        self._house.stats.packets_out += sum(item.count for item in outgoing)
+        self._house.stats.bytes_out += len(payload)
+        return payload
+
+    @property
+    def has_last_words(self) -> bool:
+        """Closed by us before the client fetched all that was sent."""
+        return self._farewell is not None and self._backlog is not None
+
+    def _release_poll(self) -> None:
+        if self._poll is not None and not self._poll.done():
+            self._poll.set_result(None)
+
+    # WebSocket
+
+    def probe(self, candidate: Carrier) -> bool:
+        """A WebSocket wants to take the session over; False when it cannot."""
+        if not self.machine.probe():
+            return False
+        self._candidate = candidate
+        return True
+
+    def is_candidate(self, carrier: Carrier) -> bool:
+        return carrier is self._candidate
+
+    def lost(self, carrier: Carrier, reason: str) -> None:
+        """A WebSocket has ended, or is about to, for `reason`."""
+        if carrier is self._socket:
+            self.close(reason)
+        elif carrier is self._candidate:
+            self._candidate = None
+            self.machine.abandon()
+
+    def resumed(self, carrier: Carrier) -> None:
+        """A WebSocket takes bytes again."""
+        if carrier is self._socket:
+            self._flush(carrier)
+
+    def _upgrade(self, action: Action) -> None:
+        candidate = self._candidate
+        assert candidate is not None, "the machine has a candidate only while we have"
+        if action is Action.ANSWER_PROBE:
+            candidate.write(_PROBE_ANSWER)
+            self._release_poll()
+        elif action is Action.COMPLETE_UPGRADE:
+            self._candidate, self._socket = None, candidate
+            self._release_poll()
+            self._flush(candidate)
+        else:
+            self._candidate = None
+            count(self._house.stats.invalid, "upgrade")
+            candidate.close("invalid-packet")
+
+    # What waits
+
+    def _hold(self, outgoing: Outgoing) -> None:
+        if self._backlog is None:
+            self._backlog = Backlog(self._house.settings.max_queue, self._house.stats.queue_drops)
+        if not self._backlog.add(outgoing):
+            count(self._house.stats.queue_drops, "slow-client")
+            self.close("slow-client")
+        elif self._socket is None:
+            self._release_poll()
+
+    def _flush(self, socket: Carrier, *, whole: bool = False) -> None:
+        while self._backlog is not None and (whole or not socket.congested):
+            socket.write(self._take(self._backlog))
+        socket.writable = self._backlog is None and not socket.congested
+
+    def _take(self, backlog: Backlog) -> Outgoing:
+        outgoing = backlog.take()
+        if not backlog:
+            self._backlog = None
+        return outgoing
+
+    def _tell_closed(self, reason: str) -> None:
+        receiver, self._receiver = self._receiver, None
+        if receiver is not None:
+            receiver.closed(reason)

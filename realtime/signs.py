@@ -1,0 +1,102 @@
+"""Signs of life in a conversation: who types, and who is there.
+
+The rule of this room: these are true for a moment only. Nothing of it is kept for those who are away, and whoever
+comes back is told how it is now.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Mapping
+from typing import Any
+
+from realtime.attendance import Attendance
+from realtime.audience import Audience
+from realtime.deadlines import soonest
+from realtime.member import USER, Member
+from realtime.namespace import Namespace
+from realtime.settings import TypingSettings
+from realtime.typing_indicators import TypingChange, TypingIndicators
+
+PRESENCE = "presence_update"
+
+
+class Signs:
+    """Typing indicators and presence, told to the members of conversations."""
+
+    def __init__(
+        self,
+        namespace: Namespace,
+        audience: Audience,
+        members: Mapping[str, Member],
+        typing: TypingSettings,
+        grace: float,
+        now: Callable[[], float],
+    ) -> None:
+        self._namespace = namespace
+        self._audience = audience
+        self._members = members
+        self._typing = TypingIndicators(typing.debounce, typing.stops_after)
+        self._attendance = Attendance(grace)
+        self._now = now
+
+    def apply(self, typing: TypingSettings) -> None:
+        self._typing.debounce, self._typing.stop_after = typing.debounce, typing.stops_after
+
+    @property
+    def deadline(self) -> float | None:
+        """When `due` wants to be called next."""
+        return soonest(self._typing.deadline, self._attendance.deadline)
+
+    def due(self, now: float) -> None:
+        for change in self._typing.due(now):
+            self._tell(change)
+        for conversation, payload in self._attendance.due(now):
+            self._audience.tell(conversation, PRESENCE, payload, volatile=True)
+
+    def starts(self, conversation: str, user: str) -> None:
+        """This user types."""
+        self._tell(self._typing.start(conversation, user, self._now()))
+
+    def stops(self, conversation: str, users: Iterable[str]) -> None:
+        """These users do not type any more: they say so, have sent what they typed, or leave."""
+        for user in users:
+            self._tell(self._typing.stop(conversation, user, self._now()))
+
+    def joined(self, conversation: str, users: Iterable[str], session: str) -> dict[str, Any]:
+        """These users are there; how the conversation is now, as `presence_update` tells it."""
+        self._attendance.joined(conversation, users, session, self._now())
+        return self._attendance.payload(conversation)
+
+    def left(self, conversation: str, users: Collection[str], session: str) -> None:
+        """These users have left, knowingly."""
+        self.stops(conversation, users)
+        self._attendance.left(conversation, users, session, self._now())
+
+    def lost(self, session: str) -> None:
+        """A session has ended without a word; perhaps it comes back."""
+        self._attendance.lost(session, self._now())
+
+    def conversations(self) -> Iterable[tuple[str, int]]:
+        """Every conversation with somebody in it, and how many users."""
+        return self._attendance.conversations()
+
+    def _tell(self, change: TypingChange | None) -> None:
+        """Tell the others: not the sockets on which there is nobody else than the one who types."""
+        if change is None:
+            return
+        sockets = self._namespace.members(USER + change.user)
+        members = [self._members[socket.id] for socket in sockets if socket.id in self._members]
+        payload = {
+            "userId": change.user,
+            "username": _username(change.user, members),
+            "conversationId": change.conversation,
+        }
+        alone = {member.socket.id for member in members if len(member.users) == 1}
+        event = "user_typing" if change.typing else "user_stopped_typing"
+        self._audience.tell(change.conversation, event, payload, skip=alone, volatile=True)
+
+
+def _username(user: str, members: Iterable[Member]) -> str:
+    known = next((member.users[user] for member in members if user in member.users), {})
+    names = (known.get(name) for name in ("username", "name", "preferred_username", "full_name"))
+    return next((name for name in names if isinstance(name, str) and name), user)

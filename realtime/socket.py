@@ -1,0 +1,161 @@
+"""A client in a namespace, as an application sees it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Set
+from typing import TYPE_CHECKING, Any, Protocol
+
+from realtime import socketio
+from realtime.frames import Outgoing
+
+if TYPE_CHECKING:
+    from realtime.connection import Connection, Handshake
+    from realtime.namespace import Namespace
+    from realtime.peer import Peer
+    from realtime.recovery import Session
+
+
+class Disconnected(Exception):
+    """The client is no longer there to answer."""
+
+
+class Sink(Protocol):
+    """Where packets for a client go: its connection, or a place to wait."""
+
+    def send(self, outgoing: Outgoing) -> None: ...
+
+
+class Waiting:
+    """Stands in for a connection until its CONNECT is answered: nothing may overtake that answer."""
+
+    __slots__ = ("queue",)
+
+    def __init__(self) -> None:
+        self.queue: list[Outgoing] = []
+
+    def send(self, outgoing: Outgoing) -> None:
+        self.queue.append(outgoing)
+
+
+class Socket:
+    """One client in one namespace, from its CONNECT until either side ends it.
+
+    `id` is public, and the same again after a recovery. `recovered` says that this client was here before, that its
+    rooms and `data` are back and that what it missed is on its way.
+    """
+
+    __slots__ = ("_acks", "_connection", "_data", "_rooms", "id", "namespace", "peer", "recovered", "session", "sink")
+
+    def __init__(self, id: str, namespace: Namespace, peer: Peer, session: Session | None) -> None:  # noqa: A002
+        self.id = id
+        self.namespace = namespace
+        self.recovered = False
+        self.peer: Peer | None = peer
+        """None once this socket has ended."""
+        self.sink: Sink = Waiting()
+        self._connection = peer.connection
+        self.session = session
+        """What it is for recovery; None where nobody recovers."""
+        self._rooms: dict[str, int] = {} if session is None else session.rooms
+        self._data: dict[str, Any] | None = None
+        self._acks: dict[int, asyncio.Future[list[Any]]] | None = None
+
+    @property
+    def data(self) -> dict[str, Any]:
+        """The application's own, of what JSON can say; it survives a recovery."""
+        if self._data is None:
+            self._data = {}
+        return self._data
+
+    @property
+    def rooms(self) -> Set[str]:
+        """The rooms it is in; after the end those it was in."""
+        return self._rooms.keys()
+
+    @property
+    def handshake(self) -> Handshake:
+        return self._connection.handshake
+
+    @property
+    def connection(self) -> Connection:
+        return self._connection
+
+    def emit(self, event: str, *args: Any, volatile: bool = False, conflate: str | None = None) -> None:
+        """Send an event to this client; kept for its return unless `volatile`.
+
+        Never waits. Raises ValueError and TypeError as JSON does. Of those that wait with the same `conflate` key
+        only the latest is sent.
+        """
+        self.namespace.emit_to(self, event, args, volatile, conflate)
+
+    async def call(self, event: str, *args: Any, timeout: float = 5.0) -> list[Any]:
+        """Send an event and wait for the arguments of its acknowledgement. Not kept for a client's return.
+
+        Raises TimeoutError after `timeout` seconds and Disconnected when the client has ended.
+        """
+        if self.peer is None:
+            raise Disconnected(self.id)
+        number, messages = self.namespace.question(event, args)
+        answer: asyncio.Future[list[Any]] = asyncio.get_running_loop().create_future()
+        if self._acks is None:
+            self._acks = {}
+        self._acks[number] = answer
+        try:
+            self.sink.send(Outgoing(messages))
+            async with asyncio.timeout(timeout):
+                return await answer
+        finally:
+            self._acks.pop(number, None)
+
+    def join(self, room: str) -> None:
+        """Be one of those who get what is sent to `room`, from now on. Nothing happens after the end."""
+        if self.peer is not None and room not in self._rooms:
+            self.namespace.join(self, room)
+
+    def leave(self, room: str) -> None:
+        """Be it no longer."""
+        if self.peer is not None and room in self._rooms:
+            self.namespace.leave(self, room)
+
+    def disconnect(self, close: bool = False) -> None:
+        """Throw the client out; with `close` out of all namespaces, by ending its connection. It is not to return."""
+        peer = self.peer
+        if peer is None:
+            return
+        self.sink.send(Outgoing((socketio.disconnected(self.namespace.name),)))
+        self.namespace.part(self, "server-disconnect", may_return=False)
+        if close:
+            peer.connection.close("server-disconnect")
+
+    # For the namespace
+
+    def acknowledged(self, number: int, arguments: list[Any]) -> bool:
+        """An answer has come; whether somebody was waiting for it."""
+        answer = self._acks.get(number) if self._acks else None
+        if answer is None or answer.done():
+            return False
+        answer.set_result(arguments)
+        return True
+
+    def restore(self, data: str) -> None:
+        """Begin with the `data_as_json` of a former socket of the same client."""
+        self.recovered = True
+        self._data = json.loads(data)
+
+    @property
+    def has_data(self) -> bool:
+        return bool(self._data)
+
+    def data_as_json(self) -> str:
+        """What is to be kept of `data`. Raises TypeError and ValueError when JSON has no word for it."""
+        return json.dumps(self._data, separators=(",", ":")) if self._data else "{}"
+
+    def end(self) -> None:
+        """Nobody is there any more: those who wait for answers learn it."""
+        self.peer = None
+        acks, self._acks = self._acks, None
+        for answer in (acks or {}).values():
+            if not answer.done():
+                answer.set_exception(Disconnected(self.id))

@@ -1,0 +1,58 @@
+"""Plain integers that the core counts as it works; whoever wants to see them reads them when asked."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+ROUND_TRIP_BOUNDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, float("inf"))
+"""Upper bounds of the round-trip buckets, in seconds."""
+
+
+def count(by_reason: dict[str, int], reason: str) -> None:
+    """One more of `reason`. Reasons are words of ours, never of a client, so the mapping stays small."""
+    by_reason[reason] = by_reason.get(reason, 0) + 1
+
+
+@dataclass(slots=True)
+class RealtimeStats:
+    """What the realtime core has done since it began."""
+
+    sessions_opened: int = 0
+    sessions_closed: dict[str, int] = field(default_factory=dict)
+    """By reason."""
+    packets_in: int = 0
+    packets_out: int = 0
+    bytes_in: int = 0
+    bytes_out: int = 0
+    invalid: dict[str, int] = field(default_factory=dict)
+    """Input that was refused, by reason."""
+    queue_drops: dict[str, int] = field(default_factory=dict)
+    """What a slow session's queue gave up: conflated, volatile, or the session (slow-client)."""
+    events_unknown: int = 0
+    handler_errors: int = 0
+    messages: int = 0
+    batches: int = 0
+    batch_messages: int = 0
+    deliveries: int = 0
+    persist_failures: int = 0
+    persist_retries: int = 0
+    auth_refused: dict[str, int] = field(default_factory=dict)
+    joins_refused: int = 0
+    rate_limited: dict[str, int] = field(default_factory=dict)
+    recovered: int = 0
+    recovery_failed: int = 0
+    profiles_hits: int = 0
+    profiles_misses: int = 0
+    profile_requests: int = 0
+    round_trips: list[int] = field(default_factory=lambda: [0] * len(ROUND_TRIP_BOUNDS))
+    """How many heartbeats took up to each of ROUND_TRIP_BOUNDS and longer than the bound before."""
+    round_trip_sum: float = 0.0
+    """Seconds of all heartbeats together."""
+
+    def round_trip(self, seconds: float) -> None:
+        """Count one heartbeat's way to the client and back."""
+        self.round_trip_sum += seconds
+        for index, bound in enumerate(ROUND_TRIP_BOUNDS):
+            if seconds <= bound:
+                self.round_trips[index] += 1
+                return

@@ -1,0 +1,288 @@
+"""A WebSocket without aiohttp's request behind it: the connection is taken over, so that an idle one costs no task.
+
+Inbound frames are aiohttp's C reader's; it checks them and puts fragments together. Outbound bytes are written as
+they are. This file and transport.py and polling.py are the only ones that import aiohttp.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import binascii
+import hashlib
+from base64 import b64decode, b64encode
+from typing import Any
+
+from aiohttp import WSCloseCode, WSMsgType, web
+from aiohttp._websocket.models import WebSocketError
+from aiohttp._websocket.reader import WebSocketDataQueue, WebSocketReader
+
+from realtime.engineio import Via
+from realtime.frames import PONG, Outgoing, close_frame, frame
+from realtime.session import EngineSession, House
+from realtime.stats import count
+
+_GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+_TEXT, _BINARY, _PING, _CLOSE = WSMsgType.TEXT, WSMsgType.BINARY, WSMsgType.PING, WSMsgType.CLOSE
+
+PINGS = 20
+"""How many WebSocket pings a client may send within PINGS_WINDOW seconds. Engine.IO clients send none."""
+
+PINGS_WINDOW = 10.0
+
+_CODES = {
+    "drain": WSCloseCode.SERVICE_RESTART,
+    "slow-client": WSCloseCode.TRY_AGAIN_LATER,
+    "invalid-packet": WSCloseCode.PROTOCOL_ERROR,
+    "protocol-error": WSCloseCode.PROTOCOL_ERROR,
+    "invalid-text": WSCloseCode.INVALID_TEXT,
+    "too-large": WSCloseCode.MESSAGE_TOO_BIG,
+    "ping-flood": WSCloseCode.POLICY_VIOLATION,
+    "session-taken": WSCloseCode.POLICY_VIOLATION,
+    "internal": WSCloseCode.INTERNAL_ERROR,
+}
+_REASONS = {
+    WSCloseCode.MESSAGE_TOO_BIG: "too-large",
+    WSCloseCode.INVALID_TEXT: "invalid-text",
+}
+
+
+class Taken(web.StreamResponse):
+    """Stands for the answer to a request whose connection is not HTTP's any more."""
+
+    def __init__(self) -> None:
+        super().__init__(status=101)
+        self._keep_alive = False
+        self._eof_sent = True
+
+
+def is_websocket(request: web.BaseRequest) -> bool:
+    """The client asks to leave HTTP for WebSocket (RFC 6455 section 4.1)."""
+    tokens = request.headers.get("Connection", "").lower().split(",")
+    return request.headers.get("Upgrade", "").lower() == "websocket" and "upgrade" in map(str.strip, tokens)
+
+
+def acceptance(request: web.BaseRequest) -> bytes | None:
+    """The key to answer with; None when the handshake is not one (RFC 6455 section 4.2.1)."""
+    key = request.headers.get("Sec-WebSocket-Key", "").strip()
+    if request.headers.get("Sec-WebSocket-Version", "").strip() != "13" or request.version < (1, 1):
+        return None
+    try:
+        if len(b64decode(key, validate=True)) != 16:
+            return None
+    except (binascii.Error, ValueError):
+        return None
+    return b64encode(hashlib.sha1(key.encode() + _GUID, usedforsecurity=False).digest())
+
+
+def deflate_accepted(offers: str) -> bool:
+    """The client offered compression in a form that needs no context and no small window (RFC 7692 section 7.1)."""
+    for offer in offers.split(","):
+        name, *parameters = (part.strip().lower() for part in offer.split(";"))
+        if name == "permessage-deflate" and all(map(_is_acceptable, parameters)):
+            return True
+    return False
+
+
+def _is_acceptable(parameter: str) -> bool:
+    name, _, value = (part.strip().strip('"') for part in parameter.partition("="))
+    if name == "server_max_window_bits":
+        return value == "15"
+    return name in ("server_no_context_takeover", "client_no_context_takeover", "client_max_window_bits")
+
+
+def take_over(request: web.BaseRequest, house: House, accept: bytes, *, deflate: bool) -> TakenWebSocket | None:
+    """Make the request's connection a WebSocket. The 101 leaves with whatever is written first, see `begin`.
+
+    aiohttp's handler is told that its connection is lost, which is how it forgets everything about it, however it
+    was derived; the request's handler then ends with a `Taken`. None when the client has left.
+    """
+    handler: Any = request.protocol
+    transport = handler.transport
+    if transport is None or transport.is_closing():
+        return None
+    tail: bytes = handler._message_tail
+    handler._message_tail = b""
+    paused = handler.writing_paused
+    handler.transport = None  # else it would close it
+    handler._task_handler = None  # the server then forgets it at once, not when its task has ended
+    handler.connection_lost(None)
+    return TakenWebSocket(house, transport, _head(accept, deflate), tail, deflate=deflate, congested=paused)
+
+
+def _head(accept: bytes, deflate: bool) -> bytes:
+    lines = [
+        b"HTTP/1.1 101 Switching Protocols",
+        b"Upgrade: websocket",
+        b"Connection: Upgrade",
+        b"Sec-WebSocket-Accept: " + accept,
+    ]
+    if deflate:
+        extension = b"permessage-deflate; server_no_context_takeover; client_no_context_takeover"
+        lines.append(b"Sec-WebSocket-Extensions: " + extension)
+    return b"\r\n".join([*lines, b"", b""])
+
+
+class TakenWebSocket(WebSocketDataQueue, asyncio.Protocol):
+    """One WebSocket: a Carrier for a session, the protocol of a transport, and the queue its own reader feeds.
+
+    Being the queue means that a message is acted on where it is read, without a queue and a task in between. What the
+    base would need for queueing is never made: its `__init__` is not called.
+    """
+
+    __slots__ = (
+        "_closing",
+        "_deflate",
+        "_house",
+        "_linger",
+        "_reader",
+        "_session",
+        "_tail",
+        "_wire",
+        "congested",
+        "pings",
+        "pings_since",
+        "writable",
+    )
+
+    def __init__(
+        self, house: House, wire: asyncio.Transport, head: bytes, tail: bytes, *, deflate: bool, congested: bool
+    ) -> None:
+        settings = house.settings
+        self._house = house
+        self._wire = wire
+        self._tail = head, tail
+        self._deflate = settings.compression if deflate else None
+        self._closing = False
+        self._linger: asyncio.TimerHandle | None = None
+        self._session: EngineSession | None = None
+        self._reader: WebSocketReader | None = WebSocketReader(self, settings.max_payload + 1, deflate, True)
+        self.congested = congested
+        self.writable = False
+        self.pings = 0
+        self.pings_since = 0.0
+
+    def begin(self, session: EngineSession | None, first: Outgoing | None = None) -> None:
+        """Carry `session` from now on, with `first` sent in the same segment as the answer to the handshake."""
+        head, _ = self._tail
+        wire = self._wire
+        self._session = session
+        self._house.connected(self)
+        wire.set_protocol(self)
+        wire.set_write_buffer_limits(high=self._house.settings.high_water)
+        wire.write(head + (first.frame if first is not None else b""))
+        self.writable = not self.congested
+        if not wire.is_reading():
+            wire.resume_reading()
+
+    def feed_tail(self) -> None:
+        """Read what came in the same segment as the request."""
+        _, tail = self._tail
+        self._tail = b"", b""
+        if tail:
+            self.data_received(tail)
+
+    # The session's side
+
+    def write(self, outgoing: Outgoing) -> None:
+        wire = self._wire
+        if self._closing or wire.is_closing():
+            return
+        threshold = self._deflate
+        data = outgoing.frame if threshold is None or outgoing.size < threshold else outgoing.deflated
+        wire.write(data)
+        stats = self._house.stats
+        stats.packets_out += outgoing.count
+        stats.bytes_out += len(data)
+
+    def close(self, reason: str) -> None:
+        """Say why and wait a while for the client to close too (RFC 6455 section 7.1.1)."""
+        self.writable = False
+        if self._closing:
+            return
+        self._closing = True
+        if not self._wire.is_closing():
+            self._wire.write(close_frame(_CODES.get(reason, WSCloseCode.OK), reason))
+            self._linger = self._house.loop.call_later(self._house.settings.close_timeout, self._wire.abort)
+        self._session = None
+
+    def abort(self) -> None:
+        self._wire.abort()
+
+    # The transport's side
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        raise AssertionError("the connection was there before")
+
+    def data_received(self, data: bytes) -> None:
+        self._house.stats.bytes_in += len(data)
+        if self._reader is not None:
+            self._reader.feed_data(data)
+
+    def eof_received(self) -> None:
+        return None  # the transport closes
+
+    def pause_writing(self) -> None:
+        self.congested = True
+        self.writable = False
+
+    def resume_writing(self) -> None:
+        self.congested = False
+        if self._session is not None:
+            self._session.resumed(self)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        self._end("transport-close" if exc is None else "transport-error")
+        self._house.disconnected(self)
+        self._reader = None  # it refers to us
+        if self._linger is not None:
+            self._linger.cancel()
+            self._linger = None
+
+    # The reader's side
+
+    def feed_data(self, data: Any, size: int) -> None:
+        """One message, whole and checked."""
+        kind = data[0]
+        if self._closing:
+            if kind is _CLOSE:
+                self._wire.close()
+        elif kind is _TEXT or kind is _BINARY:
+            if self._session is not None:
+                self._session.arrived(data[1], Via.SOCKET, self)
+        elif kind is _PING:
+            self._pinged(data[1])
+        elif kind is _CLOSE:
+            self._closing = True
+            self._wire.write(close_frame(WSCloseCode.OK))
+            self._end("transport-close")
+            self._wire.close()
+
+    def set_exception(self, exc: BaseException, exc_cause: BaseException | None = None) -> None:
+        """What came is not WebSocket, or too much of it."""
+        code = exc.code if isinstance(exc, WebSocketError) else WSCloseCode.INTERNAL_ERROR
+        self._refuse(_REASONS.get(WSCloseCode(code), "protocol-error"))
+
+    def feed_eof(self) -> None:
+        """Nothing waits for it."""
+
+    def _pinged(self, data: bytes) -> None:
+        now = self._house.loop.time()
+        if now - self.pings_since > PINGS_WINDOW:
+            self.pings, self.pings_since = 0, now
+        self.pings += 1
+        if self.pings > PINGS:
+            self._refuse("ping-flood")
+        elif not self.congested:
+            self._wire.write(frame(PONG, bytes(data)))
+
+    def _refuse(self, reason: str) -> None:
+        if not self._closing:
+            count(self._house.stats.invalid, reason)
+            self._end(reason)
+            self.close(reason)
+
+    def _end(self, reason: str) -> None:
+        self.writable = False
+        session, self._session = self._session, None
+        if session is not None:
+            session.lost(self, reason)

@@ -1,0 +1,120 @@
+"""Two people chat in two windows of a real Chromium, through the edge and its realtime core."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import aiohttp
+import pytest
+from playwright.async_api import Page, expect
+
+from tests.browser import chromium, in_browser
+from tests.process.edge_process import EdgeProcess, demonstrating
+
+pytestmark = in_browser
+
+
+class Windows:
+    """One browser; each window has a profile of its own, so that two people do not share cookies."""
+
+    def __init__(self, edge: EdgeProcess, stack: AsyncExitStack) -> None:
+        self.edge = edge
+        self.complaints: list[str] = []
+        self._stack = stack
+
+    async def open(self) -> Page:
+        browser = await self._stack.enter_async_context(chromium())
+        page = await browser.new_page(viewport={"width": 1000, "height": 800})
+        page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        page.on("console", lambda said: self.complaints.append(said.text) if said.type == "error" else None)
+        await page.goto(self.edge.url)
+        await expect(page.locator("#who option")).to_have_count(51)
+        return page
+
+    async def chatting(self, user: str, title: str) -> Page:
+        page = await self.open()
+        async with page.expect_response("**/api/likes?*"):
+            await page.select_option("#who", user)
+        await page.click("#open-chat")
+        await page.locator(".conversations button", has_text=title).first.click()
+        await expect(page.locator("#chat")).to_have_attribute("data-live", "true")
+        await expect(page.locator(".bubble").first).to_be_visible()
+        return page
+
+
+@pytest.fixture
+async def windows(tmp_path: Path) -> AsyncIterator[Windows]:
+    async with demonstrating(tmp_path) as edge, AsyncExitStack() as stack:
+        yield Windows(edge, stack)
+
+
+@pytest.fixture
+async def conversation(windows: Windows) -> tuple[str, list[str]]:
+    """The title of a conversation, and the ids of two people who take part in it."""
+    url = f"{windows.edge.origin_url}/api/chat/conversations?user=u1"
+    async with aiohttp.ClientSession() as session, session.get(url) as response:
+        one = (await response.json())["conversations"][0]
+    return one["title"], [member["id"] for member in one["participants"][:2]]
+
+
+async def say(page: Page, text: str) -> None:
+    await page.fill("#compose input", text)
+    await page.press("#compose input", "Enter")
+
+
+async def test_what_one_window_writes_the_other_shows(
+    windows: Windows, conversation: tuple[str, list[str]], tmp_path: Path
+) -> None:
+    title, (first, second) = conversation
+    one, other = await windows.chatting(first, title), await windows.chatting(second, title)
+    await expect(one.locator("#chat-here")).to_contain_text("here now")
+    for text in ("Anybody near the crossing?", "The light is out again.", "I am putting cones up."):
+        await say(one, text)
+    await expect(other.locator(".bubble:not(.own)").last).to_contain_text("I am putting cones up.")
+    shown = [text.splitlines()[-1] for text in await other.locator(".bubble:not(.own) p").all_inner_texts()]
+    assert shown[-3:] == ["Anybody near the crossing?", "The light is out again.", "I am putting cones up."]
+    await say(other, "On my way.")
+    await expect(one.locator(".bubble:not(.own)").last).to_contain_text("On my way.")
+    await expect(one.locator(".bubble.waiting")).to_have_count(0)
+    assert windows.complaints == []
+
+
+async def test_the_other_sees_that_somebody_types_and_that_they_stopped(
+    windows: Windows, conversation: tuple[str, list[str]]
+) -> None:
+    title, (first, second) = conversation
+    one, other = await windows.chatting(first, title), await windows.chatting(second, title)
+    await one.locator("#compose input").press_sequentially("Hmm")
+    await expect(other.locator("#chat-typing")).to_contain_text("is typing")
+    await one.fill("#compose input", "")
+    await expect(other.locator("#chat-typing")).to_be_empty()
+
+
+async def test_when_the_application_is_away_the_writer_gets_the_text_back(
+    windows: Windows, conversation: tuple[str, list[str]]
+) -> None:
+    title, (first, _) = conversation
+    page = await windows.chatting(first, title)
+    url = f"{windows.edge.origin_url}/demo/chaos"
+    async with aiohttp.ClientSession() as session:
+        (await session.post(url, json={"mode": "down"})).release()
+        await say(page, "Does this arrive?")
+        await expect(page.locator(".toast.bad")).to_contain_text("Not sent", timeout=30_000)
+        await expect(page.locator("#compose input")).to_have_value("Does this arrive?")
+        (await session.post(url, json={"mode": "ok"})).release()
+    await page.press("#compose input", "Enter")
+    await expect(page.locator(".bubble.own:not(.waiting)").last).to_have_text("Does this arrive?", timeout=15_000)
+
+
+async def test_leaving_and_coming_back_shows_what_was_written_meanwhile(
+    windows: Windows, conversation: tuple[str, list[str]]
+) -> None:
+    title, (first, second) = conversation
+    one, other = await windows.chatting(first, title), await windows.chatting(second, title)
+    await other.click("#chat-back")
+    await say(one, "You missed this.")
+    await expect(one.locator(".bubble.own:not(.waiting)").last).to_have_text("You missed this.")
+    await other.locator(".conversations button", has_text=title).first.click()
+    await expect(other.locator(".bubble:not(.own)").last).to_contain_text("You missed this.")

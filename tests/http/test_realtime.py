@@ -1,0 +1,296 @@
+"""The realtime core inside the edge: its path, what it asks the origin, what the edge tells its channels."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+import aiohttp
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests.edge import PATIENCE, EdgeUnderTest, edge_before
+from tests.live import LiveClient, connected, member, message
+from tests.origin import ScriptedOrigin, Wire, reply
+
+POLL = "/socket.io/?EIO=4&transport=polling"
+TRUSTED: dict[str, Any] = {"auth": "trusted", "origin": {"persist": "/messages", "patience": 0}}
+
+
+async def keep(wire: Wire) -> None:
+    """An application that keeps messages: it answers them with ids of its own."""
+    body = json.loads(await wire.read_body())
+    kept = [{**one, "id": number, "created_at": "now"} for number, one in enumerate(body["messages"], 1)]
+    where = {"Location": f"/of/{body['conversation_id']}"}
+    await reply(201, json.dumps({"messages": kept}).encode(), where)(wire)
+
+
+@pytest.fixture
+async def origin() -> AsyncIterator[ScriptedOrigin]:
+    async with ScriptedOrigin() as origin:
+        origin.default = reply(body=b"one", headers={"Cache-Control": "max-age=60"})
+        origin.on("/messages", keep)
+        yield origin
+
+
+@pytest.fixture
+async def edge(origin: ScriptedOrigin) -> AsyncIterator[EdgeUnderTest]:
+    async with edge_before(origin, realtime=TRUSTED) as edge:
+        yield edge
+
+
+def url(edge: EdgeUnderTest) -> str:
+    return f"http://{edge.host}"
+
+
+async def admin(edge: EdgeUnderTest, method: str, path: str, expected: int = 200, **options: Any) -> Any:
+    where = f"http://{edge.app.admin_address}{path}"
+    async with aiohttp.ClientSession() as session, session.request(method, where, **options) as response:
+        assert response.status == expected, await response.text()
+        return await response.json(content_type=None)
+
+
+async def publish(edge: EdgeUnderTest, expected: int = 200, **publication: Any) -> Any:
+    return await admin(edge, "POST", "/api/realtime/publish", expected, json=publication)
+
+
+async def until(condition: Any) -> None:
+    async with asyncio.timeout(PATIENCE):
+        while not condition():
+            await asyncio.sleep(0.002)
+
+
+class TestPath:
+    async def test_polling_is_answered_here_and_never_reaches_the_origin(
+        self, edge: EdgeUnderTest, origin: ScriptedOrigin
+    ) -> None:
+        answer = await edge.get(POLL)
+        assert answer.status == 200
+        handshake = json.loads(answer.body[1:])
+        assert (handshake["pingInterval"], handshake["pingTimeout"], handshake["maxPayload"]) == (25000, 60000, 1000000)
+        assert handshake["upgrades"] == ["websocket"]
+        assert origin.count() == 0
+        (outcome,) = edge.app.ledger.recent(1)
+        assert (outcome.route, outcome.verdict, outcome.reason) == ("(realtime)", "local", "polling")
+
+    async def test_a_handshake_is_one_outcome_that_slows_no_average(self, edge: EdgeUnderTest) -> None:
+        async with connected(url(edge)):
+            (outcome,) = edge.app.ledger.recent(1)
+            assert (outcome.route, outcome.reason, outcome.status) == ("(realtime)", "websocket", 101)
+        assert edge.app.performance()["averageResponseTime"] == 0
+
+    @pytest.mark.parametrize("target", ["/socket.io/?EIO=3&transport=polling", "/socket.io?EIO=4&transport=none"])
+    async def test_what_the_protocol_refuses_is_refused_here(
+        self, edge: EdgeUnderTest, origin: ScriptedOrigin, target: str
+    ) -> None:
+        answer = await edge.get(target)
+        assert answer.status == 400
+        assert "code" in json.loads(answer.body)
+        assert origin.count() == 0
+
+    async def test_what_lies_below_the_path_is_the_applications(
+        self, edge: EdgeUnderTest, origin: ScriptedOrigin
+    ) -> None:
+        assert (await edge.get("/socket.io/socket.io.js")).body == b"one"
+        assert origin.count("/socket.io/socket.io.js") == 1
+
+    async def test_another_path_can_be_chosen(self, origin: ScriptedOrigin) -> None:
+        async with edge_before(origin, realtime={"path": "/live"}) as edge:
+            assert (await edge.get(POLL)).body == b"one"
+            async with connected(url(edge), path="/live/"):
+                pass
+
+    async def test_switched_off_the_path_is_the_applications(self, origin: ScriptedOrigin) -> None:
+        async with edge_before(origin, realtime={"enabled": False}) as edge:
+            assert (await edge.get(POLL)).body == b"one"
+            assert (await admin(edge, "GET", "/api/realtime"))["enabled"] is False
+            await publish(edge, 409, channel="reports", event="x")
+
+    async def test_a_page_of_another_site_may_not_connect(self, edge: EdgeUnderTest) -> None:
+        foreign = {"Origin": "https://evil.example"}
+        assert (await edge.get(POLL, foreign)).status == 403
+        with pytest.raises(aiohttp.WSServerHandshakeError):
+            async with connected(url(edge), headers=foreign):
+                pass
+        async with connected(url(edge), headers={"Origin": url(edge)}):
+            pass
+
+
+class TestConnections:
+    async def test_websockets_count_as_active_connections_until_they_end(self, edge: EdgeUnderTest) -> None:
+        before = edge.app.performance()["connectionsActive"]
+        async with connected(url(edge)):
+            assert edge.app.performance()["connectionsActive"] == before + 1
+            assert value(await metrics(edge), "cachewire_realtime_sessions", transport="websocket") == 1
+        await until(lambda: edge.app.performance()["connectionsActive"] == before)
+
+    async def test_websockets_count_for_the_limit_of_connections(self, origin: ScriptedOrigin) -> None:
+        async with edge_before(origin, server={"max_connections": 1}) as edge, connected(url(edge)):
+            answer = await edge.get("/a")
+            assert answer.status == 503
+            assert b"too-many-connections" in answer.body
+
+    async def test_a_drain_tells_every_client_and_ends_in_time(self, edge: EdgeUnderTest) -> None:
+        async with connected(url(edge)) as client:
+            async with asyncio.timeout(PATIENCE):
+                await edge.app.drain()
+            # Closed without a packet 41, which would tell it to stay away.
+            assert await client.closed() == "connection"
+
+    async def test_an_operator_can_see_sessions_and_end_one(self, edge: EdgeUnderTest) -> None:
+        async with connected(url(edge)) as client:
+            await member(client, "u1", "c1")
+            report = await admin(edge, "GET", "/api/realtime")
+            assert [session["sid"] for session in report["sessions"]] == [client.sid]
+            assert [one["id"] for one in report["conversations"]] == ["c1"]
+            await admin(edge, "DELETE", f"/api/realtime/sessions/{client.sid}")
+            await client.closed()
+            await admin(edge, "DELETE", f"/api/realtime/sessions/{client.sid}", 404)
+
+
+class TestQuestions:
+    async def test_a_batch_is_persisted_and_delivered_with_what_the_application_says(
+        self, edge: EdgeUnderTest, origin: ScriptedOrigin
+    ) -> None:
+        async with connected(url(edge)) as anna, connected(url(edge)) as ben:
+            await member(anna, "u1", "c1")
+            await member(ben, "u2", "c1")
+            answer = await anna.ask("send_message", message("c1", "u1", "hello"))
+            assert answer["ok"] is True
+            (delivered,) = await ben.heard("new_messages_batch")
+            assert (delivered["id"], delivered["content"], delivered["created_at"]) == (1, "hello", "now")
+        (asked,) = origin.asked("/messages")
+        assert asked.header("Host") == edge.host
+        assert asked.header("Idempotency-Key")
+        assert json.loads(asked.body)["conversation_id"] == "c1"
+        assert edge.app.performance()["messagesProcessed"] == 1
+
+    async def test_a_batch_is_a_write_that_makes_outdated_what_its_answer_names(
+        self, edge: EdgeUnderTest, origin: ScriptedOrigin
+    ) -> None:
+        for _ in range(2):
+            await edge.get("/of/c1")
+        assert origin.count("/of/c1") == 1
+        async with connected(url(edge)) as anna:
+            await member(anna, "u1", "c1")
+            assert (await anna.ask("send_message", message("c1", "u1", "hello")))["ok"]
+        await edge.get("/of/c1")
+        assert origin.count("/of/c1") == 2
+
+    async def test_the_sender_learns_that_the_application_is_away_and_can_send_again(
+        self, edge: EdgeUnderTest, origin: ScriptedOrigin
+    ) -> None:
+        async with connected(url(edge)) as anna:
+            await member(anna, "u1", "c1")
+            await origin.stop()
+            answer = await anna.ask("send_message", message("c1", "u1", "lost?"))
+            assert answer["ok"] is False
+            assert answer["error"]
+            await origin.start()
+            assert (await anna.ask("send_message", message("c1", "u1", "again")))["ok"] is True
+
+    async def test_who_a_client_is_says_the_application(self, origin: ScriptedOrigin) -> None:
+        async def session(wire: Wire) -> None:
+            user = {"id": "u7", "username": "seven"} if wire.request.header("Cookie") == "session=7" else None
+            await reply(200, json.dumps({"user": user}).encode())(wire)
+
+        origin.on("/session", session)
+        async with edge_before(origin, realtime={"origin": {"session": "/session"}}) as edge:
+            async with connected(url(edge), headers={"Cookie": "session=7"}) as known:
+                await known.emit("authenticate", "u7")
+                assert (await known.heard("authenticated"))["user"]["username"] == "seven"
+            async with connected(url(edge)) as stranger:
+                await stranger.emit("authenticate", "u7")
+                await stranger.heard("auth_error")
+
+    async def test_without_configuration_nobody_is_believed_and_the_error_says_why(
+        self, origin: ScriptedOrigin
+    ) -> None:
+        async with edge_before(origin) as edge, connected(url(edge)) as client:
+            await client.emit("authenticate", "u7")
+            assert "realtime.origin.session" in (await client.heard("auth_error"))["message"]
+
+
+class TestChannels:
+    async def test_a_publication_reaches_who_subscribed(self, edge: EdgeUnderTest) -> None:
+        async with connected(url(edge)) as client:
+            await subscribe(client, "notifications")
+            await publish(edge, channel="notifications", event="notice", data={"text": "rain"})
+            assert (await client.heard("notice")) == {"text": "rain"}
+
+    async def test_a_publication_purges_its_tags(self, origin: ScriptedOrigin, edge: EdgeUnderTest) -> None:
+        tagged = {"Cache-Control": "max-age=60", "Surrogate-Key": "reports"}
+        origin.on("/r", reply(body=b"old", headers=tagged), reply(body=b"new", headers=tagged))
+        await edge.get("/r")
+        answer = await publish(edge, channel="reports", event="report", data={"id": 1}, purge_tags=["reports"])
+        assert answer["purged"] == 1
+        assert (await edge.get("/r")).body == b"new"
+
+    @pytest.mark.parametrize(
+        "publication", [{}, {"channel": 7}, {"channel": "reports", "loud": True}, {"channel": "", "event": "x"}]
+    )
+    async def test_a_publication_that_makes_no_sense_is_explained(
+        self, edge: EdgeUnderTest, publication: dict[str, Any]
+    ) -> None:
+        answer = await publish(edge, 400, **publication)
+        assert answer["title"] == "bad-publication"
+        assert answer["detail"]
+
+    async def test_who_watches_a_path_hears_that_its_stored_response_has_changed(
+        self, origin: ScriptedOrigin, edge: EdgeUnderTest
+    ) -> None:
+        origin.on("/a", *(reply(body=body, headers={"Cache-Control": "max-age=60"}) for body in (b"one", b"four")))
+        async with connected(url(edge)) as client:
+            await subscribe(client, "cache:/a")
+            await edge.get("/a?page=2")
+            edge.clock.advance(61)
+            await edge.get("/a?page=2")
+            update = await client.heard("cache_updated")
+        assert (update["path"], update["reason"]) == ("/a?page=2", "length")
+
+    async def test_the_sender_of_a_queued_write_hears_that_it_was_delivered(self, origin: ScriptedOrigin) -> None:
+        routes = [{"name": "all", "match": "/**", "strategy": "network-only", "offline_queue": True}]
+        async with edge_before(origin, routes=routes, realtime=TRUSTED) as edge, connected(url(edge)) as client:
+            await origin.stop()
+            queued = json.loads((await edge.ask("POST", "/notes", body=b"x")).body)
+            await subscribe(client, f"outbox:{queued['id']}")
+            await origin.start()
+            await admin(edge, "POST", f"/api/outbox/{queued['id']}/retry")
+            done = await client.heard("queued_write_done")
+        assert (done["id"], done["status"], done["response_status"]) == (queued["id"], "done", 200)
+
+
+async def test_the_series_keep_the_naming_rules_and_count(edge: EdgeUnderTest) -> None:
+    async with connected(url(edge)) as anna:
+        await member(anna, "u1", "c1")
+        await anna.ask("send_message", message("c1", "u1", "hello"))
+        families = await metrics(edge)
+    ours = {name: family for name, family in families.items() if name.startswith("cachewire_realtime_")}
+    assert len(ours) > 20
+    for family in ours.values():
+        assert family.documentation.endswith(".")
+    assert value(families, "cachewire_realtime_messages_total") == 1
+    assert value(families, "cachewire_realtime_sessions_opened_total") == 1
+
+
+async def metrics(edge: EdgeUnderTest) -> dict[str, Any]:
+    where = f"http://{edge.app.admin_address}/metrics"
+    async with aiohttp.ClientSession() as session, session.get(where) as response:
+        text = await response.text()
+    return {family.name: family for family in text_string_to_metric_families(text)}
+
+
+def value(families: dict[str, Any], name: str, **labels: str) -> float:
+    for family in families.values():
+        for sample in family.samples:
+            if sample.name == name and sample.labels == labels:
+                return float(sample.value)
+    raise AssertionError(f"{name}{labels} is not exposed")
+
+
+async def subscribe(client: LiveClient, channel: str) -> None:
+    await client.emit("authenticate", "u1")
+    await client.heard("authenticated")
+    assert (await client.ask("subscribe", channel))["ok"]

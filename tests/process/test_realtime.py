@@ -1,0 +1,81 @@
+"""The demonstration's chat, as processes: it works, the edge is killed and comes back, nothing is lost on the way."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+
+from tests.live import connected, member, message
+from tests.process.edge_process import EdgeProcess, demonstrating, serving
+
+
+@pytest.fixture
+async def edge(tmp_path: Path) -> AsyncIterator[EdgeProcess]:
+    async with demonstrating(tmp_path) as edge:
+        yield edge
+
+
+async def history(edge: EdgeProcess, conversation: str) -> list[Any]:
+    async with (
+        aiohttp.ClientSession() as session,
+        session.get(f"{edge.url}/api/chat/messages/{conversation}?per_page=5") as response,
+    ):
+        return list((await response.json())["messages"])
+
+
+async def test_the_demos_chat_works_out_of_the_box(edge: EdgeProcess) -> None:
+    async with connected(edge.url) as anna, connected(edge.url) as ben:
+        await member(anna, "u1", "c1")
+        await member(ben, "u2", "c1")
+        assert (await anna.ask("send_message", message("c1", "u1", "Lime Street again", client_id="one")))["ok"]
+        (delivered,) = await ben.heard("new_messages_batch")
+        assert delivered["content"] == "Lime Street again"
+        assert delivered["sender"]["full_name"]
+    assert (await history(edge, "c1"))[-1] == delivered
+
+
+async def test_the_five_figures_count_connections_and_messages(edge: EdgeProcess) -> None:
+    async with connected(edge.url) as anna, aiohttp.ClientSession() as session:
+        await member(anna, "u1", "c1")
+        for number in range(3):
+            await anna.ask("send_message", message("c1", "u1", f"message {number}"))
+        async with session.get(f"{edge.url}/api/performance") as response:
+            report = await response.json()
+    assert report["messagesProcessed"] == 3
+    assert report["connectionsActive"] >= 2
+
+
+async def test_a_client_that_returns_after_the_edge_was_killed_has_missed_nothing(tmp_path: Path) -> None:
+    trusted = {"auth": "trusted"}
+    async with (
+        serving(tmp_path, "http://127.0.0.1:9", realtime=trusted) as edge,
+        connected(edge.url) as anna,
+        connected(edge.url) as ben,
+    ):
+        await member(anna, "u1", "c1")
+        await member(ben, "u2", "c1")
+        assert (await anna.ask("send_message", message("c1", "u1", "seen")))["ok"]
+        *_, offset = await ben.heard_all("new_messages_batch")
+        before = {"pid": ben.welcome["pid"], "offset": offset}
+        await ben.socket.close()
+        assert (await anna.ask("send_message", message("c1", "u1", "missed")))["ok"]
+        edge.signal(signal.SIGKILL)
+        await edge.ended()
+    async with (
+        serving(tmp_path, "http://127.0.0.1:9", realtime=trusted) as again,
+        connected(again.url, auth=before) as ben,
+    ):
+        (delivered,) = (await ben.heard_all("new_messages_batch"))[0]
+        assert delivered["content"] == "missed"
+
+
+async def test_a_terminated_edge_closes_its_websockets_so_that_clients_come_back(tmp_path: Path) -> None:
+    async with serving(tmp_path, "http://127.0.0.1:9") as edge, connected(edge.url) as client:
+        edge.signal(signal.SIGTERM)
+        assert await client.closed() == "connection"
+        assert await edge.ended() == 0
