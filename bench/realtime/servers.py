@@ -191,7 +191,9 @@ def cachewire(origin: str = "http://127.0.0.1:9", persist: str | None = None, **
             **settings,
         }
         sets = [word for name, value in chosen.items() for word in ("--set", f"{name}={value}")]
-        return (sys.executable, "-u", "-m", "proxy", "serve", "--origin", origin, *sets)
+        (directory / "config.yaml").write_text("{}\n")  # all defaults, instead of the demo's
+        config = ("--config", str(directory / "config.yaml"))
+        return (sys.executable, "-u", "-m", "proxy", "serve", *config, "--origin", origin, *sets)
 
     return Contestant("Cachewire", command, ready="edge")
 
