@@ -15,7 +15,7 @@ import sys
 import time
 from typing import Any
 
-from bench.realtime.wire import Counter, Session, connect
+from bench.realtime.wire import Counter, Session, agreed, connect
 
 
 class Crowd:
@@ -98,11 +98,13 @@ class _Far:
 
 
 async def admitted(port: int, number: int, *, conversation: str | None = None, own: bool = False) -> Session:
-    """One session; with a conversation also its user and its membership, each awaited before the next."""
+    """One session; with a conversation also its user and its membership, asked for at once as applications do."""
     session = await connect(port)
     if conversation is not None:
-        await session.call("authenticate", f"u{number}")
-        await session.call("join_conversation", f"{conversation}-{number}" if own else conversation)
+        user = session.ask("authenticate", f"u{number}")
+        place = session.ask("join_conversation", f"{conversation}-{number}" if own else conversation)
+        agreed("authenticate", await user)
+        agreed("join_conversation", await place)
     return session
 
 

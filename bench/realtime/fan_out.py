@@ -27,6 +27,8 @@ class FanOut:
     expected: int
     ages: Sequence[float]
     received: int
+    batch: float
+    """Messages that came together, on average."""
 
     @property
     def micros(self) -> float:
@@ -48,6 +50,7 @@ class Plaza:
         self._counter = Counter()
         self._ages: list[float] = []
         self._probed = 0
+        self._batches = 0
         self._number = 0
 
     async def fill(self) -> None:
@@ -62,7 +65,7 @@ class Plaza:
 
     async def talk(self, rate: float, seconds: float, *, patience: float = 60.0) -> FanOut:
         """Send evenly for so long; measured until all is delivered, or nothing more comes."""
-        self._ages = []
+        self._ages, self._batches = [], 0
         count = int(rate * seconds)
         before, bytes_before = await self._delivered()
         cpu = self._server.cpu()
@@ -70,7 +73,8 @@ class Plaza:
         expected = count * SUBSCRIBERS
         deliveries, received = await self._arrived(before + expected, patience)
         spent = self._server.cpu() - cpu
-        return FanOut(spent, deliveries - before, expected, sorted(self._ages), received - bytes_before)
+        batch = len(self._ages) / max(1, self._batches)
+        return FanOut(spent, deliveries - before, expected, sorted(self._ages), received - bytes_before, batch)
 
     async def _send(self, rate: float, count: int) -> None:
         loop = asyncio.get_running_loop()
@@ -106,6 +110,7 @@ class Plaza:
             return
         messages = args[0] if isinstance(args[0], list) else [args[0]]
         self._probed += len(messages)
+        self._batches += 1
         self._ages.extend(number_and_age(found["content"])[1] for found in messages)
 
 

@@ -51,6 +51,13 @@ def packet(event: str, *args: Any, ack: int | None = None) -> str:
     return f"42{'' if ack is None else ack}{json.dumps([event, *args], separators=(',', ':'))}"
 
 
+def agreed(event: str, answer: list[Any]) -> list[Any]:
+    """The answer, unless it is a refusal: then raises Lost."""
+    if answer and isinstance(answer[0], dict) and answer[0].get("ok") is False:
+        raise Lost(f"{event}: {answer[0]}")
+    return answer
+
+
 async def connect(port: int, *, auth: Any = None, heard: Heard | None = None) -> Session:
     """Over WebSocket up to the answer of CONNECT; raises Lost."""
     loop = asyncio.get_running_loop()
@@ -94,16 +101,18 @@ class Session(asyncio.Protocol):
     def emit(self, event: str, *args: Any) -> None:
         self._transport.write(frame(packet(event, *args)))
 
-    async def call(self, event: str, *args: Any, timeout: float = 30.0) -> list[Any]:
-        """The ack's arguments; Lost when the answer is a refusal (`ok: false`)."""
+    def ask(self, event: str, *args: Any) -> asyncio.Future[list[Any]]:
+        """Send at once; the future is the ack's arguments, or Lost."""
         self._asked += 1
         answer: asyncio.Future[list[Any]] = asyncio.get_running_loop().create_future()
         self._acks[self._asked] = answer
         self._transport.write(frame(packet(event, *args, ack=self._asked)))
-        found = await asyncio.wait_for(answer, timeout)
-        if found and isinstance(found[0], dict) and found[0].get("ok") is False:
-            raise Lost(f"{event}: {found[0]}")
-        return found
+        return answer
+
+    async def call(self, event: str, *args: Any, timeout: float = 30.0) -> list[Any]:
+        """The ack's arguments; Lost when the answer is a refusal (`ok: false`)."""
+        async with asyncio.timeout(timeout):
+            return agreed(event, await self.ask(event, *args))
 
     def count(self, counter: Counter) -> None:
         """From now on only counted, not understood."""
