@@ -46,6 +46,7 @@ def command_line() -> argparse.ArgumentParser:
     parser.add_argument(
         "--data", type=Path, default=Path(".cachewire/demo"), metavar="DIR", help="keeps pictures, default %(default)s"
     )
+    parser.add_argument("--publish", metavar="URL", help="where to POST new and changed reports, for live pages")
     parser.add_argument("--quiet", action="store_true", help="no line for each request")
     parser.add_argument("--exit-with-stdin", action="store_true", help="stop when standard input ends")
     return parser
@@ -65,7 +66,11 @@ async def serve(options: argparse.Namespace) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopped.set)
-    runner = web.AppRunner(build(options.data), access_log=None, shutdown_timeout=DRAIN_SECONDS)
+    runner = web.AppRunner(
+        build(options.data, options.publish, os.environ.get("DEMO_PUBLISH_TOKEN")),
+        access_log=None,
+        shutdown_timeout=DRAIN_SECONDS,
+    )
     await runner.setup()
     try:
         host, port = options.listen

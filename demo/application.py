@@ -8,6 +8,7 @@ from pathlib import Path
 from aiohttp import web
 
 from demo import chat, contributions, pages, people, pictures, reports
+from demo.announcements import Announcements
 from demo.assets import ASSETS, Assets, show_asset
 from demo.chaos import Chaos
 from demo.database import DATABASE, Database
@@ -19,16 +20,21 @@ from demo.statistics import Statistics
 LARGEST_REQUEST = 8 * 2**20
 
 
-def build(directory: Path) -> web.Application:
-    """The application, freshly seeded; pictures are kept below `directory`."""
+def build(directory: Path, publish: str | None = None, token: str | None = None) -> web.Application:
+    """The application, freshly seeded; pictures are kept below `directory`.
+
+    New and changed reports are published at the URL `publish`, with `token` where it wants one.
+    """
     database = Database()
     plant(database)
     # Read once at the start: which incident a seeded photo shows never changes.
     categories = {row["number"]: row["category"] for row in database.all("SELECT number, category FROM reports")}
     database.statements = 0
     statistics, chaos = Statistics(database), Chaos()
+    announcements = Announcements(publish, token, database)
     app = web.Application(
-        middlewares=[statistics.middleware, answer_problems, chaos.middleware], client_max_size=LARGEST_REQUEST
+        middlewares=[statistics.middleware, answer_problems, chaos.middleware, announcements.middleware],
+        client_max_size=LARGEST_REQUEST,
     )
     app[DATABASE] = database
     app[PICTURES] = Pictures(directory, lambda: categories)
@@ -36,6 +42,7 @@ def build(directory: Path) -> web.Application:
     app.router.add_routes(routes(statistics, chaos))
     app.on_response_prepare.append(_harden)
     app.cleanup_ctx.append(_close)
+    app.cleanup_ctx.append(announcements.deliver)
     return app
 
 

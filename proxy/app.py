@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from aiohttp import web
@@ -26,6 +27,7 @@ from proxy.compression import CODERS, TASK, Compression
 from proxy.config.model import Config, PrecacheEntry
 from proxy.config.units import Address
 from proxy.dashboard import Dashboard
+from proxy.descriptors import provide_for
 from proxy.edge import Edge
 from proxy.errors import CachewireError
 from proxy.exchange import HttpExchange
@@ -235,6 +237,12 @@ class App:
         websockets = 0 if self.realtime is None else self.realtime.websockets()
         return len(self.server.listener.connections) + websockets
 
+    async def _explained(self, edge: Edge, request: Request) -> dict[str, object]:
+        if self.realtime is not None and self.realtime.takes(request.path):
+            line = f"{request.method} {request.url} is the realtime core's (realtime.path), ahead of all routes."
+            return {"route": "(realtime)", "next": "local", "lines": [line]}
+        return await explain(edge, self.routes, request)
+
     def _listed(self, request: Request) -> tuple[str, tuple[str, ...]]:
         return self.routes.url_of(request), self.variances.keys(request, self.routes.find(request).key)
 
@@ -273,7 +281,7 @@ class App:
                 realtime=lambda: None if self.realtime is None else self.realtime.figures(),
             ),
             purger=self.purger,
-            explain=lambda request: explain(edge, self.routes, request),
+            explain=partial(self._explained, edge),
             performance=self.performance,
             ready=lambda: self.ready,
             public_host=lambda: str(self.public_address),
@@ -318,6 +326,7 @@ def run(
 
 
 async def _serve(config: Config, announce: Callable[[str], None], hints: Sequence[str]) -> int:
+    provide_for(config)
     app = App(config)
     await app.start()
     stop = _signalled()

@@ -126,6 +126,8 @@ class ClientConnection(RequestHandler):
         message: str | None = None,
     ) -> web.StreamResponse:
         """What the parser refused, or an error of ours that nobody caught, as a problem document."""
+        if isinstance(exc, ConnectionError):
+            raise exc  # the client has left: there is nobody to answer, and nothing of ours has failed
         if request.writer.output_size > 0:
             raise ConnectionError("the response has begun and cannot become another") from exc
         status, reason = self._classified(status, exc)

@@ -4,6 +4,7 @@ to its channels. Besides app.py the only file that knows `realtime`."""
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -47,6 +48,11 @@ from realtime.stats import ROUND_TRIP_BOUNDS
 
 LARGEST_ANSWER = 8 * 2**20
 """Bytes of an answer to one of the core's questions; a batch of messages comes back with their senders."""
+
+LEAVING = 500.0
+"""Sessions that are sent elsewhere in one second of a drain: they all come back at once otherwise, somewhere."""
+
+_log = logging.getLogger("cachewire.realtime")
 
 _SAFE = frozenset({"GET", "HEAD"})
 
@@ -113,8 +119,12 @@ class RealtimeCore:
             raise CachewireError(f"the realtime core cannot start: {where}{error}") from error
 
     async def drain(self, seconds: float) -> None:
-        """Finish what is under way and send everybody elsewhere, spread over at most `seconds`."""
-        await self.core.drain(seconds)
+        """Finish what is under way and send everybody elsewhere, one after the other, within `seconds`."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self.core.drain(min(seconds, self.open_sessions / LEAVING))
+        except TimeoutError:
+            _log.warning("%d realtime session(s) cut off after server.drain_timeout", self.open_sessions)
 
     async def close(self) -> None:
         await self.core.close()

@@ -217,6 +217,10 @@ class Server:
         if is_websocket(http):
             outcome.reason = "websocket"
             response = await core.handle(http)
+            if http.transport is None:
+                # The connection is not HTTP's any more, and what was returned no response.
+                outcome.status = 101
+                return response
         elif http.method == "GET":
             outcome.reason = "polling"
             # It may wait long for something to say, and nobody should wait for who has left.

@@ -57,7 +57,8 @@ class Attendance:
 
     def due(self, now: float) -> list[PresenceUpdate]:
         self._note(self._presence.due(now), now)
-        return [PresenceUpdate(name, self.payload(name, self._changed.pop(name))) for name in self._deadlines.due(now)]
+        gathered = ((name, self._changed.pop(name)) for name in self._deadlines.due(now))
+        return [PresenceUpdate(name, self.payload(name, changes)) for name, changes in gathered if changes]
 
     def payload(self, conversation: str, changes: dict[str, bool] | None = None) -> dict[str, Any]:
         """`presence_update`: how many are online, the first of them, and who came and went since the last one."""
@@ -74,8 +75,9 @@ class Attendance:
         for change in changes:
             if change is None:
                 continue
-            gathered = self._changed.setdefault(change.conversation, {})
-            if not gathered:
+            gathered = self._changed.get(change.conversation)
+            if gathered is None:
+                gathered = self._changed[change.conversation] = {}
                 self._deadlines.set(change.conversation, now + GATHER)
             # Whoever came and went in the same moment was not there, as far as the others are concerned.
             if gathered.get(change.user, change.online) is not change.online:

@@ -36,7 +36,8 @@ class Audience:
         """Send messages to every member in the shape it wants; to how many."""
         count = 0
         for prefix, shape in zip(_PREFIXES, (self.default, *SHAPES), strict=True):
-            count += self._shaped(prefix + conversation, shape, messages)
+            if self._namespace.reaches(prefix + conversation):
+                count += self._shaped(prefix + conversation, shape, messages)
         return count
 
     def size(self, conversation: str) -> int:

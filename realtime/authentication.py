@@ -20,6 +20,7 @@ from realtime.settings import AuthenticationSettings
 _MOST_REMEMBERED = 10_000
 _LONGEST_TEXT = 300  # characters of one member of a user
 _MOST_MEMBERS = 24
+_SHORTEST_SECRET = 32  # bytes
 
 _log = logging.getLogger("cachewire.realtime")
 
@@ -123,6 +124,8 @@ class SignedTokens:
         if "none" in {name.lower() for name in asked} or (asked & shared and asked - shared):
             # A public key that is also taken for a shared secret lets anybody sign.
             raise AuthenticationUnavailable("realtime.auth: jwt takes HS* or public-key algorithms, not both, not none")
+        if asked & shared and len(settings.key.encode()) < _SHORTEST_SECRET:
+            raise AuthenticationUnavailable("realtime.auth: jwt needs a secret of at least 32 bytes (RFC 7518, 3.2)")
         if unknown := asked - set(jwt.algorithms.get_default_algorithms()):
             raise AuthenticationUnavailable(f"realtime.auth: jwt does not know {min(unknown)} (is cryptography there?)")
         self._jwt = jwt
@@ -156,12 +159,13 @@ class SignedTokens:
                 leeway=settings.leeway,
                 options={"require": ["exp"], "verify_aud": settings.audience is not None, "verify_exp": False},
             )
-            self._check_expiry(claims)
         except jwt.PyJWTError as error:
             # The kind of failure is told, never the token.
             raise AuthenticationRefused("bad-token", f"The token is not valid ({type(error).__name__}).") from None
-        except Exception as error:
-            raise AuthenticationRefused("bad-token", "The token is not valid.") from error
+        except Exception:
+            # Whatever else a hostile token makes the library raise: nothing of it may reach a log.
+            raise AuthenticationRefused("bad-token", "The token is not valid.") from None
+        self._check_expiry(claims)
         return claims
 
     def _check_expiry(self, claims: Mapping[str, Any]) -> None:

@@ -45,7 +45,8 @@ class Chat:
     """Users, conversations and channels in one namespace.
 
     `now` is monotonic seconds, `wall` the time of day as text, `new_id` makes ids for messages that the application
-    gave none. `profiles` and `likes` look up what is known, and never raise.
+    gave none. `profiles` and `likes` look up what is known, and never raise. `silence` tells for how many seconds an
+    Engine.IO session has owed a sign of life.
     """
 
     def __init__(
@@ -59,18 +60,20 @@ class Chat:
         likes: Lookup | None,
         settled: Settle | None,
         purge_tags: PurgeTags | None,
+        silence: Callable[[str], float],
         stats: RealtimeStats,
         now: Callable[[], float],
         wall: Callable[[], str],
         new_id: Callable[[], str],
     ) -> None:
         self.tasks = Tasks()
+        self.alarm = Alarm(now)
         self.audience = Audience(namespace, settings.deliver)
-        self.reception = Reception(
-            namespace, settings.limits.events, stats=stats, now=now, handled=lambda: self.alarm.arm()
-        )
+        self.reception = Reception(namespace, settings.limits.events, stats=stats, now=now)
         self.members: Mapping[str, Member] = self.reception.members
-        self.signs = Signs(namespace, self.audience, self.members, settings.typing, settings.presence_grace, now)
+        self.signs = Signs(
+            namespace, self.audience, self.members, settings.typing, settings.presence_grace, now, self.alarm.nearer
+        )
         self._namespace = namespace
         self._settings = settings
         self._authentication = authentication
@@ -78,6 +81,7 @@ class Chat:
         asks = origin is not None and origin.settings.authorize is not None
         self._consent = Consent(origin, now=now) if origin is not None and asks else None
         self._profiles = profiles
+        self._silence = silence
         self._messages: TokenBuckets[str] = TokenBuckets(settings.limits.messages)
         self._user_messages: TokenBuckets[str] = TokenBuckets(settings.limits.user_messages)
         self.conversations = Conversations(
@@ -89,6 +93,7 @@ class Chat:
             settled=settled,
             stats=stats,
             tasks=self.tasks,
+            wake=self.alarm.nearer,
             now=now,
             wall=wall,
             new_id=new_id,
@@ -101,9 +106,10 @@ class Chat:
             likes=likes,
             purge_tags=purge_tags,
             tasks=self.tasks,
+            wake=self.alarm.nearer,
             now=now,
         )
-        self.alarm = Alarm((self.conversations, self.publisher, self.signs), now)
+        self.alarm.watch(self.conversations, self.publisher, self.signs)
         self._register()
 
     def apply(self, settings: ChatSettings) -> None:
@@ -122,13 +128,16 @@ class Chat:
         await self.conversations.drain()
 
     async def close(self) -> None:
-        self.alarm.stop()
+        """End what is under way; whoever waits for it is not told any more."""
+        for member in self.members.values():
+            member.leave()
         await self.tasks.close()
+        self.alarm.stop()
 
     def grade(self, member: Member) -> Grade:
         """How good a client's connection is, by the worse of what was measured and what it reported."""
-        reported = None if member.report is None else member.report.latency
-        return grade(worse(member.socket.connection.round_trip, reported), 0.0)
+        connection, reported = member.socket.connection, None if member.report is None else member.report.latency
+        return grade(worse(connection.round_trip, reported), self._silence(connection.sid))
 
     def subscribers(self, channel: str) -> int:
         """How many sockets a publication to `channel` concerns."""
@@ -166,13 +175,12 @@ class Chat:
         if socket.recovered:
             self._returned(member)
         elif shape in SHAPES and shape != self._settings.deliver:
-            socket.data["deliver"] = shape
+            member.choose(shape)
 
     def _returned(self, member: Member) -> None:
         for conversation in member.conversations:
             presence = self.signs.joined(conversation, member.users, member.socket.id)
             member.socket.emit("presence_update", presence, volatile=True)
-        self.alarm.arm()
 
     def _disconnected(self, socket: Socket, reason: str) -> None:
         member = self.reception.members.pop(socket.id, None)
@@ -186,7 +194,6 @@ class Chat:
             else:
                 self.signs.stops(conversation, member.users)
         self.signs.lost(socket.id)
-        self.alarm.arm()
 
     async def _authenticate(self, member: Member, payload: object) -> dict[str, Any] | None:
         claimed, token = parse_claim(payload, self._settings.limits)
@@ -213,9 +220,7 @@ class Chat:
             raise Refusal("too-many-users", f"At most {most} users can share a connection.")
 
     def _admit(self, member: Member, user: dict[str, Any]) -> None:
-        # Last in order is who acts where an event names nobody.
-        others = {id_: known for id_, known in member.users.items() if id_ != user["id"]}
-        member.socket.data["users"] = {**others, user["id"]: user}
+        member.admit(user)
         member.socket.join(USER + user["id"])
         for conversation in member.conversations:
             self.signs.joined(conversation, [user["id"]], member.socket.id)
@@ -269,25 +274,27 @@ class Chat:
 
     def _send(self, member: Member, drafts: list[Draft]) -> Any:
         first = drafts[0]
-        senders = Counter(draft.sender for draft in drafts)
-        details = {"conversation_id": first.conversation}
-        if len(drafts) == 1 and first.client_id is not None:
-            details["client_id"] = first.client_id
         try:
-            self._check_senders(member, first.conversation, senders)
+            self._check_senders(member, drafts)
             self.reception.allow(self._messages, "messages", member.socket.id, len(drafts))
+            senders = {first.sender: 1} if len(drafts) == 1 else Counter(draft.sender for draft in drafts)
             for sender, messages in senders.items():
                 self.reception.allow(self._user_messages, "user-messages", sender, messages)
             sent = self.conversations.send(member.socket, member.users, drafts)
         except Refusal as refusal:
-            refusal.details = {**details, **refusal.details}
+            refusal.details.setdefault("conversation_id", first.conversation)
+            if len(drafts) == 1 and first.client_id is not None:
+                refusal.details.setdefault("client_id", first.client_id)
             raise
         self.signs.stops(first.conversation, senders)
         return sent
 
-    def _check_senders(self, member: Member, conversation: str, senders: Iterable[str]) -> None:
-        if not all(sender in member.users for sender in senders):
-            raise Refusal("not-authenticated", "The sender is not authenticated on this connection.")
+    def _check_senders(self, member: Member, drafts: Iterable[Draft]) -> None:
+        conversation = ""
+        for draft in drafts:
+            if draft.sender not in member.users:
+                raise Refusal("not-authenticated", "The sender is not authenticated on this connection.")
+            conversation = draft.conversation
         if not member.joined(conversation):
             raise Refusal("not-joined", "Join the conversation first.")
 

@@ -10,9 +10,9 @@ import asyncio
 import logging
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from realtime.alarm import Wake
 from realtime.batching import Windows
 from realtime.origin import Origin, OriginAway, OriginRefused
 from realtime.payloads import Draft, Refusal
@@ -67,8 +67,7 @@ class Sending:
         return {"ok": False, "error": self._failure["message"], **self._failure, "messages": self.ids}
 
 
-@dataclass(slots=True)
-class Item:
+class Item(NamedTuple):
     """A draft on its way: one of the messages of a sending."""
 
     draft: Draft
@@ -84,7 +83,8 @@ class Conversations:
     """The messages under way in all conversations.
 
     `senders` loads profiles, None where there are none; `failed` hears of every message that was taken and failed,
-    with the socket and the user it came from, whether or not an ack was asked for; `wall` is the time as text.
+    with the socket and the user it came from, whether or not an ack was asked for; `wake` hears of
+    deadlines; `wall` is the time as text.
     """
 
     def __init__(
@@ -98,6 +98,7 @@ class Conversations:
         settled: Settle | None,
         stats: RealtimeStats,
         tasks: Tasks,
+        wake: Wake,
         now: Callable[[], float],
         wall: Callable[[], str],
         new_id: Callable[[], str],
@@ -110,6 +111,7 @@ class Conversations:
         self._settle = settled
         self._stats = stats
         self._tasks = tasks
+        self._wake = wake
         self._now = now
         self._wall = wall
         self._new_id = new_id
@@ -151,6 +153,7 @@ class Conversations:
             self._remember(drafts[0], sending.done)
         for place, draft in enumerate(drafts):
             self._take(Item(draft, sending, place))
+        self._wake(self._windows.deadline)
         return sending.done
 
     def due(self, now: float) -> None:
@@ -174,7 +177,7 @@ class Conversations:
     def _check_room(self, drafts: Sequence[Draft]) -> None:
         conversation, settings = drafts[0].conversation, self._settings
         messages, bytes_ = self._waiting.get(conversation, (0, 0))
-        size = sum(len(draft.encoded) for draft in drafts)
+        size = drafts[0].size if len(drafts) == 1 else sum(draft.size for draft in drafts)
         if self._closed:
             raise Refusal("shutting-down", "The server is being restarted.", conversation_id=conversation)
         full = messages + len(drafts) > settings.queued_messages or bytes_ + size > settings.queued_bytes
@@ -200,7 +203,7 @@ class Conversations:
     def _take(self, item: Item) -> None:
         conversation = item.draft.conversation
         messages, bytes_ = self._waiting.get(conversation, (0, 0))
-        size = len(item.draft.encoded)
+        size = item.draft.size
         self._waiting[conversation] = (messages + 1, bytes_ + size)
         self._bytes += size
         if (batch := self._windows.add(conversation, item, size, self._now())) is not None:
@@ -211,7 +214,8 @@ class Conversations:
             self._tasks.spawn(self._carry(conversation, batch), "batch")
             return
         while batch is not None:  # nobody has to be asked: it is delivered before this returns
-            self._hand_over(conversation, batch, [self._finished(item, {}, None) for item in batch])
+            now = self._wall()
+            self._hand_over(conversation, batch, [self._finished(item, {}, None, now) for item in batch])
             batch = self._windows.done(conversation, self._now())
 
     async def _carry(self, conversation: str, batch: list[Item] | None) -> None:
@@ -224,12 +228,14 @@ class Conversations:
                 settled = [_FAILED] * len(batch)
             self._hand_over(conversation, batch, settled)
             batch = self._windows.done(conversation, self._now())
+        self._wake(self._windows.deadline)
 
     async def _settled(self, conversation: str, batch: Sequence[Item]) -> Sequence[Settled]:
         """Ask the application to keep the batch and, at the same time, who its senders are."""
         persisted, profiles = await asyncio.gather(self._persisted(conversation, batch), self._authors(batch))
+        now = self._wall()
         return [
-            said if isinstance(said, Refusal) else self._finished(item, said, profiles.get(item.draft.sender))
+            said if isinstance(said, Refusal) else self._finished(item, said, profiles.get(item.draft.sender), now)
             for item, said in zip(batch, persisted, strict=True)
         ]
 
@@ -259,13 +265,15 @@ class Conversations:
             return [*first, *[_AWAY] * (len(batch) - half)]
         return [*first, *await self._persisted(conversation, batch[half:])]
 
-    def _finished(self, item: Item, said: Mapping[str, Any], profile: Mapping[str, Any] | None) -> dict[str, Any]:
+    def _finished(
+        self, item: Item, said: Mapping[str, Any], profile: Mapping[str, Any] | None, now: str
+    ) -> dict[str, Any]:
         """The message as it is delivered: what the application says of it comes before what we know."""
         return {
             "id": said.get("id") or self._new_id(),
             "conversation_id": item.draft.conversation,
             **item.draft.message,
-            "created_at": said.get("created_at") or self._wall(),
+            "created_at": said.get("created_at") or now,
             **said,
             "sender": said.get("sender") or profile or item.sending.authors.get(item.draft.sender),
         }
@@ -317,7 +325,7 @@ class Conversations:
             self._senders_of.popitem(last=False)
 
     def _release(self, conversation: str, batch: Sequence[Item]) -> None:
-        size = sum(len(item.draft.encoded) for item in batch)
+        size = sum(item.draft.size for item in batch)
         messages, bytes_ = self._waiting[conversation]
         self._bytes -= size
         if messages == len(batch):

@@ -5,10 +5,12 @@ The rule of this room: it puts the parts together and translates; what happens i
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import secrets
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
@@ -36,8 +38,8 @@ class Core:
     """One hub with its chat. `ask` reaches the application; without it nothing is asked.
 
     `now` is monotonic, `wall` the time of day, both in seconds. `journal_path` is a directory for what may have to be
-    replayed after a restart; without it recovery ends with the process. `purge_tags` takes the tags of a publication and
-    returns how many stored responses it touched.
+    replayed after a restart; without it recovery ends with the process. `purge_tags` takes the tags of a publication
+    and returns how many stored responses it touched.
     """
 
     def __init__(
@@ -75,6 +77,7 @@ class Core:
             likes=_forgiving(self._likes, "likes"),
             settled=None if journal is None else self.hub.settled,
             purge_tags=purge_tags,
+            silence=self.engine.silence,
             stats=self.stats,
             now=now,
             wall=lambda: _timestamp(wall()),
@@ -97,17 +100,23 @@ class Core:
         if not isinstance(publication, Publication):
             publication = parse_publication(publication)
         purged = await self.chat.publisher.publish(publication)
-        self.chat.alarm.arm()
         return {"sessions": self.chat.subscribers(publication.channel), "purged": purged}
 
     def tell(self, publication: Publication) -> None:
         """Publish without waiting and without tags to purge: what the edge itself has to say."""
         self.chat.publisher.tell(publication)
-        self.chat.alarm.arm()
 
-    async def drain(self, seconds: float) -> None:
-        """Take no new sessions, finish the batches under way, and send everybody elsewhere within `seconds`."""
-        await self.chat.drain()
+    async def drain(self, seconds: float, *, patience: float = 5.0) -> None:
+        """Finish the batches under way, then take no new sessions and send everybody elsewhere within `seconds`.
+
+        Messages that come meanwhile are refused. What the application has not taken after `patience` seconds is
+        given up.
+        """
+        try:
+            async with asyncio.timeout(patience):
+                await self.chat.drain()
+        except TimeoutError:
+            _log.warning("messages still wait for the application; their senders are not told any more")
         await self.engine.drain(seconds)
 
     async def close(self) -> None:
@@ -187,6 +196,7 @@ class Core:
             "rtt": connection.round_trip,
             "quality": self.chat.grade(member),
             "recovered": member.socket.recovered,
+            "reported": None if member.report is None else asdict(member.report),
         }
 
     def _loader(self, fetch: Callable[[Sequence[str]], Awaitable[Mapping[str, Any]]] | None) -> Profiles | None:

@@ -141,6 +141,10 @@ class Session:
     def awaits_pong(self) -> bool:
         return self._pinged is not None
 
+    def silence(self, now: float) -> float:
+        """Seconds since the last pong, if the next one is being waited for; 0 while none is."""
+        return 0.0 if self._pinged is None else now - self._pinged + self._interval
+
     def receive(self, packet: str | bytes, via: Via, now: float) -> Action:
         """What `packet` means; the state is already the one after it."""
         kind = packet[:1] if isinstance(packet, str) else MESSAGE

@@ -6,9 +6,20 @@ what is too much is left out.
 
 from __future__ import annotations
 
+import asyncio
 import inspect
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from realtime import socketio
+from realtime.frames import Outgoing
+
+if TYPE_CHECKING:
+    from realtime.hub import Hub
+    from realtime.socket import Socket
+    from realtime.socketio import Packet
+
+Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 class Handler:
@@ -35,6 +46,118 @@ class Handler:
         if missing > 0:
             return self._call(socket, *arguments, *(None,) * missing)
         return self._call(socket, *arguments[: self._most])
+
+
+class Handlers:
+    """The handlers of a namespace, and how they are called."""
+
+    def __init__(self, name: str, hub: Hub) -> None:
+        self.name = name
+        self._hub = hub
+        self._handlers: dict[str, Handler] = {}
+        self._fallback: Handler | None = None
+
+    def on(self, event: str) -> Callable[[Function], Function]:
+        """Decorate the handler of `event`, a plain or a coroutine function. Raises ValueError for a second one.
+
+        It is called with the socket and the arguments that came, those missing as None. What it returns is the
+        acknowledgement, if the client wants one: None is no argument, a tuple its items, anything else one argument.
+        "connect" gets the CONNECT payload (or None) and may raise Refused; "disconnect" gets the reason, exactly
+        once for every client that was not refused.
+        """
+
+        def register(function: Function) -> Function:
+            if event in self._handlers:
+                raise ValueError(f"{event!r} has a handler already")
+            self._handlers[event] = Handler(function)
+            return function
+
+        return register
+
+    def fallback(self, function: Function) -> Function:
+        """Decorate what is called for events without a handler: `function(socket, event, *args)`."""
+        self._fallback = Handler(function)
+        return function
+
+    def welcome(self, socket: Socket, auth: dict[str, Any] | None) -> Any:
+        """What the connect handler returns, maybe an awaitable; what it raises passes through."""
+        handler = self._handlers.get("connect")
+        return None if handler is None else handler(socket, (auth,))
+
+    def farewell(self, socket: Socket, reason: str) -> None:
+        """Tell the application that a client has ended."""
+        handler = self._handlers.get("disconnect")
+        if handler is None:
+            return
+        try:
+            result = handler(socket, (reason,))
+        except Exception as error:
+            self._hub.failed("disconnect", error)
+        else:
+            if inspect.isawaitable(result):
+                self._hub.spawn(self._await(socket, None, "disconnect", result))
+
+    def dispatch(self, socket: Socket, packet: Packet) -> None:
+        """Call the handler of an event and see to its acknowledgement."""
+        event, *args = packet.data
+        event = str(event)
+        handler = self._handlers.get(event)
+        if handler is None:
+            if self._fallback is None:
+                self._hub.stats.events_unknown += 1
+                return
+            handler, args = self._fallback, packet.data
+        try:
+            result = handler(socket, args)
+        except Exception as error:
+            self._hub.failed(event, error)
+            return
+        if result is None:
+            self._finish(socket, packet.id, event, None)
+        elif isinstance(result, asyncio.Future):
+            # Chat answers thousands of messages with futures; a task for each would cost more than the message.
+            result.add_done_callback(lambda done: self._settled(socket, packet.id, event, done))
+        elif inspect.isawaitable(result):
+            self._hub.spawn(self._await(socket, packet.id, event, result))
+            if socket.peer is not None:
+                socket.peer.hold()
+        else:
+            self._finish(socket, packet.id, event, result)
+
+    def touch(self, socket: Socket) -> None:
+        """The application's data of this client may have changed."""
+
+    async def _await(self, socket: Socket, number: int | None, event: str, result: Awaitable[Any]) -> None:
+        try:
+            value = await result
+        except Exception as error:
+            self._hub.failed(event, error)
+        else:
+            self._finish(socket, number, event, value)
+
+    def _settled(self, socket: Socket, number: int | None, event: str, done: asyncio.Future[Any]) -> None:
+        if done.cancelled():
+            return
+        error = done.exception()
+        if isinstance(error, Exception):
+            self._hub.failed(event, error)
+        else:
+            self._finish(socket, number, event, done.result())
+
+    def _finish(self, socket: Socket, number: int | None, event: str, value: Any) -> None:
+        """A handler is done: acknowledge the event, and note what it may have changed."""
+        if socket.peer is None:
+            return
+        if number is not None:
+            arguments = [] if value is None else list(value) if isinstance(value, tuple) else [value]
+            try:
+                messages = socketio.ack(self.name, arguments, number)
+            except (TypeError, ValueError) as error:
+                self._hub.failed(event, error)
+            else:
+                socket.sink.send(Outgoing(messages))
+        if socket.has_data:
+            self.touch(socket)
 
 
 _POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)

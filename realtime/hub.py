@@ -55,6 +55,7 @@ class Hub:
         self._epoch = secrets.token_urlsafe(6)
         self._recoveries: dict[str, Recovery] = {}
         self._noting = False
+        self._started = False
         self._sweeping: asyncio.TimerHandle | None = None
         self._questions = counting(1)
         self._tasks: set[asyncio.Task[None]] = set()
@@ -81,12 +82,19 @@ class Hub:
         """Read what the journal knows of former clients and their packets. Before the first client comes."""
         if self._journal is None or self.settings.recovery is None:
             return
-        now = self.now()
-        for record in await self._journal.open():
-            self._recoverable(record[1]).load(record, now)
+        records, now = await self._journal.open(), self.now()
+        try:
+            for record in records:
+                self._recoverable(record[1]).load(record, now)
+        except (ValueError, TypeError, LookupError) as error:
+            log.warning("the recovery journal is of another version and begun anew: %s", error)
+            self._journal.discard()
+            for recovery in self._recoveries.values():
+                recovery.clear()
         for recovery in self._recoveries.values():
             recovery.start(now)
         self._journal.begin(self._records)
+        self._started = True
 
     async def settled(self) -> bool:
         """Wait until everything that was sent so far, and who is here, would survive the end of this process.
@@ -151,6 +159,8 @@ class Hub:
             wall = time.time() - self.now()
             found = Recovery(name, self.settings.recovery, self._epoch, wall=wall, note=note)
             self._recoveries[name] = found
+            if self._started:
+                found.start(self.now())
         return found
 
     def _records(self) -> list[Record]:

@@ -1,9 +1,9 @@
 """Keeps what recovery must know across restarts and kill -9: an append-only file, written by a thread of its own.
 
-The loop never waits for the disk. What a record says is JSON on one line behind its CRC-32; a line that was being written
-when the process was killed does not count. Every life of the process, and every so often a running one, begins a new
-file with all that is still of use except the packets; files whose packets are too old are deleted. Written is not the same as
-synced: what was settled survives the end of the process, not a loss of power.
+The loop never waits for the disk. A record is JSON on one line, behind its CRC-32; a line that was being written when
+the process was killed does not count. Every life of the process, and every so often a running one, begins a new file
+with all that is still of use except the packets; files whose packets are too old are deleted. Written is not the same
+as synced: what was settled survives the end of the process, not a loss of power.
 """
 
 from __future__ import annotations
@@ -19,8 +19,9 @@ import time
 import zlib
 from base64 import b64decode, b64encode
 from collections.abc import Callable, Iterator
+from io import FileIO
 from pathlib import Path
-from typing import Any, BinaryIO, Final
+from typing import Any, Final
 
 from realtime.recovery import Record
 
@@ -51,7 +52,8 @@ class Journal:
         self._waiters: list[tuple[int, asyncio.Future[bool]]] = []
         self._stopping = False
         self._files: list[_File] = []
-        self._file: BinaryIO | None = None
+        self._file: FileIO | None = None
+        self._broken = False
         self._failed_at: float | None = None
         self._thread: threading.Thread | None = None
 
@@ -109,6 +111,16 @@ class Journal:
             os.close(self._lock)
             self._lock = None
 
+    def discard(self) -> None:
+        """Delete all files: a journal with a hole is worse than none, as clients would miss packets without knowing."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+        for file in self._files:
+            with contextlib.suppress(OSError):
+                file.path.unlink(missing_ok=True)
+                file.size = 0
+
     # On the loop
 
     def _cut(self) -> None:
@@ -159,27 +171,27 @@ class Journal:
         lines: list[bytes] = []
         try:
             for item in batch:
+                if self._broken and not isinstance(item, _Cut):
+                    continue
                 if isinstance(item, _Cut):
                     self._flush(lines)
                     self._begin_file(item.records)
                 else:
                     lines.append(_line(item))
             self._flush(lines)
-        except OSError as error:
+        except (OSError, TypeError, ValueError) as error:
             log.error("recovery will not survive a restart: the journal in %s: %s", self._directory, error)
-            self._discard()
-            return False
-        return True
+            self._broken = True
+            self.discard()
+        return not self._broken
 
     def _flush(self, lines: list[bytes]) -> None:
-        if not lines:
-            return
-        if self._file is None:
-            raise OSError("no file is open")
-        content = b"".join(lines)
+        content = memoryview(b"".join(lines))
         lines.clear()
-        self._file.write(content)
-        self._files[-1].size += len(content)
+        while content and self._file is not None:
+            written = self._file.write(content)
+            self._files[-1].size += written
+            content = content[written:]
 
     def _begin_file(self, records: list[Record]) -> None:
         if self._file is not None:
@@ -187,9 +199,10 @@ class Journal:
             self._file = None
         number = self._files[-1].number + 1 if self._files else 1
         path = self._directory / f"{number:08}.journal"
-        self._file = open(path, "xb", buffering=0, opener=_private)  # noqa: SIM115 - lives as long as the journal writes
+        self._file = FileIO(path, "xb", opener=_private)
         self._files.append(_File(number, path, 0, time.monotonic()))
         self._flush([_line(record) for record in records])
+        self._broken = False
         self._retire()
 
     def _retire(self) -> None:
@@ -205,15 +218,6 @@ class Journal:
                 return
             oldest.path.unlink(missing_ok=True)
             del self._files[0]
-
-    def _discard(self) -> None:
-        """A journal with a hole is worse than none: clients would miss packets without knowing."""
-        if self._file is not None:
-            self._file.close()
-            self._file = None
-        for file in self._files:
-            with contextlib.suppress(OSError):
-                file.path.unlink(missing_ok=True)
 
     # At the start
 
@@ -232,7 +236,7 @@ class Journal:
             return [record for file in self._files for record in _read(file.path)]
         except ValueError as error:
             log.warning("the recovery journal is begun anew: %s", error)
-            self._discard()
+            self.discard()
             return []
 
 

@@ -30,35 +30,34 @@ def conversation_rooms(shape: str | None) -> str:
 
 
 class Member:
-    """One socket in the chat. Users and the delivery shape are in the socket's data, so they survive a recovery."""
+    """One socket in the chat. Users and the delivery shape are in the socket's data, so they survive a recovery.
 
-    __slots__ = ("_busy", "_queue", "_tasks", "gone", "report", "socket", "token")
+    `users` are those authenticated on it, by id; the last is who acts where an event names nobody. `room` is what the
+    rooms of its conversations begin with.
+    """
+
+    __slots__ = ("_busy", "_queue", "_tasks", "gone", "report", "room", "socket", "token", "users")
 
     def __init__(self, socket: Socket, token: str | None, tasks: Tasks) -> None:
         self.socket = socket
         self.token = token
         self.gone = False
         self.report: ClientReport | None = None
+        self.users: dict[str, dict[str, Any]] = socket.data.get("users", {})
+        self.room = conversation_rooms(socket.data.get("deliver"))
         self._tasks = tasks
         self._busy = False
         self._queue: deque[tuple[Handle, Any, asyncio.Future[Any]]] | None = None
 
-    @property
-    def users(self) -> dict[str, dict[str, Any]]:
-        """The users authenticated on this socket, by id, in their order."""
-        users: dict[str, dict[str, Any]] = self.socket.data.get("users", {})
-        return users
+    def admit(self, user: dict[str, Any]) -> None:
+        """Let this user act on the socket, as the last one."""
+        others = {id_: known for id_, known in self.users.items() if id_ != user["id"]}
+        self.users = self.socket.data["users"] = {**others, user["id"]: user}
 
-    @property
-    def deliver(self) -> str | None:
-        """The shape of messages that this client chose, if it chose one."""
-        shape: str | None = self.socket.data.get("deliver")
-        return shape
-
-    @property
-    def room(self) -> str:
-        """What the rooms of its conversations begin with."""
-        return conversation_rooms(self.deliver)
+    def choose(self, shape: str) -> None:
+        """Have messages delivered in this shape, instead of in everybody's."""
+        self.socket.data["deliver"] = shape
+        self.room = conversation_rooms(shape)
 
     @property
     def conversations(self) -> list[str]:

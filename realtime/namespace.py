@@ -6,7 +6,6 @@ carries its offset as one more argument and is kept (see recovery.py).
 
 from __future__ import annotations
 
-import asyncio
 import inspect
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from types import MappingProxyType
@@ -14,9 +13,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from realtime import socketio
 from realtime.frames import Outgoing
-from realtime.handlers import Handler
+from realtime.handlers import Handlers
 from realtime.socket import Sink, Socket, Waiting
-from realtime.socketio import Message, Packet
+from realtime.socketio import Message
 
 if TYPE_CHECKING:
     from realtime.hub import Hub
@@ -37,48 +36,23 @@ class Refused(Exception):
         self.data = data
 
 
-class Namespace:
+class Namespace(Handlers):
     """`sockets` are all its clients by id, also those whose connect handler is still at work."""
 
     def __init__(self, name: str, hub: Hub) -> None:
-        self.name = name
-        self._hub = hub
-        self._handlers: dict[str, Handler] = {}
-        self._fallback: Handler | None = None
+        super().__init__(name, hub)
         self._sockets: dict[str, Socket] = {}
         self._everyone: dict[Socket, Sink] = {}
         self._rooms: dict[str, dict[Socket, Sink]] = {}
         self._recovery = hub.recovery(name)
         self.sockets: Mapping[str, Socket] = MappingProxyType(self._sockets)
 
-    def on(self, event: str) -> Callable[[Function], Function]:
-        """Decorate the handler of `event`, a plain or a coroutine function. Raises ValueError for a second one.
-
-        It is called with the socket and the arguments that came, those missing as None. What it returns is the
-        acknowledgement, if the client wants one: None is no argument, a tuple its items, anything else one argument.
-        "connect" gets the CONNECT payload (or None) and may raise Refused; "disconnect" gets the reason, exactly
-        once for every client that was not refused.
-        """
-
-        def register(function: Function) -> Function:
-            if event in self._handlers:
-                raise ValueError(f"{event!r} has a handler already")
-            self._handlers[event] = Handler(function)
-            return function
-
-        return register
-
-    def fallback(self, function: Function) -> Function:
-        """Decorate what is called for events without a handler: `function(socket, event, *args)`."""
-        self._fallback = Handler(function)
-        return function
-
     def emit(
         self,
         rooms: str | Iterable[str] | None,
         event: str,
         *args: Any,
-        skip: Collection[str] = (),
+        skip: str | Collection[str] = (),
         volatile: bool = False,
         conflate: str | None = None,
     ) -> int:
@@ -87,18 +61,20 @@ class Namespace:
         Returns to how many it was given. A client's own id is a room too. Raises ValueError and TypeError as JSON does.
         """
         names = None if rooms is None else (rooms,) if isinstance(rooms, str) else tuple(dict.fromkeys(rooms))
+        skip = (skip,) if isinstance(skip, str) else skip
         sinks = self._sinks(names)
         if not sinks and (volatile or self._recovery is None or not self._recovery.wanted(names)):
             return 0
         outgoing = self._outgoing(names, event, args, skip, volatile, conflate)
-        # Copies, because a connection may end while it is written to and then leaves the room.
-        if skip:
-            chosen = [sink for socket, sink in sinks.items() if socket.id not in skip]
-        else:
-            chosen = list(sinks.values())
+        # A copy, because a connection may end while it is written to and then leaves the room.
+        chosen = [sink for socket, sink in sinks.items() if socket.id not in skip] if skip else list(sinks.values())
         for sink in chosen:
             sink.send(outgoing)
         return len(chosen)
+
+    def reaches(self, room: str) -> bool:
+        """Whether anybody, here or away, would get what is sent to `room` now."""
+        return bool(self._rooms.get(room)) or (self._recovery is not None and self._recovery.wanted((room,)))
 
     def members(self, room: str) -> Collection[Socket]:
         """Those who are in `room` now."""
@@ -135,45 +111,37 @@ class Namespace:
     def admit(self, peer: Peer, auth: dict[str, Any] | None) -> None:
         """Answer a CONNECT: ask the application, then let the client in or not."""
         socket, auth = self._enlist(peer, auth)
-        handler = self._handlers.get("connect")
-        if handler is None:
-            self._accept(socket)
-            return
         try:
-            result = handler(socket, (auth,))
+            result = self.welcome(socket, auth)
         except Exception as error:
             self._refuse(socket, error)
             return
         if inspect.isawaitable(result):
-            peer.hold()
             self._hub.spawn(self._decide(socket, result))
+            peer.hold()
         else:
-            self._accept(socket)
+            self.accept(socket)
 
-    def dispatch(self, socket: Socket, packet: Packet) -> None:
-        """Call the handler of an event and see to its acknowledgement."""
-        event, *args = packet.data
-        event = str(event)
-        handler = self._handlers.get(event)
-        if handler is None:
-            if self._fallback is None:
-                self._hub.stats.events_unknown += 1
-                return
-            handler, args = self._fallback, packet.data
-        try:
-            result = handler(socket, args)
-        except Exception as error:
-            self._hub.failed(event, error)
+    def accept(self, socket: Socket) -> None:
+        """The application lets the client in: it gets its answer, and then whatever waits for it."""
+        waiting, peer = socket.sink, socket.peer
+        if not isinstance(waiting, Waiting):
+            return  # its connect handler has thrown it out before it ended
+        if peer is None or peer.ended:
+            socket.sink = socket.connection
+            self._forget(socket, may_return=True)
+            self.farewell(socket, "connection-lost")
             return
-        if isinstance(result, asyncio.Future):
-            # Chat answers thousands of messages with futures; a task for each would cost more than the message.
-            result.add_done_callback(lambda done: self._settled(socket, packet.id, event, done))
-        elif inspect.isawaitable(result):
-            if socket.peer is not None:
-                socket.peer.hold()
-            self._hub.spawn(self._await(socket, packet.id, event, result))
-        else:
-            self._finish(socket, packet.id, event, result)
+        peer.enter(self.name, socket)
+        connection = peer.connection
+        payload = {"sid": socket.id} if socket.session is None else {"sid": socket.id, "pid": socket.session.pid}
+        connection.send(Outgoing((socketio.connected(self.name, payload),)))
+        socket.sink = self._everyone[socket] = connection
+        for room in socket.rooms:
+            self._rooms[room][socket] = connection
+        for outgoing in waiting.queue:
+            connection.send(outgoing)
+        self._hub.note_soon()
 
     def part(self, socket: Socket, reason: str, *, may_return: bool) -> None:
         """A client has ended, or is ended: out of all rooms, and the application told."""
@@ -182,7 +150,13 @@ class Namespace:
             return
         peer.leave(self.name)
         self._forget(socket, may_return=may_return)
-        self._farewell(socket, reason)
+        self.farewell(socket, reason)
+
+    def touch(self, socket: Socket) -> None:
+        """The data of this client has changed outside of its handlers: keep it for its return."""
+        if self._recovery is not None and socket.session is not None:
+            self._recovery.touch(socket.session)
+            self._hub.note_soon()
 
     def note(self) -> None:
         """Bring the records of changed clients up to date, for a restart."""
@@ -193,7 +167,7 @@ class Namespace:
     # Details
 
     def _enlist(self, peer: Peer, auth: dict[str, Any] | None) -> tuple[Socket, dict[str, Any] | None]:
-        """A socket for a CONNECT, in its rooms if it recovers, and the payload without what is between the libraries."""
+        """A socket for a CONNECT, in its rooms if it recovers, and the payload without what only libraries tell."""
         if self._recovery is None:
             socket = Socket(self._hub.new_id(), self, peer, None)
         else:
@@ -201,7 +175,7 @@ class Namespace:
             found = None if pid is None else self._returning(peer, pid, (auth or {}).get("offset"))
             socket = found or self._arriving(peer)
             if pid is not None:
-                auth = {key: value for key, value in (auth or {}).items() if key not in ("pid", "offset")}
+                auth = {key: value for key, value in (auth or {}).items() if key not in ("pid", "offset")} or None
         self._sockets[socket.id] = socket
         self._everyone[socket] = socket.sink
         return socket, auth
@@ -264,7 +238,7 @@ class Namespace:
         messages = socketio.event(self.name, data)
         outgoing = Outgoing(messages, conflate=conflate, volatile=volatile)
         if recovery is not None and not volatile:
-            recovery.keep(rooms, messages, outgoing, self._hub.now(), skip)
+            recovery.keep(rooms, messages, outgoing, self._hub.now(), tuple(skip))
         return outgoing
 
     def _note(self, session: Session, socket: Socket | None) -> None:
@@ -296,36 +270,24 @@ class Namespace:
         except Exception as error:
             self._refuse(socket, error)
         else:
-            self._accept(socket)
-
-    def _accept(self, socket: Socket) -> None:
-        peer = socket.peer
-        if peer is None or peer.ended:
-            self._forget(socket, may_return=True)
-            self._farewell(socket, "connection-lost")
-            return
-        peer.enter(self.name, socket)
-        connection = peer.connection
-        payload = {"sid": socket.id} if socket.session is None else {"sid": socket.id, "pid": socket.session.pid}
-        connection.send(Outgoing((socketio.connected(self.name, payload),)))
-        waiting = socket.sink
-        socket.sink = self._everyone[socket] = connection
-        for room in socket.rooms:
-            self._rooms[room][socket] = connection
-        if isinstance(waiting, Waiting):
-            for outgoing in waiting.queue:
-                connection.send(outgoing)
-        self._hub.note_soon()
+            self.accept(socket)
 
     def _refuse(self, socket: Socket, error: Exception) -> None:
-        if not isinstance(error, Refused):
-            self._hub.failed("connect", error)
-            error = Refused("Internal error")
+        answer = self._refusal(error)
         peer = socket.peer
         self._forget(socket, may_return=False)
         if peer is not None and not peer.ended:
             peer.leave(self.name)
-            peer.connection.send(Outgoing((socketio.refused(self.name, error.message, error.data),)))
+            peer.connection.send(Outgoing((answer,)))
+
+    def _refusal(self, error: Exception) -> str:
+        if isinstance(error, Refused):
+            try:
+                return socketio.refused(self.name, error.message, error.data)
+            except (TypeError, ValueError) as unspeakable:
+                error = unspeakable
+        self._hub.failed("connect", error)
+        return socketio.refused(self.name, "Internal error")
 
     def _forget(self, socket: Socket, *, may_return: bool) -> None:
         if self._sockets.get(socket.id) is socket:
@@ -350,51 +312,6 @@ class Namespace:
             members.pop(socket, None)
             if not members:
                 del self._rooms[room]
-
-    def _farewell(self, socket: Socket, reason: str) -> None:
-        handler = self._handlers.get("disconnect")
-        if handler is None:
-            return
-        try:
-            result = handler(socket, (reason,))
-        except Exception as error:
-            self._hub.failed("disconnect", error)
-        else:
-            if inspect.isawaitable(result):
-                self._hub.spawn(self._await(socket, None, "disconnect", result))
-
-    async def _await(self, socket: Socket, number: int | None, event: str, result: Awaitable[Any]) -> None:
-        try:
-            value = await result
-        except Exception as error:
-            self._hub.failed(event, error)
-        else:
-            self._finish(socket, number, event, value)
-
-    def _settled(self, socket: Socket, number: int | None, event: str, done: asyncio.Future[Any]) -> None:
-        if done.cancelled():
-            return
-        error = done.exception()
-        if isinstance(error, Exception):
-            self._hub.failed(event, error)
-        else:
-            self._finish(socket, number, event, done.result())
-
-    def _finish(self, socket: Socket, number: int | None, event: str, value: Any) -> None:
-        """A handler is done: acknowledge the event, and note what it may have changed."""
-        if socket.peer is None:
-            return
-        if number is not None:
-            arguments = [] if value is None else list(value) if isinstance(value, tuple) else [value]
-            try:
-                messages = socketio.ack(self.name, arguments, number)
-            except (TypeError, ValueError) as error:
-                self._hub.failed(event, error)
-            else:
-                socket.sink.send(Outgoing(messages))
-        if self._recovery is not None and socket.session is not None and socket.has_data:
-            self._recovery.touch(socket.session)
-            self._hub.note_soon()
 
 
 def _speakable(event: str) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from realtime.settings import LimitSettings
@@ -16,7 +15,11 @@ from realtime.settings import LimitSettings
 OURS = frozenset({"id", "sender", "conversation_id", "created_at"})
 """Members of a message that only the application and the core may set."""
 
+_KNOWN = frozenset({"conversation_id", "sender_id", "content", "message_type", "client_id"})
 _MOST_MEMBERS = 32
+_AROUND = 150  # bytes, about, of a message beside its content
+
+_encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode
 
 
 class Refusal(Exception):
@@ -32,33 +35,42 @@ class Refusal(Exception):
         return {"message": str(self), "reason": self.reason, **self.details}
 
 
-@dataclass(frozen=True, slots=True)
 class Draft:
-    """A message that somebody wants to send: as it will be delivered, and as the application is to keep it."""
+    """A message that somebody wants to send, as it will be delivered; `size` is about what it takes in bytes.
 
-    conversation: str
-    sender: str
-    message: dict[str, Any]
-    encoded: bytes
+    `client_id` is the sender's own name for it.
+    """
+
+    __slots__ = ("_encoded", "client_id", "conversation", "message", "sender", "size")
+
+    def __init__(self, conversation: str, message: dict[str, Any], size: int, encoded: bytes | None = None) -> None:
+        self.conversation = conversation
+        self.sender: str = message["sender_id"]
+        self.client_id: str | None = message.get("client_id")
+        self.message = message
+        self.size = size
+        self._encoded = encoded
 
     @property
-    def client_id(self) -> str | None:
-        """The sender's own name for it."""
-        return self.message.get("client_id")
+    def encoded(self) -> bytes:
+        """As the application is to keep it: JSON."""
+        if self._encoded is None:
+            self._encoded = _encode(self.message).encode()
+        return self._encoded
 
 
 def parse_id(value: object, what: str, limits: LimitSettings) -> str:
     """An id as text; whole numbers are ids as well. Raises Refusal."""
+    # Lone surrogates cannot be sent to anybody, and control characters are nobody's id: neither is printable.
+    if isinstance(value, str) and 0 < len(value) <= limits.id_length and value.isprintable():
+        return value
     if isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**63:
         return str(value)
     if not isinstance(value, str) or not value:
         raise Refusal("invalid", f"{what} must be a text or a whole number.")
     if len(value) > limits.id_length:
         raise Refusal("invalid", f"{what} must have at most {limits.id_length} characters.")
-    # Lone surrogates cannot be sent to anybody, and control characters are nobody's id.
-    if not value.isprintable():
-        raise Refusal("invalid", f"{what} has characters that no id has.")
-    return value
+    raise Refusal("invalid", f"{what} has characters that no id has.")
 
 
 def parse_claim(payload: object, limits: LimitSettings) -> tuple[str | None, str | None]:
@@ -122,25 +134,37 @@ def _draft(payload: Mapping[str, Any], where: str, batch: str | None, limits: Li
     if batch is not None and where != batch:
         raise Refusal("invalid", "All messages of a batch belong to its conversation.")
     sender = parse_id(payload.get("sender_id"), "sender_id", limits)
-    message = {"sender_id": sender, "content": _content(payload.get("content"), limits)}
+    content, size = _content(payload.get("content"), limits)
+    message: dict[str, Any] = {"sender_id": sender, "content": content}
     message["message_type"] = parse_id(payload.get("message_type", "text"), "message_type", limits)
     if payload.get("client_id") is not None:
         message["client_id"] = parse_id(payload["client_id"], "client_id", limits)
+    if payload.keys() <= _KNOWN:
+        return Draft(where, message, size + _AROUND)
+    return _with_more(payload, where, message, limits)
+
+
+def _with_more(payload: Mapping[str, Any], where: str, message: dict[str, Any], limits: LimitSettings) -> Draft:
+    """A message with members of the application's own, of which nothing is known but that they are JSON."""
     if len(payload) > _MOST_MEMBERS:
         raise Refusal("invalid", f"A message has at most {_MOST_MEMBERS} members.")
-    others = {name: value for name, value in payload.items() if name not in OURS and name not in message}
+    message |= {name: value for name, value in payload.items() if name not in OURS and name not in message}
     try:
-        encoded = json.dumps(message | others, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
+        encoded = _encode(message).encode()
     except (TypeError, ValueError, RecursionError):
         raise Refusal("invalid", "A message must be plain JSON, without attachments.") from None
     if len(encoded) > 6 * limits.content_length + 4096:
         raise Refusal("too-large", "The message is too large.")
-    return Draft(where, sender, message | others, encoded)
+    return Draft(where, message, len(encoded), encoded)
 
 
-def _content(value: object, limits: LimitSettings) -> str:
+def _content(value: object, limits: LimitSettings) -> tuple[str, int]:
+    """The content and its size in bytes."""
     if not isinstance(value, str):
         raise Refusal("invalid", "content must be a text.")
     if len(value) > limits.content_length:
         raise Refusal("too-large", f"content must have at most {limits.content_length} characters.")
-    return value
+    try:
+        return value, len(value.encode())
+    except UnicodeEncodeError:
+        raise Refusal("invalid", "content has characters that no text has.") from None

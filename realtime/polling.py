@@ -14,6 +14,15 @@ from realtime.stats import RealtimeStats, count
 _TEXT = "text/plain; charset=UTF-8"
 
 
+class Ended(web.StreamResponse):
+    """Stands for the answer to a request that has had all it gets: its client has left, or its connection was taken."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._keep_alive = False
+        self._eof_sent = True
+
+
 class _TooLarge(Exception):
     """A body beyond `max_payload`."""
 
@@ -30,15 +39,16 @@ def refusal(reason: Refusal, *, status: int = 400) -> web.Response:
 async def answer_get(session: EngineSession, request: web.BaseRequest, headers: dict[str, str]) -> web.StreamResponse:
     """Wait until there is something for the client, and send it.
 
-    Nothing is taken from what waits before it is certain that the client is still there; when sending fails, what
-    was taken is lost and the session with it, so that the client notices and recovers.
+    A client whose GET has broken off never sends another one for this session, and what was on its way to it is
+    lost: the session ends, and the client recovers what it missed with its next one.
     """
     if session.is_polled:
         session.close("duplicate-poll")
         return refusal(Refusal.REQUEST)
-    await session.wait(request)
+    await session.wait()
     if request.transport is None or request.transport.is_closing():
-        raise ConnectionResetError("the client has left before it was answered")
+        session.close("transport-error")
+        return Ended()
     response = answer(session.payload())
     response.headers.update(headers)
     try:
@@ -46,7 +56,7 @@ async def answer_get(session: EngineSession, request: web.BaseRequest, headers: 
         await response.write_eof()
     except ConnectionError:
         session.close("transport-error")
-        raise
+        return Ended()
     return response
 
 
@@ -68,6 +78,12 @@ async def answer_post(
         response = refusal(Refusal.REQUEST, status=413 if large else 408)
         response.force_close()
         return response
+    except (ConnectionError, web.RequestPayloadError):
+        session.close("transport-error")  # what it wanted to say is lost
+        return Ended()
+    except Exception:
+        session.close("transport-error")  # whoever is below us refuses the body, and answers
+        raise
     finally:
         session.is_posting = False
     stats.bytes_in += len(body)
@@ -77,6 +93,8 @@ async def answer_post(
 def _take(session: EngineSession, body: bytes, stats: RealtimeStats) -> web.Response:
     if not session.is_open:
         return refusal(Refusal.SESSION)
+    if session.transport != "polling":
+        return refusal(Refusal.REQUEST)  # it was upgraded meanwhile; nothing may look taken that is not
     try:
         packets = decode_payload(body)
     except InvalidPacket as error:

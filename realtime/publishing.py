@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from realtime.alarm import Wake
 from realtime.channels import Channels, Mode, Release, Update
 from realtime.member import CHANNEL, CONVERSATION, USER
 from realtime.settings import ChannelRule
@@ -87,6 +88,7 @@ class Publisher:
         likes: Lookup | None,
         purge_tags: PurgeTags | None,
         tasks: Tasks,
+        wake: Wake,
         now: Callable[[], float],
     ) -> None:
         self.rules = rules
@@ -96,6 +98,7 @@ class Publisher:
         self._likes = likes
         self._purge_tags = purge_tags
         self._tasks = tasks
+        self._wake = wake
         self._now = now
         self._releases: dict[str, deque[Release]] = {}  # of channels that are being looked up for
 
@@ -130,6 +133,7 @@ class Publisher:
         release = self._channels.publish(name, Update(event, data, publication.key), self._now())
         if release is not None:
             self._release(release)
+        self._wake(self._channels.deadline)
 
     def due(self, now: float) -> None:
         for release in self._channels.due(now):

@@ -20,7 +20,7 @@ from realtime.stats import RealtimeStats, count
 
 
 class Reception:
-    """The members of a namespace and the events they send. `handled` is called after every event."""
+    """The members of a namespace and the events they send."""
 
     def __init__(
         self,
@@ -29,18 +29,17 @@ class Reception:
         *,
         stats: RealtimeStats,
         now: Callable[[], float],
-        handled: Callable[[], None],
     ) -> None:
         self.members: dict[str, Member] = {}
         self._namespace = namespace
         self._events: TokenBuckets[str] = TokenBuckets(rate)
+        self._refused: TokenBuckets[str] = TokenBuckets(rate)
         self._stats = stats
         self._now = now
-        self._handled = handled
 
     def apply(self, rate: Rate) -> None:
         """Let every connection have this many events."""
-        self._events.rate = rate
+        self._events.rate = self._refused.rate = rate
 
     def on(self, event: str, handle: Handle, error_event: str) -> None:
         """Let `handle(member, payload)` answer an event. A Refusal that it raises becomes `error_event`."""
@@ -50,8 +49,6 @@ class Reception:
                 result = handle(member, payload)
             except Refusal as refusal:
                 return self._refuse(member, error_event, refusal)
-            finally:
-                self._handled()
             return self._decided(member, error_event, result) if inspect.iscoroutine(result) else result
 
         def received(socket: Socket, payload: Any) -> Any:
@@ -62,6 +59,7 @@ class Reception:
                 self.allow(self._events, "events", socket.id)
                 return member.take_turn(guarded, payload)
             except Refusal as refusal:
+                self._bear(socket)
                 return self._refuse(member, error_event, refusal)
 
         self._namespace.on(event)(received)
@@ -76,18 +74,21 @@ class Reception:
         details = {} if math.isinf(wait) else {"retry_after": round(wait, 3)}
         raise Refusal("rate-limited", "Too much at once; try again in a moment.", **details)
 
+    def _bear(self, socket: Socket) -> None:
+        """Answering refusals costs as well: a client that goes on as if there were none loses its connection."""
+        if not self._refused.allow(socket.id, self._now()):
+            socket.connection.close("flood")
+
     async def _decided(self, member: Member, error_event: str, decision: Coroutine[Any, Any, Any]) -> Any:
         try:
             return await decision
         except Refusal as refusal:
             return self._refuse(member, error_event, refusal)
-        finally:
-            self._handled()
 
     def _refuse(self, member: Member, event: str, refusal: Refusal) -> dict[str, Any]:
         told = refusal.told()
         self._count(event, refusal.reason)
-        # A flood is answered once, not as often as it asks.
+        # Of many such answers, a client that does not keep up gets the latest.
         conflate = "rate-limited" if refusal.reason == "rate-limited" else None
         member.socket.emit(event, told, volatile=True, conflate=conflate)
         return {"ok": False, "error": told["message"], **told}

@@ -18,90 +18,19 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import Any, Final
 
 from realtime.frames import Outgoing
+from realtime.rings import Kept, Ring
 from realtime.settings import RecoverySettings
 
 MOST_LEFT: Final = 32
 """Memberships that ended are remembered for each client, as it may not yet have what it was sent during them."""
 
+MOST_EPOCHS: Final = 100
+"""Lives of the process that are remembered; whoever was here so many restarts ago does not return."""
+
 Record = tuple[Any, ...]
 """What a journal keeps: JSON values, and bytes."""
 
 Note = Callable[[Record], None]
-
-
-class Kept:
-    """A packet in a ring, encoded as it was sent. `skip` are the clients it was not sent to."""
-
-    __slots__ = ("at", "number", "outgoing", "skip")
-
-    def __init__(self, number: int, at: float, outgoing: Outgoing, skip: Collection[str]) -> None:
-        self.number = number
-        self.at = at
-        self.outgoing = outgoing
-        self.skip = skip
-
-
-class Ring:
-    """The latest packets of a room. `lost` is the number of the last one dropped, `newest` of the last one added.
-
-    `holders` counts the memberships, present and past, that may ask for what is in it.
-    """
-
-    __slots__ = ("_latest", "bytes", "holders", "kept", "lost", "newest")
-
-    def __init__(self) -> None:
-        self.kept: OrderedDict[int, Kept] | None = None
-        self.bytes = 0
-        self.lost = 0
-        self.newest = 0
-        self.holders = 0
-        self._latest: dict[str, int] | None = None
-
-    def add(self, packet: Kept, settings: RecoverySettings) -> None:
-        if self.kept is None:
-            self.kept = OrderedDict()
-        key = packet.outgoing.conflate
-        if key is not None and not packet.skip:
-            self._supersede(key, packet.number)
-        self.kept[packet.number] = packet
-        self.bytes += packet.outgoing.size
-        self.newest = packet.number
-        while len(self.kept) > settings.packets or self.bytes > settings.bytes:
-            self._drop()
-
-    def expire(self, before: float) -> None:
-        """Drop what was sent before this time."""
-        while self.kept and next(iter(self.kept.values())).at < before:
-            self._drop()
-
-    def since(self, start: int, stop: int | None) -> list[Kept]:
-        """The packets with numbers above `start`, up to `stop`."""
-        found: list[Kept] = []
-        for packet in reversed((self.kept or {}).values()):
-            if packet.number <= start:
-                break
-            if stop is None or packet.number <= stop:
-                found.append(packet)
-        return found
-
-    def _supersede(self, key: str, number: int) -> None:
-        """Of packets with the same key only the latest is of use: the former one is no loss."""
-        assert self.kept is not None
-        if self._latest is None:
-            self._latest = {}
-        former = self.kept.pop(self._latest.get(key, 0), None)
-        if former is not None:
-            self.bytes -= former.outgoing.size
-        self._latest[key] = number
-
-    def _drop(self) -> None:
-        assert self.kept is not None
-        _, packet = self.kept.popitem(last=False)
-        self.bytes -= packet.outgoing.size
-        self.lost = packet.number
-        key = packet.outgoing.conflate
-        if key is not None and self._latest is not None and self._latest.get(key) == packet.number:
-            del self._latest[key]
 
 
 class Session:
@@ -152,6 +81,10 @@ class Recovery:
         self._epoch = epoch
         self._wall = wall
         self._note = note
+        self.clear()
+
+    def clear(self) -> None:
+        """Have no past."""
         self._ended: dict[str, int] = {}
         self._number = 0
         self._everyone = Ring()
@@ -332,7 +265,7 @@ class Recovery:
         return ("session", self._name, session.id, *fixed, rooms, left, session.data, gone_at)
 
     def load(self, record: Sequence[Any], now: float) -> None:
-        """Take in what an earlier life noted, in its order. Raises ValueError, TypeError, KeyError for what is none."""
+        """Take in what an earlier life noted, in its order. Raises ValueError and TypeError for what is no record."""
         match record:
             case ("base", _, int(number), dict(epochs), int(everyone), dict(newest)):
                 self._load_base(number, epochs, everyone, newest)
@@ -381,6 +314,8 @@ class Recovery:
             for packet in ring.since(start, left):
                 if session.id not in packet.skip:
                     missed[packet.number] = packet
+        if sum(packet.outgoing.size for packet in missed.values()) > self._settings.replay:
+            return None
         return [missed[number] for number in sorted(missed)]
 
     def _rings_of(self, session: Session) -> Iterator[tuple[Ring, int, int | None]]:
@@ -442,10 +377,13 @@ class Recovery:
             del self._rings[room]
 
     def _load_base(self, number: int, epochs: dict[str, int], everyone: int, newest: dict[str, int]) -> None:
-        if self._number or self._ended:
+        first = not self._ended
+        self._number = max(self._number, number)
+        self._ended.update(epochs)
+        for epoch in list(self._ended)[:-MOST_EPOCHS]:
+            del self._ended[epoch]
+        if not first:
             return  # the beginning of a later part of the journal: what it counts as missing has been read
-        self._number = number
-        self._ended = dict(epochs)
         self._everyone.lost = self._everyone.newest = everyone
         for room, last in newest.items():
             ring = self._ring(room)

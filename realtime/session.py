@@ -48,13 +48,6 @@ class Carrier(Protocol):
         """Close without a word."""
 
 
-class Client(Protocol):
-    """Whoever sent a GET; the transport is None once it has left."""
-
-    @property
-    def transport(self) -> asyncio.Transport | None: ...
-
-
 class House(Protocol):
     """What all sessions of a server share."""
 
@@ -84,7 +77,6 @@ class EngineSession:
         "_poll",
         "_receiver",
         "_socket",
-        "_waits_for",
         "handshake",
         "is_posting",
         "machine",
@@ -98,7 +90,6 @@ class EngineSession:
         self._socket = socket
         self._candidate: Carrier | None = None
         self._poll: asyncio.Future[None] | None = None
-        self._waits_for: Client | None = None
         self._backlog: Backlog | None = None
         self._farewell: Outgoing | None = None
         self.is_posting = False
@@ -118,6 +109,11 @@ class EngineSession:
     @property
     def is_open(self) -> bool:
         return self.machine.state is not State.CLOSED
+
+    @property
+    def queued(self) -> int:
+        """Bytes that wait because the client does not fetch or read them."""
+        return 0 if self._backlog is None else self._backlog.size
 
     def open(self, opened: Callable[[EngineSession], Receiver]) -> None:
         """Introduce the session to the layer above."""
@@ -157,12 +153,10 @@ class EngineSession:
 
     # What arrives
 
-    def arrived(self, packet: str | bytes, via: Via, carrier: Carrier | None = None) -> bool:
+    def arrived(self, packet: str | bytes, via: Via) -> bool:
         """Act on one packet; False when it was none that the session may get."""
         house = self._house
         house.stats.packets_in += 1
-        if via is Via.SOCKET and carrier is not self._socket and carrier is not self._candidate:
-            return True
         action = self.machine.receive(packet, via, house.loop.time())
         if action is Action.DELIVER:
             self._deliver(packet)
@@ -206,20 +200,21 @@ class EngineSession:
 
     @property
     def is_polled(self) -> bool:
-        """A GET is waiting, and whoever sent it is still there."""
-        return self._waits_for is not None and self._waits_for.transport is not None
+        """A GET is waiting."""
+        return self._poll is not None
 
-    async def wait(self, client: Client) -> None:
-        """Wait until there is something for a GET."""
+    async def wait(self) -> None:
+        """Wait until there is something for a GET. Whoever gives up waiting gives up the session."""
         if self._backlog is not None or self._farewell is not None or self.machine.state is State.PROBED:
             return
-        poll = self._poll = self._house.loop.create_future()
-        self._waits_for = client
+        self._poll = self._house.loop.create_future()
         try:
-            await poll
+            await self._poll
+        except asyncio.CancelledError:
+            self.close("transport-error")
+            raise
         finally:
-            if self._poll is poll:
-                self._poll = self._waits_for = None
+            self._poll = None
 
     def payload(self) -> bytes:
         """What waits, as the answer to a GET; a noop when nothing does."""
@@ -287,6 +282,8 @@ class EngineSession:
     # What waits
 
     def _hold(self, outgoing: Outgoing) -> None:
+        if not outgoing.count:
+            return
         if self._backlog is None:
             self._backlog = Backlog(self._house.settings.max_queue, self._house.stats.queue_drops)
         if not self._backlog.add(outgoing):

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
+from realtime.alarm import Wake
 from realtime.attendance import Attendance
 from realtime.audience import Audience
 from realtime.deadlines import soonest
@@ -31,6 +32,7 @@ class Signs:
         typing: TypingSettings,
         grace: float,
         now: Callable[[], float],
+        wake: Wake,
     ) -> None:
         self._namespace = namespace
         self._audience = audience
@@ -38,6 +40,7 @@ class Signs:
         self._typing = TypingIndicators(typing.debounce, typing.stops_after)
         self._attendance = Attendance(grace)
         self._now = now
+        self._wake = wake
 
     def apply(self, typing: TypingSettings) -> None:
         self._typing.debounce, self._typing.stop_after = typing.debounce, typing.stops_after
@@ -56,25 +59,31 @@ class Signs:
     def starts(self, conversation: str, user: str) -> None:
         """This user types."""
         self._tell(self._typing.start(conversation, user, self._now()))
+        self._wake(self._typing.deadline)
 
     def stops(self, conversation: str, users: Iterable[str]) -> None:
         """These users do not type any more: they say so, have sent what they typed, or leave."""
+        if not len(self._typing):
+            return  # the commonest case, and every message comes through here
         for user in users:
             self._tell(self._typing.stop(conversation, user, self._now()))
 
     def joined(self, conversation: str, users: Iterable[str], session: str) -> dict[str, Any]:
         """These users are there; how the conversation is now, as `presence_update` tells it."""
         self._attendance.joined(conversation, users, session, self._now())
+        self._wake(self._attendance.deadline)
         return self._attendance.payload(conversation)
 
     def left(self, conversation: str, users: Collection[str], session: str) -> None:
         """These users have left, knowingly."""
         self.stops(conversation, users)
         self._attendance.left(conversation, users, session, self._now())
+        self._wake(self._attendance.deadline)
 
     def lost(self, session: str) -> None:
         """A session has ended without a word; perhaps it comes back."""
         self._attendance.lost(session, self._now())
+        self._wake(self._attendance.deadline)
 
     def conversations(self) -> Iterable[tuple[str, int]]:
         """Every conversation with somebody in it, and how many users."""

@@ -99,15 +99,14 @@ class Socket:
             raise Disconnected(self.id)
         number, messages = self.namespace.question(event, args)
         answer: asyncio.Future[list[Any]] = asyncio.get_running_loop().create_future()
-        if self._acks is None:
-            self._acks = {}
-        self._acks[number] = answer
+        acks = self._acks = {} if self._acks is None else self._acks
+        acks[number] = answer
         try:
             self.sink.send(Outgoing(messages))
             async with asyncio.timeout(timeout):
                 return await answer
         finally:
-            self._acks.pop(number, None)
+            acks.pop(number, None)
 
     def join(self, room: str) -> None:
         """Be one of those who get what is sent to `room`, from now on. Nothing happens after the end."""
@@ -124,6 +123,8 @@ class Socket:
         peer = self.peer
         if peer is None:
             return
+        if isinstance(self.sink, Waiting):
+            self.namespace.accept(self)  # one cannot be thrown out of where one has not been let in
         self.sink.send(Outgoing((socketio.disconnected(self.namespace.name),)))
         self.namespace.part(self, "server-disconnect", may_return=False)
         if close:

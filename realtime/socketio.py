@@ -11,9 +11,8 @@ import json
 import math
 import re
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from enum import IntEnum
-from typing import Any, Final, Generic, NoReturn, TypeVar
+from typing import Any, Final, Generic, NamedTuple, NoReturn, TypeVar
 
 MOST_DEPTH: Final = 100
 MOST_NAMESPACE: Final = 200
@@ -52,8 +51,7 @@ class Malformed(Exception):
         self.reason = reason
 
 
-@dataclass(frozen=True, slots=True)
-class Packet:
+class Packet(NamedTuple):
     """One whole packet. `data` is a list for events and acks; binary kinds have become EVENT and ACK."""
 
     kind: Kind
@@ -160,13 +158,13 @@ class Client(Generic[T]):
 # Reading
 
 
-@dataclass(frozen=True, slots=True)
-class _Head:
+class _Head(NamedTuple):
     packet: Packet
     attachments: int
 
 
 _HEAD = re.compile(r"([0-6])(?:([0-9]{1,9})-)?(?:(/[^,]*)(?:,|\Z))?([0-9]*)", re.ASCII)
+_KINDS = {str(int(kind)): kind for kind in Kind}
 _PLACEHOLDER = "_placeholder"
 
 
@@ -176,7 +174,7 @@ def _parse(text: str, most_attachments: int) -> _Head:
     if match is None:
         raise Malformed("packet-type")
     digit, count, namespace, number = match.groups()
-    kind = Kind(int(digit))
+    kind = _KINDS[digit]
     binary = kind in (Kind.BINARY_EVENT, Kind.BINARY_ACK)
     if binary != (count is not None):
         raise Malformed("attachment-count")

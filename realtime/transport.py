@@ -20,12 +20,12 @@ from realtime.connection import Connection, Handshake, Opened, Receiver
 from realtime.cross_site import is_same_host, may_connect
 from realtime.engineio import PROTOCOL, Refusal, Session, State, open_packet
 from realtime.frames import Outgoing
-from realtime.polling import answer, answer_get, answer_post, refusal
+from realtime.polling import Ended, answer, answer_get, answer_post, refusal
 from realtime.session import Carrier, EngineSession
 from realtime.settings import EngineSettings
 from realtime.stats import RealtimeStats, count
 from realtime.timeouts import Timeouts
-from realtime.websocket import Taken, TakenWebSocket, acceptance, deflate_accepted, is_websocket, take_over
+from realtime.websocket import TakenWebSocket, acceptance, deflate_accepted, is_websocket, take_over
 
 __all__ = ["Connection", "EngineServer", "Handshake", "Opened", "Receiver"]
 
@@ -58,6 +58,7 @@ class EngineServer:
         self._lingering: dict[str, EngineSession] = {}
         self._carriers: set[Carrier] = set()
         self._carriers_gone = asyncio.Event()
+        self._sessions_gone = asyncio.Event()
         self._pings: Timeouts[EngineSession] = Timeouts()
         self._pongs: Timeouts[EngineSession] = Timeouts()
         self._alarm: asyncio.TimerHandle | None = None
@@ -72,16 +73,21 @@ class EngineServer:
             self._loop = asyncio.get_running_loop()
         return self._loop
 
+    def silence(self, sid: str) -> float:
+        """Seconds for which this session's client has owed a sign of life; 0 when it owes none."""
+        session = self._sessions.get(sid)
+        return 0.0 if session is None else session.machine.silence(self.loop.time())
+
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer any request of the path: a handshake, a session's GET or POST, a preflight, a WebSocket."""
         origin = request.headers.get("Origin")
-        if not may_connect(origin, request.host, self.settings.allowed_origins):
+        if not may_connect(origin, request.headers.get("Host", ""), self.settings.allowed_origins):
             return self._refused(Refusal.FORBIDDEN, status=403)
         if request.method == "OPTIONS":
             response: web.StreamResponse = web.Response(status=204)
         else:
             response = await self._answered(request, self._cross_origin(request))
-        if not response.prepared and not isinstance(response, Taken):
+        if not response.prepared and not isinstance(response, Ended):
             response.headers.update(self._cross_origin(request))
         return response
 
@@ -138,7 +144,7 @@ class EngineServer:
         websocket.begin(session, self._open_packet(session, ()))
         session.open(self._opened)
         websocket.feed_tail()
-        return Taken()
+        return Ended()
 
     def _upgrade(self, request: web.BaseRequest, session: EngineSession) -> web.StreamResponse:
         websocket = self._taken(request)
@@ -152,7 +158,7 @@ class EngineServer:
             count(self.stats.invalid, "second-upgrade")
             websocket.begin(None)
             websocket.close("session-taken")
-        return Taken()
+        return Ended()
 
     def _taken(self, request: web.BaseRequest) -> TakenWebSocket | web.StreamResponse:
         accept = acceptance(request)
@@ -164,7 +170,7 @@ class EngineServer:
             request.headers.get("Sec-WebSocket-Extensions", "")
         )
         websocket = take_over(request, self, accept, deflate=deflate)
-        return Taken() if websocket is None else websocket
+        return Ended() if websocket is None else websocket
 
     def _session(self, request: web.BaseRequest, state: State, socket: TakenWebSocket | None) -> EngineSession:
         settings = self.settings
@@ -192,7 +198,7 @@ class EngineServer:
     def _cross_origin(self, request: web.BaseRequest) -> dict[str, str]:
         """What lets a page of another, allowed, origin read the answer (the Fetch standard, "CORS protocol")."""
         origin = request.headers.get("Origin")
-        if origin is None or is_same_host(origin, request.host):
+        if origin is None or is_same_host(origin, request.headers.get("Host", "")):
             return {}
         if "*" in self.settings.allowed_origins:
             return _preflight(request) | {"Access-Control-Allow-Origin": "*"}
@@ -230,6 +236,8 @@ class EngineServer:
     def ended(self, session: EngineSession) -> None:
         """A session has closed, for whatever reason."""
         self._sessions.pop(session.sid, None)
+        if not self._sessions:
+            self._sessions_gone.set()
         self._pings.discard(session)
         self._pongs.discard(session)
         if session.has_last_words:
@@ -253,12 +261,12 @@ class EngineServer:
         self._draining = True
         leaving = list(self._sessions.values())
         random.shuffle(leaving)
-        began = self.loop.time()
         for number, session in enumerate(leaving):
-            late = began + over * (number + random.random()) / len(leaving) - self.loop.time()  # noqa: S311 - spreads load
-            if late > 0:
-                await asyncio.sleep(late)
-            session.close("drain")
+            share = (number + random.random()) / len(leaving)  # noqa: S311 - it spreads load
+            self.loop.call_later(over * share, session.close, "drain")
+        while self._sessions:
+            self._sessions_gone.clear()
+            await self._sessions_gone.wait()
 
     async def close(self) -> None:
         """End everything now, and return when every receiver knows and every WebSocket is closed."""

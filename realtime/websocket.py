@@ -46,15 +46,6 @@ _REASONS = {
 }
 
 
-class Taken(web.StreamResponse):
-    """Stands for the answer to a request whose connection is not HTTP's any more."""
-
-    def __init__(self) -> None:
-        super().__init__(status=101)
-        self._keep_alive = False
-        self._eof_sent = True
-
-
 def is_websocket(request: web.BaseRequest) -> bool:
     """The client asks to leave HTTP for WebSocket (RFC 6455 section 4.1)."""
     tokens = request.headers.get("Connection", "").lower().split(",")
@@ -66,6 +57,8 @@ def acceptance(request: web.BaseRequest) -> bytes | None:
     key = request.headers.get("Sec-WebSocket-Key", "").strip()
     if request.headers.get("Sec-WebSocket-Version", "").strip() != "13" or request.version < (1, 1):
         return None
+    if request.can_read_body:
+        return None  # whoever is in front of us may see its end elsewhere
     try:
         if len(b64decode(key, validate=True)) != 16:
             return None
@@ -94,7 +87,7 @@ def take_over(request: web.BaseRequest, house: House, accept: bytes, *, deflate:
     """Make the request's connection a WebSocket. The 101 leaves with whatever is written first, see `begin`.
 
     aiohttp's handler is told that its connection is lost, which is how it forgets everything about it, however it
-    was derived; the request's handler then ends with a `Taken`. None when the client has left.
+    was derived; the request's handler then ends with an `Ended`. None when the client has left.
     """
     handler: Any = request.protocol
     transport = handler.transport
@@ -132,6 +125,7 @@ class TakenWebSocket(WebSocketDataQueue, asyncio.Protocol):
     __slots__ = (
         "_closing",
         "_deflate",
+        "_fresh",
         "_house",
         "_linger",
         "_reader",
@@ -153,6 +147,7 @@ class TakenWebSocket(WebSocketDataQueue, asyncio.Protocol):
         self._tail = head, tail
         self._deflate = settings.compression if deflate else None
         self._closing = False
+        self._fresh = True
         self._linger: asyncio.TimerHandle | None = None
         self._session: EngineSession | None = None
         self._reader: WebSocketReader | None = WebSocketReader(self, settings.max_payload + 1, deflate, True)
@@ -205,6 +200,11 @@ class TakenWebSocket(WebSocketDataQueue, asyncio.Protocol):
             self._linger = self._house.loop.call_later(self._house.settings.close_timeout, self._wire.abort)
         self._session = None
 
+    @property
+    def buffered(self) -> int:
+        """Bytes of its own that wait for the client to read."""
+        return self._wire.get_write_buffer_size()
+
     def abort(self) -> None:
         self._wire.abort()
 
@@ -215,6 +215,11 @@ class TakenWebSocket(WebSocketDataQueue, asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self._house.stats.bytes_in += len(data)
+        if self._fresh:
+            self._fresh = False
+            if len(data) > 1 and data[1] < 0x80:
+                # RFC 6455 section 5.1. aiohttp's reader takes it; who does not mask its first frame masks none.
+                self._refuse("protocol-error")
         if self._reader is not None:
             self._reader.feed_data(data)
 
@@ -248,7 +253,7 @@ class TakenWebSocket(WebSocketDataQueue, asyncio.Protocol):
                 self._wire.close()
         elif kind is _TEXT or kind is _BINARY:
             if self._session is not None:
-                self._session.arrived(data[1], Via.SOCKET, self)
+                self._session.arrived(data[1], Via.SOCKET)
         elif kind is _PING:
             self._pinged(data[1])
         elif kind is _CLOSE:
@@ -272,14 +277,18 @@ class TakenWebSocket(WebSocketDataQueue, asyncio.Protocol):
         self.pings += 1
         if self.pings > PINGS:
             self._refuse("ping-flood")
-        elif not self.congested:
+        else:
             self._wire.write(frame(PONG, bytes(data)))
 
     def _refuse(self, reason: str) -> None:
-        if not self._closing:
-            count(self._house.stats.invalid, reason)
-            self._end(reason)
-            self.close(reason)
+        if self._closing:
+            return
+        count(self._house.stats.invalid, reason)
+        self._end(reason)
+        self.close(reason)
+        self._reader = None  # what still comes cannot be understood, not even the client's close
+        if self._wire.can_write_eof() and not self._wire.is_closing():
+            self._wire.write_eof()
 
     def _end(self, reason: str) -> None:
         self.writable = False

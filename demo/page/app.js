@@ -3,6 +3,7 @@
 import { element, toast, wireDialogs } from "./dom.js";
 import { Failure, read, readOwn, send } from "./network.js";
 import { chatAs, wireChat } from "./chat.js";
+import { listen } from "./live.js";
 import { followAddress, load, lookAs, wireReports } from "./reports.js";
 import { wireInspector } from "./inspector.js";
 
@@ -27,7 +28,7 @@ who.addEventListener("change", async () => {
 });
 
 // Three questions at once; the grid does not wait for the other two.
-load();
+load().then(listen);
 followAddress();
 const [session] = await Promise.all([attempt(readOwn("/api/auth/session")), attempt(read("/api/profiles")).then(fillChoices)]);
 become(session?.user ?? null);

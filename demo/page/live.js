@@ -1,11 +1,11 @@
-// The one connection to the realtime core in front of this application. Opened when somebody first chats, shared by
-// whatever wants to hear; when there is no such core, everything works by asking now and then.
+// The one connection to the realtime core in front of this application, shared by whatever wants to hear. Where there is
+// no such core, everything works by asking now and then.
 
 import { behindEdge } from "./network.js";
 
 const socketConfig = {
   transports: ["websocket"], // no long-polling before
-  autoConnect: false, // only when somebody chats
+  autoConnect: false, // only when it is known that there is somebody to connect to
   reconnectionAttempts: 3,
   reconnectionDelay: 500,
   timeout: 10000,
@@ -17,11 +17,16 @@ const socketConfig = {
 };
 const NEXT_TRY = 10000; // once the attempts above are used up
 const PATIENCE = 30000; // for an acknowledgement: longer than the core tries to have a message kept
+const CHANNEL = "reports";
 
 /** Dispatches `state`, `lost` (something may have been missed), and the core's own events with what they bring as `detail`. */
 export const live = new EventTarget();
-const EVENTS = ["new_messages_batch", "message_deleted", "message_error", "user_typing", "user_stopped_typing", "presence_update"];
+const EVENTS = [
+  "new_messages_batch", "message_deleted", "message_error", "user_typing", "user_stopped_typing", "presence_update",
+  "report_created", "report_updated",
+];
 
+let opening = null;
 let socket = null;
 let user = null;
 let authenticated = false;
@@ -31,19 +36,28 @@ let again = 0;
 /** Whether what is sent now goes through the core. */
 export const isLive = () => authenticated;
 
+/** Hear what is published, as nobody in particular. */
+export async function listen() {
+  if (!behindEdge()) return;
+  opening ??= opened();
+  (await opening).connect();
+}
+
 /** Speak for this user from now on; null: for nobody. */
-export async function speakFor(someone) {
-  if (someone?.id === user?.id && (socket || !someone)) return;
+export function speakFor(someone) {
+  if (someone?.id === user?.id) {
+    if (!socket) listen(); // there may be an edge by now
+    return;
+  }
+  const before = user;
   user = someone;
   joined = null;
-  clearTimeout(again);
-  if (socket) {
-    socket.disconnect();
+  if (before && socket) {
+    // A new connection, so that nobody goes on as somebody else.
     become(false);
-  }
-  if (!user || !behindEdge()) return;
-  socket ??= await opened();
-  socket.connect();
+    socket.disconnect().connect();
+  } else if (socket?.connected) socket.emit("authenticate", user.id);
+  else listen();
 }
 
 /** Take part in a conversation, and leave the one before; null: in none. */
@@ -71,28 +85,31 @@ export async function post(message) {
 
 async function opened() {
   const { io } = await import("./vendor/socket.io.js");
-  const made = io(socketConfig);
-  made.on("connect", () => made.emit("authenticate", user.id));
-  made.on("authenticated", () => {
-    // A session that was recovered is still where it was, and has been given what it missed.
-    if (!made.recovered && joined) made.emit("join_conversation", joined);
-    become(true);
-    if (!made.recovered) live.dispatchEvent(new Event("lost"));
+  socket = io(socketConfig);
+  socket.on("connect", () => {
+    if (!socket.recovered) socket.emit("subscribe", CHANNEL);
+    if (user) socket.emit("authenticate", user.id);
   });
-  made.on("auth_error", () => made.disconnect());
-  made.on("disconnect", (reason) => {
+  socket.on("authenticated", (answer) => {
+    if (answer.user.id !== user?.id) return;
+    // A session that was recovered is still where it was, and has been given what it missed.
+    if (!socket.recovered && joined) socket.emit("join_conversation", joined);
+    become(true);
+    if (!socket.recovered) live.dispatchEvent(new Event("lost"));
+  });
+  socket.on("disconnect", (reason) => {
     become(false);
     if (reason === "io server disconnect") tryAgain();
   });
-  made.io.on("reconnect_failed", tryAgain);
-  made.on("connect_error", () => made.active || tryAgain());
-  for (const name of EVENTS) made.on(name, (detail) => live.dispatchEvent(new CustomEvent(name, { detail })));
-  return made;
+  socket.on("connect_error", () => socket.active || tryAgain());
+  socket.io.on("reconnect_failed", tryAgain);
+  for (const name of EVENTS) socket.on(name, (detail) => live.dispatchEvent(new CustomEvent(name, { detail })));
+  return socket;
 }
 
 function tryAgain() {
   clearTimeout(again);
-  again = setTimeout(() => user && socket.connect(), NEXT_TRY);
+  again = setTimeout(() => socket.connect(), NEXT_TRY);
 }
 
 function become(now) {

@@ -1,6 +1,7 @@
 // The grid of reports, the drawer with one of them, and the form for a new one.
 
 import { avatar, element, icon, photo, plural, toast, when, words } from "./dom.js";
+import { live } from "./live.js";
 import { Failure, idempotencyKey, read, readOwn, send } from "./network.js";
 
 const PER_PAGE = 12;
@@ -263,7 +264,27 @@ export function wireReports() {
   drawer.addEventListener("close", () => {
     if (location.hash) history.pushState(null, "", location.pathname);
   });
+  live.addEventListener("report_created", ({ detail }) => showNew(detail));
+  live.addEventListener("report_updated", ({ detail }) => showUpdate(detail));
   wireForm();
+}
+
+/** Somebody has posted a report: it belongs on top, unless it is there already or hidden by a filter. */
+function showNew(report) {
+  if (view.query || (view.status && view.status !== report.status) || (view.category && view.category !== report.category)) return;
+  if (grid.querySelector(`[data-like="${CSS.escape(report.id)}"]`) || grid.getAttribute("aria-busy") === "true") return;
+  grid.prepend(card(report));
+  toast(`New: ${report.title}`);
+}
+
+/** Somebody has liked or commented on a report. What is told is how many there are now, so being told twice does no harm. */
+function showUpdate({ id, like_count, comment_count }) {
+  countLikes(id, () => like_count);
+  for (const button of grid.querySelectorAll(`[data-like="${CSS.escape(id)}"]`)) {
+    const tally = button.parentElement.querySelector(".tally");
+    tally.title = plural(comment_count, "comment");
+    tally.lastChild.textContent = comment_count;
+  }
 }
 
 function wireForm() {
@@ -290,7 +311,8 @@ function wireForm() {
       preview.hidden = true;
       dialog.close();
       toast("Thank you. Your report is out.");
-      if (report?.photos) grid.prepend(card(report));
+      // It may have been heard of before its own answer came.
+      if (report?.photos && !grid.querySelector(`[data-like="${CSS.escape(report.id)}"]`)) grid.prepend(card(report));
     } catch (failure) {
       if (!(failure instanceof Failure)) throw failure;
       error.textContent = failure.message;

@@ -19,17 +19,17 @@ Examples:
 @config_option
 @set_option
 def check(path: Path | None, overrides: tuple[str, ...]) -> None:
-    """Check the configuration: errors with file, line and what would be right; notes on routes that overlap.
+    """Check the configuration: errors with file, line and what would be right; notes on what may not be meant.
 
     Exit status 2 if it cannot be used.
     """
-    from proxy.config.checks import overlap_notes, takes_everything
+    from proxy.config.checks import overlap_notes, realtime_notes, takes_everything
 
     config = loaded(path, overrides).config
     name = chosen_file(path) or "No file; the defaults"
     routes = "1 route" if len(config.routes) == 1 else f"{len(config.routes)} routes"
     click.echo(f"{name}: right. {routes}, {config.server.listen} -> {config.origin.url}")
-    for note in overlap_notes(config.routes):
+    for note in [*overlap_notes(config.routes), *realtime_notes(config.realtime)]:
         click.echo(f"note: {note}")
     if not takes_everything(config.routes):
         click.echo("note: requests that no route matches go to the origin and are never stored.")

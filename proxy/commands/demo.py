@@ -70,15 +70,23 @@ def demo(
         return loaded(file, given, directory)
 
     # A mistake should show before anything is started; a port 0 is known only afterwards.
-    if origin_listen.port:
-        configured(f"http://{origin_listen}")
+    likely = configured(f"http://{origin_listen}").config if origin_listen.port else None
     from proxy.app import run
 
-    with DemoOrigin(origin_listen, announce=click.echo) as origin:
+    publish = _publishing(likely)
+    token = None if likely is None else likely.admin.token
+    with DemoOrigin(origin_listen, announce=click.echo, publish=publish, token=token) as origin:
         result = configured(origin.url)
         hints = _hints(result.config, origin.url)
         status = run(result.config, sources=result.sources, announce=click.echo, banner_hints=hints)
     ctx.exit(status)
+
+
+def _publishing(config: Config | None) -> str | None:
+    """Where the application may publish, as far as that is known before anything has started."""
+    if config is None or not config.realtime.enabled or not config.admin.listen.port:
+        return None
+    return f"http://{config.admin.listen}/api/realtime/publish"
 
 
 def _hints(config: Config, origin_url: str) -> list[str]:

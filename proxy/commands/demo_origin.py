@@ -27,11 +27,21 @@ class DemoOrigin:
     """Starts the sample application, waits until it listens, and stops it at the end of the `with` block.
 
     Its end before that is announced and changes nothing else: the edge keeps answering.
+    It announces its reports at the URL `publish`, with `token` if that is given.
     Raises CachewireError when it cannot listen on `address`.
     """
 
-    def __init__(self, address: Address, *, announce: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        address: Address,
+        *,
+        announce: Callable[[str], None],
+        publish: str | None = None,
+        token: str | None = None,
+    ) -> None:
         self._address = address
+        self._publish = [] if publish is None else ["--publish", publish]
+        self._token = {} if token is None else {"DEMO_PUBLISH_TOKEN": token}
         self._announce = announce
         self._stopping = threading.Event()
         self.url = f"http://{address}"
@@ -44,8 +54,15 @@ class DemoOrigin:
         _require_free(self._address)
         self._process = subprocess.Popen(  # noqa: S603 - our own interpreter, and a parsed address
             # -P: a directory called demo where the operator happens to stand is not ours to run.
-            [sys.executable, "-P", "-m", "demo", "--listen", str(self._address), "--quiet", "--exit-with-stdin"],
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, [_ROOT, os.environ.get("PYTHONPATH")]))},
+            [
+                *(sys.executable, "-P", "-m", "demo", "--listen", str(self._address), "--quiet", "--exit-with-stdin"),
+                *self._publish,
+            ],
+            env={
+                **os.environ,
+                **self._token,
+                "PYTHONPATH": os.pathsep.join(filter(None, [_ROOT, os.environ.get("PYTHONPATH")])),
+            },
             # The origin exits when this pipe closes, which the system does for us even on SIGKILL.
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

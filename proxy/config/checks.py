@@ -40,6 +40,18 @@ def overlap_notes(routes: Sequence[Route]) -> list[str]:
     return notes
 
 
+def realtime_notes(realtime: Realtime) -> list[str]:
+    """A sentence for each thing about the realtime core that works, but hardly as it was meant."""
+    notes = []
+    if realtime.enabled and realtime.auth == "trusted":
+        notes.append("realtime.auth is trusted: whoever connects is believed to be whoever they say.")
+    if realtime.enabled and realtime.auth == "origin" and realtime.origin.session is None:
+        notes.append("realtime.auth is origin, but realtime.origin.session is not set: nobody can authenticate.")
+    if realtime.enabled and "*" in realtime.allowed_origins:
+        notes.append("realtime.allowed_origins has *: any web page can connect with your users' cookies.")
+    return notes
+
+
 def takes_everything(routes: Sequence[Route]) -> bool:
     """Whether some route takes every request that reaches it."""
     return any(covers(route_match(route.match), RouteMatch("/**")) for route in routes)

@@ -1,9 +1,9 @@
 """The realtime core alone on a port, before an application: what the scenarios with the real client run against.
 
-    python -m tests.apps.core --port 0 --set '{"kind": "trusted"}' --origin http://127.0.0.1:3000
+    python -m tests.apps.core --port 0 --chat '{"deliver": "both"}' --origin http://127.0.0.1:3000
 
-Prints the port when it listens. `--journal FILE` keeps recovery across restarts. POST /publish publishes, GET /figures
-shows what was counted.
+Prints the port when it listens. `--journal DIRECTORY` keeps recovery across restarts. POST /publish publishes, GET
+/figures shows what was counted.
 """
 
 from __future__ import annotations
@@ -21,9 +21,10 @@ import aiohttp
 from aiohttp import web
 
 from realtime.core import Core
+from realtime.limits import Rate
 from realtime.origin import Ask, OriginAway
 from realtime.publishing import BadPublication
-from realtime.settings import AuthenticationSettings, CoreSettings, OriginSettings
+from realtime.settings import AuthenticationSettings, ChannelRule, CoreSettings, OriginSettings
 
 
 def asker(session: aiohttp.ClientSession, base: str) -> Ask:
@@ -46,11 +47,27 @@ def build(arguments: argparse.Namespace, ask: Ask | None) -> Core:
         authentication=AuthenticationSettings(kind=arguments.auth),
         origin=OriginSettings(**json.loads(arguments.asks)),
     )
-    chat: dict[str, Any] = json.loads(arguments.chat)
     return Core(
-        replace(settings, chat=replace(settings.chat, **chat)),
+        replace(settings, chat=changed(settings.chat, json.loads(arguments.chat))),
         ask=ask,
         journal_path=None if arguments.journal is None else Path(arguments.journal),
+    )
+
+
+def changed(settings: Any, values: dict[str, Any]) -> Any:
+    """The settings with these members instead; an object changes the members of settings inside."""
+    return replace(
+        settings,
+        **{
+            name: changed(getattr(settings, name), value)
+            if isinstance(value, dict)
+            else tuple(ChannelRule(**rule) for rule in value)
+            if name == "channels"
+            else Rate(*value)
+            if isinstance(value, list)
+            else value
+            for name, value in values.items()
+        },
     )
 
 
@@ -99,7 +116,7 @@ def main() -> None:
     parser.add_argument("--auth", default="trusted")
     parser.add_argument("--origin", help="base URL of the application")
     parser.add_argument("--asks", default="{}", help="OriginSettings as JSON")
-    parser.add_argument("--chat", default="{}", help="plain members of ChatSettings as JSON")
+    parser.add_argument("--chat", default="{}", help="members of ChatSettings as JSON")
     parser.add_argument("--journal")
     logging.basicConfig(level=logging.INFO)
     asyncio.run(serve(parser.parse_args()))

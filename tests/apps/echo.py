@@ -1,4 +1,6 @@
-"""An application for protocol tests: whatever arrives at /engine.io/ goes back.
+"""An application for protocol tests: whatever arrives goes back.
+
+At /engine.io/ bare Engine.IO; at /socket.io/ Socket.IO with the namespaces / and /custom.
 
 python -m tests.apps.echo --port 3000
 """
@@ -7,11 +9,14 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+from dataclasses import replace
+from typing import Any
 
 from aiohttp import web
 
 from realtime.frames import Outgoing
-from realtime.settings import EngineSettings
+from realtime.hub import Hub, Namespace, Socket
+from realtime.settings import EngineSettings, HubSettings
 from realtime.stats import RealtimeStats
 from realtime.transport import Connection, EngineServer
 
@@ -35,12 +40,35 @@ class Echo:
         """Nothing is kept."""
 
 
+def echo_events(namespace: Namespace) -> None:
+    """Answers `message` with `message-back`, and `message-with-ack` with an acknowledgement."""
+
+    @namespace.on("connect")
+    def connect(socket: Socket, auth: dict[str, Any] | None) -> None:
+        socket.emit("auth", {} if auth is None else auth)
+
+    @namespace.on("message")
+    def message(socket: Socket, *args: Any) -> None:
+        socket.emit("message-back", *args)
+
+    @namespace.on("message-with-ack")
+    def message_with_ack(socket: Socket, *args: Any) -> tuple[Any, ...]:
+        return args
+
+
 async def serve(host: str, port: int) -> None:
-    engine = EngineServer(SETTINGS, Echo, RealtimeStats())
+    stats = RealtimeStats()
+    hub = Hub(HubSettings(connect_timeout=1.0), stats)
+    for name in ("/", "/custom"):
+        echo_events(hub.namespace(name))
+    raw = EngineServer(SETTINGS, Echo, RealtimeStats())
+    events = EngineServer(replace(SETTINGS, path="/socket.io/"), hub.opened, stats)
 
     async def handle(request: web.BaseRequest) -> web.StreamResponse:
-        if request.path == SETTINGS.path:
-            return await engine.handle(request)
+        if request.path == "/engine.io/":
+            return await raw.handle(request)
+        if request.path == "/socket.io/":
+            return await events.handle(request)
         return web.Response(status=404)
 
     server = await asyncio.get_running_loop().create_server(web.Server(handle), host, port)
@@ -49,7 +77,9 @@ async def serve(host: str, port: int) -> None:
     try:
         await server.serve_forever()
     finally:
-        await engine.close()
+        await raw.close()
+        await events.close()
+        await hub.close()
 
 
 def main() -> None:

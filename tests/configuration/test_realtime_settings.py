@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from proxy.config import load
+from proxy.config.checks import realtime_notes
 from proxy.errors import ConfigurationError
 
 LONG = "realtime.jwt.secret=0123456789abcdef0123456789abcdef"
@@ -75,3 +76,18 @@ def test_the_paths_end_is_added_and_files_are_found_beside_the_configuration(tmp
     assert realtime.path == "/live/"
     assert realtime.recovery.dir == tmp_path / "kept"
     assert realtime.jwt.public_key_file == tmp_path / "key.pem"
+
+
+@pytest.mark.parametrize(
+    ("overrides", "notes"),
+    [
+        ([], ["nobody can authenticate"]),
+        (["realtime.origin.session=/me"], []),
+        (["realtime.enabled=false"], []),
+        (["realtime.auth=trusted", "realtime.allowed_origins=['*']"], ["believed", "any web page"]),
+    ],
+)
+def test_what_works_but_is_hardly_meant_is_noted(overrides: list[str], notes: list[str]) -> None:
+    given = realtime_notes(load(None, env={}, overrides=overrides).config.realtime)
+    assert len(given) == len(notes)
+    assert all(word in note for word, note in zip(notes, given, strict=True))

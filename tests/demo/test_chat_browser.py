@@ -1,7 +1,8 @@
-"""Two people chat in two windows of a real Chromium, through the edge and its realtime core."""
+"""Two people in two windows of a real Chromium chat and see each other's reports, through the edge's realtime core."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -46,7 +47,7 @@ class Windows:
 
 @pytest.fixture
 async def windows(tmp_path: Path) -> AsyncIterator[Windows]:
-    async with demonstrating(tmp_path) as edge, AsyncExitStack() as stack:
+    async with demonstrating(tmp_path, known_ports=True) as edge, AsyncExitStack() as stack:
         yield Windows(edge, stack)
 
 
@@ -118,3 +119,35 @@ async def test_leaving_and_coming_back_shows_what_was_written_meanwhile(
     await expect(one.locator(".bubble.own:not(.waiting)").last).to_have_text("You missed this.")
     await other.locator(".conversations button", has_text=title).first.click()
     await expect(other.locator(".bubble:not(.own)").last).to_contain_text("You missed this.")
+
+
+async def test_a_report_and_its_likes_appear_in_the_windows_of_others(
+    windows: Windows, conversation: tuple[str, list[str]]
+) -> None:
+    _, (first, _) = conversation
+    watching, posting = await windows.open(), await windows.open()
+    for page in (watching, posting):
+        await expect(page.locator(".card h3")).to_have_count(12)
+    await until_subscribed(windows.edge, 2)
+    async with posting.expect_response("**/api/likes?*"):
+        await posting.select_option("#who", first)
+    await posting.click("#open-form")
+    for name, value in (("title", "Lamp post hit"), ("place", "Quay Street"), ("text", "It leans.")):
+        await posting.fill(f"#report-form [name={name}]", value)
+    await posting.click("#report-form .primary")
+    await expect(watching.locator(".card h3").first).to_have_text("Lamp post hit")
+    await expect(posting.locator(".card h3", has_text="Lamp post hit")).to_have_count(1)
+    await posting.locator(".card", has_text="Lamp post hit").locator(".like").click()
+    liked = watching.locator(".card", has_text="Lamp post hit").locator(".like span")
+    await expect(liked).to_have_text("1")
+    assert windows.complaints == []
+
+
+async def until_subscribed(edge: EdgeProcess, windows: int) -> None:
+    async with asyncio.timeout(15), aiohttp.ClientSession() as session:
+        while True:
+            async with session.get(f"{edge.admin_url}/api/realtime") as response:
+                sessions = (await response.json())["sessions"]
+            if sum(one["channels"] for one in sessions) >= windows:
+                return
+            await asyncio.sleep(0.05)

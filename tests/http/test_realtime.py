@@ -96,6 +96,11 @@ class TestPath:
         assert (await edge.get("/socket.io/socket.io.js")).body == b"one"
         assert origin.count("/socket.io/socket.io.js") == 1
 
+    async def test_it_is_explained(self, edge: EdgeUnderTest) -> None:
+        explained = await admin(edge, "GET", "/api/explain", params={"url": POLL})
+        assert explained["route"] == "(realtime)"
+        assert "ahead of all routes" in explained["lines"][0]
+
     async def test_another_path_can_be_chosen(self, origin: ScriptedOrigin) -> None:
         async with edge_before(origin, realtime={"path": "/live"}) as edge:
             assert (await edge.get(POLL)).body == b"one"
@@ -138,6 +143,27 @@ class TestConnections:
                 await edge.app.drain()
             # Closed without a packet 41, which would tell it to stay away.
             assert await client.closed() == "connection"
+
+    async def test_a_poll_that_waits_is_answered_when_the_edge_drains(self, edge: EdgeUnderTest) -> None:
+        sid = await polled(edge)
+        poll = asyncio.ensure_future(edge.get(f"{POLL}&sid={sid}"))
+        await until(lambda: edge.app.ledger.in_flight == 1)
+        async with asyncio.timeout(PATIENCE):
+            await edge.app.drain()
+            assert (await poll).body == b"1"
+
+    async def test_a_poll_of_a_client_that_left_is_given_up_at_once_and_its_session_with_it(
+        self, edge: EdgeUnderTest
+    ) -> None:
+        sid = await polled(edge)
+        client = await edge.connect()
+        await client.send(edge.request("GET", f"{POLL}&sid={sid}"))
+        await until(lambda: edge.app.ledger.in_flight == 1)
+        client.leave()
+        await until(lambda: edge.app.ledger.in_flight == 0)
+        assert edge.app.ledger.recent(1)[0].reason == "client-left"
+        assert (await edge.get(f"{POLL}&sid={sid}")).status == 400
+        assert (await admin(edge, "GET", "/api/realtime"))["counters"]["sessions_closed"] == {"transport-error": 1}
 
     async def test_an_operator_can_see_sessions_and_end_one(self, edge: EdgeUnderTest) -> None:
         async with connected(url(edge)) as client:
@@ -273,6 +299,11 @@ async def test_the_series_keep_the_naming_rules_and_count(edge: EdgeUnderTest) -
         assert family.documentation.endswith(".")
     assert value(families, "cachewire_realtime_messages_total") == 1
     assert value(families, "cachewire_realtime_sessions_opened_total") == 1
+
+
+async def polled(edge: EdgeUnderTest) -> str:
+    """The id of a new session of long-polling."""
+    return str(json.loads((await edge.get(POLL)).body[1:])["sid"])
 
 
 async def metrics(edge: EdgeUnderTest) -> dict[str, Any]:

@@ -196,3 +196,12 @@ def test_the_series_and_the_totals_tell_the_same_story(events: list[tuple[str, f
     series = ledger.series(RING_SECONDS - 1)
     assert sum(requests for requests, _ in series) == ledger.total == len(events)
     assert sum(hits for _, hits in series) == sum(verdict in ("hit", "stale") for verdict, _ in events)
+
+
+def test_what_lasts_as_long_as_the_client_wishes_counts_but_slows_no_average() -> None:
+    ledger = Ledger(lambda: 10.0)
+    ledger.record(Outcome("GET", "/", "", 0.0, verdict="hit", status=200, duration=0.1))
+    ledger.record(Outcome("GET", "/socket.io/", "", 0.0, verdict="local", status=200, duration=25.0, timed=False))
+    assert ledger.rates(60).mean == 0.1
+    assert ledger.total == 2
+    assert ledger.durations["local"].mean is None

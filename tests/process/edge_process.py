@@ -6,6 +6,7 @@ import asyncio
 import os
 import re
 import signal
+import socket
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -66,12 +67,21 @@ async def serving(directory: Path, origin_url: str, **settings: object) -> Async
 
 
 @asynccontextmanager
-async def demonstrating(directory: Path) -> AsyncIterator[EdgeProcess]:
-    """`cachewire demo` on free ports, as `make run` calls it, with its cache in `directory`."""
-    free = "127.0.0.1:0"
+async def demonstrating(directory: Path, *, known_ports: bool = False) -> AsyncIterator[EdgeProcess]:
+    """`cachewire demo` on free ports, as `make run` calls it, with its cache in `directory`.
+
+    With `known_ports` they are chosen before, so that the application can be told where it may publish.
+    """
+    admin, origin = (f"127.0.0.1:{_free_port() if known_ports else 0}" for _ in range(2))
     cache = f"cache.dir={directory / 'cache'}"
-    async with _running("demo", "--listen", free, "--admin", free, "--origin-listen", free, "--set", cache) as edge:
+    listeners = ("--listen", "127.0.0.1:0", "--admin", admin, "--origin-listen", origin)
+    async with _running("demo", *listeners, "--set", cache) as edge:
         yield edge
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return int(probe.getsockname()[1])
 
 
 @asynccontextmanager

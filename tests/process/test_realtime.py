@@ -12,6 +12,7 @@ import pytest
 
 from tests.live import connected, member, message
 from tests.process.edge_process import EdgeProcess, demonstrating, serving
+from tests.socketio_client import run
 
 
 @pytest.fixture
@@ -79,3 +80,21 @@ async def test_a_terminated_edge_closes_its_websockets_so_that_clients_come_back
         edge.signal(signal.SIGTERM)
         assert await client.closed() == "connection"
         assert await edge.ended() == 0
+
+
+@pytest.mark.parametrize(
+    "scenario",
+    [
+        "ten_users_share_a_socket_and_the_eleventh_is_refused",
+        "messages_come_in_batches_and_in_order",
+        "typing_is_told_to_the_others_and_stops_by_itself",
+        "a_cut_connection_recovers_what_it_missed",
+        "long_polling_does_as_well",
+        "nonsense_is_answered_and_harms_nobody",
+    ],
+)
+async def test_the_real_client_does_through_the_edge_what_it_does_with_the_core_alone(
+    tmp_path: Path, scenario: str
+) -> None:
+    async with serving(tmp_path, "http://127.0.0.1:9", realtime={"auth": "trusted"}) as edge:
+        await run(scenario, edge.url)

@@ -52,6 +52,20 @@ class Wire:
         sent, self.sent = self.sent, []
         return sent
 
+    @staticmethod
+    def payload(message: str | bytes) -> Any:
+        """The JSON of a packet of the namespace /."""
+        assert isinstance(message, str)
+        return json.loads(message.lstrip("0123456789"))
+
+    @staticmethod
+    def event(message: str | bytes) -> list[Any]:
+        """The name and the arguments of an event."""
+        assert str(message).startswith("2"), message
+        arguments = Wire.payload(message)
+        assert isinstance(arguments, list)
+        return arguments
+
     def enter(self, namespace: str = "/", **auth: Any) -> dict[str, Any]:
         """Connect to a namespace; the payload of the server's answer. Packets before and after it stay in `sent`."""
         prefix = "" if namespace == "/" else f"{namespace},"

@@ -1,0 +1,608 @@
+"""The chat's rules, one by one, on a clock that stands still."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from realtime.limits import Rate
+from realtime.origin import OriginAway
+from realtime.payloads import Draft, Refusal, parse_batch, parse_claim, parse_deletion, parse_message, parse_place
+from realtime.settings import BatchSettings, ChatSettings, LimitSettings
+from tests.realtime.talking import Answer, answer, talk, text
+from tests.realtime.wire import turns
+
+
+class Gate:
+    """An application that answers when it is let: `await gate.asked(1)`, then `gate.answers[0].set_result(...)`."""
+
+    def __init__(self) -> None:
+        self.bodies: list[Any] = []
+        self.keys: list[str] = []
+        self.answers: list[asyncio.Future[Answer]] = []
+
+    async def __call__(self, method: str, target: str, fields: list[tuple[str, str]], body: bytes) -> Answer:
+        self.bodies.append(json.loads(body) if body else target)
+        self.keys.append(dict(fields).get("Idempotency-Key", ""))
+        self.answers.append(asyncio.get_running_loop().create_future())
+        return await self.answers[-1]
+
+    async def asked(self, times: int) -> None:
+        async with asyncio.timeout(5):
+            while len(self.answers) < times:
+                await asyncio.sleep(0)
+
+    def contents(self, number: int) -> list[str]:
+        return [message["content"] for message in self.bodies[number]["messages"]]
+
+
+PERSIST = {"persist": "/messages", "attempts": 1}
+
+
+class TestWhoMaySpeak:
+    async def test_nobody_for_a_user_who_is_not_authenticated_on_the_same_socket(self) -> None:
+        async with talk() as talking:
+            alice, bob = await talking.member("u1", "7"), await talking.member("u2", "7")
+            refused = await alice.ask("send_message", text("as bob", sender="u2", client_id="c1"))
+            assert (refused["ok"], refused["reason"]) == (False, "not-authenticated")
+            assert alice.heard("message_error")[0]["client_id"] == "c1"
+            assert bob.contents == []
+
+    async def test_nobody_in_a_conversation_that_was_not_joined(self) -> None:
+        async with talk() as talking:
+            alice = await talking.member("u1")
+            bob = await talking.member("u2", "7")
+            assert (await alice.ask("send_message", text("hello")))["reason"] == "not-joined"
+            assert (await alice.ask("typing_start", "7"))["reason"] == "not-joined"
+            assert bob.events == [("authenticated", {"user": {"id": "u2"}})]
+
+    async def test_nobody_joins_before_authenticating(self) -> None:
+        async with talk() as talking:
+            stranger = talking.client()
+            assert (await stranger.ask("join_conversation", "7"))["reason"] == "not-authenticated"
+
+    async def test_a_batch_with_one_strangers_message_is_refused_as_a_whole(self) -> None:
+        async with talk() as talking:
+            alice = await talking.member("u1", "7")
+            messages = [text("mine"), text("not mine", sender="u2")]
+            refused = await alice.ask("send_message_batch", {"conversation_id": "7", "messages": messages})
+            assert refused["reason"] == "not-authenticated"
+            assert alice.contents == []
+
+    async def test_conversations_and_channels_are_bounded_for_each_connection(self) -> None:
+        limits = LimitSettings(conversations_per_connection=2, channels_per_connection=1)
+        async with talk(chat={"limits": limits}) as talking:
+            alice = await talking.member("u1", "1", "2")
+            assert (await alice.ask("join_conversation", "3"))["reason"] == "too-many-conversations"
+            assert (await alice.ask("join_conversation", "2"))["ok"], "it is there already"
+            await alice.ask("leave_conversation", "1")
+            assert (await alice.ask("join_conversation", "3"))["ok"]
+            assert (await alice.ask("subscribe", "reports"))["ok"]
+            assert (await alice.ask("subscribe", "notifications"))["reason"] == "too-many-channels"
+
+    async def test_a_channel_of_a_user_is_open_to_that_user_alone(self) -> None:
+        async with talk() as talking:
+            alice = await talking.member("u1")
+            assert (await alice.ask("subscribe", "user:u1"))["ok"]
+            assert (await alice.ask("subscribe", "user:u2"))["reason"] == "not-allowed"
+            await talking.core.publish({"channel": "user:u1", "event": "hint", "data": 1})
+            assert alice.heard("hint") == [1]
+
+    async def test_a_user_named_like_a_pattern_is_not_one(self) -> None:
+        async with talk() as talking:
+            sly = await talking.member("*")
+            assert (await sly.ask("subscribe", "user:u2"))["reason"] == "not-allowed"
+            assert (await sly.ask("subscribe", "user:*"))["ok"]
+
+
+class TestTurns:
+    async def test_events_wait_for_the_decision_before_them(self) -> None:
+        gate = Gate()
+        async with talk(gate, auth="origin", origin={"session": "/session"}) as talking:
+            alice = talking.client(cookie="session=u1")
+            alice.emit("authenticate")
+            alice.emit("join_conversation", "7")
+            number = alice.begin("send_message", text("in one go"))
+            await gate.asked(1)
+            assert alice.answered(number) is None
+            gate.answers[0].set_result(answer({"user": {"id": "u1"}}))
+            await turns(10)
+            assert alice.contents == ["in one go"]
+            assert alice.heard("message_error") == []
+
+    async def test_a_message_that_waits_for_the_application_holds_up_nobody(self) -> None:
+        gate = Gate()
+        async with talk(gate, origin=PERSIST) as talking:
+            alice = await talking.member("u1", "7")
+            alice.emit("send_message", text("slow"))
+            await gate.asked(1)
+            assert (await alice.ask("join_conversation", "8"))["ok"]
+
+    async def test_too_many_waiting_events_are_refused(self) -> None:
+        gate = Gate()
+        limits = LimitSettings(events=Rate(1.0, 10_000.0))
+        async with talk(gate, auth="origin", origin={"session": "/s"}, chat={"limits": limits}) as talking:
+            alice = talking.client(cookie="a=b")
+            for _ in range(300):
+                alice.emit("authenticate")
+            assert [error["reason"] for error in alice.heard("auth_error")] == ["rate-limited"] * 43
+            assert alice.closed is None
+
+    async def test_who_leaves_while_being_authenticated_is_not_there_afterwards(self) -> None:
+        gate = Gate()
+        async with talk(gate, auth="origin", origin={"session": "/session"}) as talking:
+            alice = talking.client(cookie="session=u1")
+            alice.emit("authenticate")
+            alice.emit("join_conversation", "7")
+            await gate.asked(1)
+            alice.close("transport-close")
+            gate.answers[0].set_result(answer({"user": {"id": "u1"}}))
+            await turns(10)
+            assert talking.core.conversations() == []
+            assert talking.core.sessions() == []
+
+
+class TestFloods:
+    async def test_events_beyond_the_allowance_are_refused_and_the_next_second_is_another(self) -> None:
+        limits = LimitSettings(events=Rate(5.0, 10.0))
+        async with talk(chat={"limits": limits}) as talking:
+            alice = talking.client()
+            for _ in range(15):
+                alice.emit("subscribe", "reports")
+            errors = alice.heard("message_error")
+            assert [(error["reason"], error["retry_after"]) for error in errors] == [("rate-limited", 0.2)] * 5
+            talking.seconds += 1
+            assert (await alice.ask("subscribe", "reports"))["ok"]
+            assert alice.closed is None
+            assert talking.core.stats.rate_limited == {"events": 5}
+
+    async def test_who_goes_on_regardless_loses_the_connection(self) -> None:
+        limits = LimitSettings(events=Rate(5.0, 10.0))
+        async with talk(chat={"limits": limits}) as talking:
+            alice, bob = talking.client(), talking.client()
+            for _ in range(1000):
+                alice.emit("subscribe", "reports")
+            assert alice.closed == "flood"
+            assert len(alice.heard("message_error")) <= 11
+            assert (await bob.ask("subscribe", "reports"))["ok"]
+
+
+class TestMessages:
+    async def test_the_first_leaves_at_once_and_the_next_together(self) -> None:
+        async with talk() as talking:
+            alice, bob = await talking.member("u1", "7"), await talking.member("u2", "7")
+            for content in "abc":
+                alice.emit("send_message", text(content))
+            assert bob.contents == ["a"]
+            await talking.pass_time(0.05)
+            assert [len(batch) for batch in bob.heard("new_messages_batch")] == [1, 2]
+            assert bob.contents == ["a", "b", "c"]
+
+    async def test_a_window_that_opened_while_a_batch_was_persisted_ends_by_itself(self) -> None:
+        gate = Gate()
+        async with talk(gate, origin=PERSIST) as talking:
+            alice = await talking.member("u1", "7")
+            alice.emit("send_message", text("a"))
+            await gate.asked(1)
+            talking.seconds += 0.04
+            alice.emit("send_message", text("b"))
+            await talking.pass_time(0.005)
+            gate.answers[0].set_result(answer())
+            await turns(10)
+            assert talking.core.chat.alarm.is_set, "nobody else would wake it"
+            await talking.pass_time(0.05)
+            await gate.asked(2)
+            assert gate.contents(1) == ["b"]
+
+    async def test_what_arrives_meanwhile_waits_and_order_is_kept(self) -> None:
+        gate = Gate()
+        async with talk(gate, origin=PERSIST) as talking:
+            alice = await talking.member("u1", "7")
+            for content in "abcd":
+                alice.emit("send_message", text(content))
+                await talking.pass_time(0.06)
+            assert [gate.contents(number) for number in range(len(gate.bodies))] == [["a"]]
+            gate.answers[0].set_result(answer())
+            await gate.asked(2)
+            assert gate.contents(1) == ["b", "c", "d"]
+            gate.answers[1].set_result(answer())
+            await turns(10)
+            assert alice.contents == ["a", "b", "c", "d"]
+
+    async def test_conversations_do_not_wait_for_each_other(self) -> None:
+        gate = Gate()
+        async with talk(gate, origin=PERSIST) as talking:
+            alice = await talking.member("u1", "7", "8")
+            alice.emit("send_message", text("slow"))
+            alice.emit("send_message", text("quick", conversation="8"))
+            await gate.asked(2)
+            gate.answers[1].set_result(answer())
+            await turns(10)
+            assert alice.contents == ["quick"]
+
+    async def test_the_acknowledgement_comes_after_persistence_and_not_before(self) -> None:
+        gate = Gate()
+        async with talk(gate, origin=PERSIST) as talking:
+            alice = await talking.member("u1", "7")
+            number = alice.begin("send_message", text("a"))
+            await gate.asked(1)
+            assert (alice.answered(number), alice.contents) == (None, [])
+            gate.answers[0].set_result(answer({"messages": [{"id": 41, "created_at": "then"}]}, 201))
+            await turns(10)
+            assert alice.answered(number) == {"ok": True, "messages": [41]}
+            (message,) = alice.heard("new_messages_batch")[0]
+            assert (message["id"], message["created_at"], message["sender"]) == (41, "then", {"id": "u1"})
+
+    async def test_nor_before_it_would_survive_the_end_of_the_process(self) -> None:
+        journaled = asyncio.Event()
+        async with talk() as talking:
+            talking.core.chat.conversations._settle = journaled.wait  # in place of the hub's journal
+            alice = await talking.member("u1", "7")
+            number = alice.begin("send_message", text("a"))
+            await turns(10)
+            assert (alice.answered(number), alice.contents) == (None, ["a"])
+            journaled.set()
+            await turns(10)
+            assert alice.answered(number)["ok"]
+
+    @pytest.mark.parametrize("said", [None, {}, [], {"messages": [1, 2]}, {"messages": "x"}, {"ids": [9]}, [{"id": 9}]])
+    async def test_an_answer_of_another_shape_is_a_success_all_the_same(self, said: Any) -> None:
+        async def persist(*_: object) -> Answer:
+            return answer(said, 201)
+
+        async with talk(persist, origin=PERSIST) as talking:
+            alice = await talking.member("u1", "7")
+            assert (await alice.ask("send_message", text("a")))["ok"]
+            assert alice.heard("new_messages_batch")[0][0]["id"]
+
+    async def test_an_answer_that_cannot_be_said_fails_its_batch_and_no_other(self) -> None:
+        answers = [b'{"messages": [{"score": NaN}]}', b"{}"]
+
+        async def persist(*_: object) -> Answer:
+            return 201, [], answers.pop(0)
+
+        async with talk(persist, origin=PERSIST) as talking:
+            alice = await talking.member("u1", "7")
+            assert (await alice.ask("send_message", text("a")))["reason"] == "internal"
+            await talking.pass_time(1)
+            assert (await alice.ask("send_message", text("b")))["ok"]
+            assert alice.contents == ["b"]
+
+    async def test_a_client_cannot_set_what_is_not_its_own(self) -> None:
+        async with talk() as talking:
+            alice = await talking.member("u1", "7")
+            forged: dict[str, Any] = {"id": "1", "sender": {"id": "u2"}, "created_at": "never", "reply_to": 5}
+            await alice.ask("send_message", text("a") | forged)
+            (message,) = alice.heard("new_messages_batch")[0]
+            assert message["sender"] == {"id": "u1"}
+            assert (message["id"], message["created_at"]) != ("1", "never")
+            assert message["reply_to"] == 5, "the application's own members go along"
+
+    async def test_a_queue_that_is_full_refuses_and_says_when_to_try_again(self) -> None:
+        gate = Gate()
+        batch = BatchSettings(queued_messages=3)
+        async with talk(gate, origin=PERSIST, chat={"batch": batch}) as talking:
+            alice = await talking.member("u1", "7", "8")
+            for content in "abc":
+                alice.emit("send_message", text(content))
+            refused = await alice.ask("send_message", text("d"))
+            assert (refused["reason"], refused["retry_after"]) == ("queue-full", 1)
+            number = alice.begin("send_message", text("other", conversation="8"))
+            assert alice.answered(number) is None, "it was taken: each conversation has a queue of its own"
+
+    async def test_all_queues_together_are_bounded_as_well(self) -> None:
+        gate = Gate()
+        batch = BatchSettings(queued_bytes_in_all=500)
+        async with talk(gate, origin=PERSIST, chat={"batch": batch}) as talking:
+            alice = await talking.member("u1", "7", "8")
+            alice.emit("send_message", text("x" * 200))
+            assert (await alice.ask("send_message", text("y" * 200, conversation="8")))["reason"] == "queue-full"
+            await gate.asked(1)
+            gate.answers[0].set_result(answer())
+            await turns(10)
+            number = alice.begin("send_message", text("y" * 200, conversation="8"))
+            assert alice.answered(number) is None
+
+    async def test_a_failure_finds_its_sender_on_another_connection(self) -> None:
+        gate = Gate()
+        async with talk(gate, origin=PERSIST) as talking:
+            alice = await talking.member("u1", "7")
+            again = await talking.member("u1")
+            alice.emit("send_message", text("a", client_id="c1"))
+            await gate.asked(1)
+            alice.close("transport-close")
+            gate.answers[0].set_exception(OriginAway("away"))
+            await turns(10)
+            assert [error["client_id"] for error in again.heard("message_error")] == ["c1"]
+
+    async def test_a_retry_bears_the_key_of_the_first_attempt_and_every_batch_its_own(self) -> None:
+        gate = Gate()
+        async with talk(gate, origin={"persist": "/m", "attempts": 2, "backoff": 0.0}) as talking:
+            alice = await talking.member("u1", "7")
+            alice.emit("send_message", text("a"))
+            await gate.asked(1)
+            gate.answers[0].set_result(answer(status=503))
+            await gate.asked(2)
+            gate.answers[1].set_result(answer())
+            await turns(10)
+            await talking.pass_time(1)
+            alice.emit("send_message", text("b"))
+            await gate.asked(3)
+            first, second, third = gate.keys
+            assert first == second != third
+            assert talking.core.figures().persist_retries == 1
+
+    async def test_users_have_one_allowance_on_all_their_connections(self) -> None:
+        limits = LimitSettings(user_messages=Rate(1.0, 3.0))
+        async with talk(chat={"limits": limits}) as talking:
+            here, there = await talking.member("u1", "7"), await talking.member("u1", "7")
+            for content in "ab":
+                here.emit("send_message", text(content))
+            there.emit("send_message", text("c"))
+            refused = await there.ask("send_message", text("d"))
+            assert (refused["reason"], refused["retry_after"]) == ("rate-limited", 1.0)
+            await talking.pass_time(1)
+            assert (await there.ask("client_metrics", {"latency": 1}))["ok"]
+            there.emit("send_message", text("e"))
+            await talking.pass_time(1)
+            assert here.contents == ["a", "b", "c", "e"]
+
+    async def test_a_drain_ends_what_was_taken_and_takes_no_more(self) -> None:
+        gate = Gate()
+        async with talk(gate, origin=PERSIST) as talking:
+            alice = await talking.member("u1", "7")
+            taken = alice.begin("send_message", text("a"))
+            waiting = alice.begin("send_message", text("b"))
+            await gate.asked(1)
+            drained = asyncio.ensure_future(talking.core.chat.drain())
+            await turns()
+            assert (await alice.ask("send_message", text("c")))["reason"] == "shutting-down"
+            gate.answers[0].set_result(answer())
+            await gate.asked(2)
+            gate.answers[1].set_result(answer())
+            await asyncio.wait_for(drained, 5)
+            assert [alice.answered(number)["ok"] for number in (taken, waiting)] == [True, True]
+
+    async def test_profiles_come_from_the_application_once(self) -> None:
+        asked: list[str] = []
+
+        async def ask(method: str, target: str, fields: object, body: bytes) -> Answer:
+            asked.append(target)
+            return answer({"profiles": [{"id": "u1", "username": "Ada"}]})
+
+        async with talk(ask, origin={"profiles": "/profiles"}) as talking:
+            alice = await talking.member("u1", "7")
+            for content in "abc":
+                await talking.pass_time(1)
+                await alice.ask("send_message", text(content))
+            assert alice.heard("authenticated") == [{"user": {"id": "u1", "username": "Ada"}}]
+            assert {message["sender"]["username"] for b in alice.heard("new_messages_batch") for message in b} == {
+                "Ada"
+            }
+            assert asked == ["/profiles?ids=u1"]
+            await talking.pass_time(301)
+            await alice.ask("send_message", text("d"))
+            assert len(asked) == 2
+
+    async def test_no_message_waits_for_profiles_that_cannot_be_had(self) -> None:
+        async def ask(*_: object) -> Answer:
+            raise OriginAway("away")
+
+        async with talk(ask, origin={"profiles": "/profiles"}) as talking:
+            alice = await talking.member("u1", "7")
+            assert (await alice.ask("send_message", text("a")))["ok"]
+            assert alice.heard("new_messages_batch")[0][0]["sender"] == {"id": "u1"}
+
+
+class TestSigns:
+    async def test_where_several_users_share_a_socket_the_last_one_types_unless_another_is_named(self) -> None:
+        async with talk() as talking:
+            link, bob = await talking.member("u1", "7"), await talking.member("u3", "7")
+            await link.ask("authenticate", "u2")
+            link.emit("typing_start", "7")
+            link.emit("typing_start", {"conversation_id": "7", "userId": "u1"})
+            assert [typing["userId"] for typing in bob.heard("user_typing")] == ["u2", "u1"]
+            assert (await link.ask("typing_start", {"conversation_id": "7", "userId": "u3"}))["ok"] is False
+            assert len(link.heard("user_typing")) == 2, "they are each other's others"
+
+    async def test_typing_stops_by_itself_with_leaving_and_with_the_connection(self) -> None:
+        async with talk() as talking:
+            bob = await talking.member("u2", "7")
+            for end in ("time", "leave_conversation", "gone"):
+                alice = await talking.member("u1", "7")
+                alice.emit("typing_start", "7")
+                if end == "time":
+                    await talking.pass_time(3.1)
+                elif end == "gone":
+                    alice.close("transport-close")
+                else:
+                    alice.emit(end, "7")
+                await talking.pass_time(1)
+            assert len(bob.heard("user_typing")) == len(bob.heard("user_stopped_typing")) == 3
+
+    async def test_a_crowd_that_arrives_together_is_one_event(self) -> None:
+        async with talk() as talking:
+            members = [await talking.member(f"u{number}", "7") for number in range(20)]
+            await talking.pass_time(0.1)
+            (update,) = members[0].heard("presence_update")
+            assert (update["online"], len(update["joined"]), update["left"]) == (20, 20, [])
+
+    async def test_whoever_comes_back_soon_was_never_gone(self) -> None:
+        async with talk() as talking:
+            bob, alice = await talking.member("u2", "7"), await talking.member("u1", "7")
+            await talking.pass_time(1)
+            alice.close("transport-close")
+            await talking.pass_time(1)
+            alice = await talking.member("u1", "7")
+            await talking.pass_time(5)
+            assert len(bob.heard("presence_update")) == 1
+            alice.emit("leave_conversation", "7")
+            await talking.pass_time(1)
+            assert bob.heard("presence_update")[1]["left"] == ["u1"]
+
+    async def test_a_session_that_ends_takes_everything_of_its_own_with_it(self) -> None:
+        async with talk() as talking:
+            alice = await talking.member("u1", *map(str, range(50)))
+            await alice.ask("subscribe", "reports")
+            for number in range(50):
+                alice.emit("typing_start", str(number))
+            alice.close("transport-close")
+            for _ in range(3):
+                await talking.pass_time(10)
+            core = talking.core
+            assert (core.sessions(), core.conversations(), core.users()) == ([], [], 0)
+            assert not core.chat.alarm.is_set, "nothing is left to wait for"
+
+
+class TestOperators:
+    async def test_see_who_is_there_and_can_throw_them_out(self) -> None:
+        async with talk() as talking:
+            alice = await talking.member("u1", "7")
+            (session,) = talking.core.sessions()
+            assert (session["users"], session["conversations"], session["peer"]) == (["u1"], 1, "127.0.0.1")
+            (conversation,) = talking.core.conversations()
+            assert conversation == {"id": "7", "sessions": 1, "online": 1, "waiting": 0}
+            assert talking.core.disconnect(alice.sid) is True
+            assert alice.closed == "server-disconnect"
+            assert talking.core.disconnect(alice.sid) is False
+
+    async def test_can_change_the_settings_of_a_running_core(self) -> None:
+        async with talk() as talking:
+            alice = await talking.member("u1", "7")
+            talking.core.apply(ChatSettings(batch=BatchSettings(mode="fixed", delay=0.2), deliver="single"))
+            alice.emit("send_message", text("a"))
+            await talking.pass_time(0.1)
+            assert alice.heard("new_message") == []
+            await talking.pass_time(0.1)
+            assert [message["content"] for message in alice.heard("new_message")] == ["a"]
+
+    async def test_see_how_good_connections_are_by_the_worse_of_what_is_known(self) -> None:
+        async with talk() as talking:
+            alice, bob = await talking.member("u1"), await talking.member("u2")
+            alice.round_trip, bob.round_trip = 0.02, 0.02
+            assert (await bob.ask("client_metrics", {"latency": 700}))["quality"] == "poor"
+            assert tuple(talking.core.quality()) == (1, 0, 1)
+
+    async def test_deletion_can_be_left_to_the_application(self) -> None:
+        gate = Gate()
+        delete = "/conversations/{conversation}/messages/{message}?by={users}"
+        async with talk(gate, origin={"delete": delete}) as talking:
+            alice, bob = await talking.member("u1", "a/b"), await talking.member("u2", "a/b")
+            number = alice.begin("delete_message", {"conversation_id": "a/b", "message_id": "5?x"})
+            await gate.asked(1)
+            assert gate.bodies == ["/conversations/a%2Fb/messages/5%3Fx?by=u1"]
+            gate.answers[0].set_result(answer(status=204))
+            await turns(10)
+            assert alice.answered(number)["ok"]
+            assert bob.heard("message_deleted") == [{"conversation_id": "a/b", "message_id": "5?x"}]
+            number = alice.begin("delete_message", {"conversation_id": "a/b", "message_id": "6"})
+            await gate.asked(2)
+            gate.answers[1].set_result(answer(status=403))
+            await turns(10)
+            assert alice.answered(number)["reason"] == "not-allowed"
+
+
+anything = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.binary(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(_words := st.sampled_from(
+        ["conversation_id", "sender_id", "content", "message_type", "client_id", "messages", "message_id", "userId",
+         "token", "__proto__", "id"]), inner, max_size=8),
+    max_leaves=12,
+)  # fmt: skip
+LIMITS = LimitSettings()
+
+
+@given(payload=anything)
+def test_whatever_a_client_says_is_understood_or_refused_with_a_reason(payload: Any) -> None:
+    for parse in (parse_message, parse_batch, parse_deletion, parse_place, parse_claim):
+        told = None
+        try:
+            parse(payload, LIMITS)
+        except Refusal as refusal:
+            told = refusal.told()
+        if told is not None:
+            assert told["reason"] in ("invalid", "too-large")
+            assert len(json.dumps(told)) < 2000
+
+
+@given(content=st.text(max_size=200), more=st.dictionaries(st.text(max_size=10), st.integers(), max_size=5))
+def test_a_message_that_is_understood_can_be_sent_on(content: str, more: dict[str, int]) -> None:
+    try:
+        draft: Draft = parse_message({**more, **text(content)}, LIMITS)
+    except Refusal:
+        assert any("\ud800" <= char <= "\udfff" for name in (content, *more) for char in name) or "client_id" in more
+        return
+    assert json.loads(draft.encoded) == draft.message
+    assert draft.message["content"] == content
+
+
+class Fates:
+    """An application that does to each request what it is told to: take it, be away, or refuse a bad message."""
+
+    def __init__(self, fates: list[str]) -> None:
+        self.fates = fates
+        self.kept: list[str] = []
+
+    async def __call__(self, method: str, target: str, fields: object, body: bytes) -> Answer:
+        fate = self.fates.pop(0) if self.fates else "take"
+        await asyncio.sleep(0)
+        if fate == "away":
+            raise OriginAway("away")
+        contents = [message["content"] for message in json.loads(body)["messages"]]
+        if any(content.startswith("bad") for content in contents):
+            return answer({"detail": "bad"}, 422)
+        self.kept += contents
+        return answer({"messages": [{"id": content} for content in contents]}, 201)
+
+
+actions = st.lists(
+    st.tuples(st.sampled_from(["send", "send", "send", "bad", "batch", "wait", "leave"]), st.integers(0, 2)),
+    max_size=40,
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(actions=actions, fates=st.lists(st.sampled_from(["take", "take", "away"]), max_size=20))
+def test_every_message_ends_in_one_of_two_ways_and_its_sender_knows_which(
+    actions: list[tuple[str, int]], fates: list[str]
+) -> None:
+    asyncio.run(_every_message_ends(actions, fates))
+
+
+async def _every_message_ends(actions: list[tuple[str, int]], fates: list[str]) -> None:
+    application = Fates(fates)
+    chat = {"batch": BatchSettings(max_messages=4), "limits": LimitSettings(user_messages=Rate(1e6, 1e6))}
+    async with talk(application, origin=PERSIST, chat=chat) as talking:
+        senders = [await talking.member(f"u{number}", "7") for number in range(3)]
+        reader = await talking.member("reader", "7")
+        sent: list[tuple[int, int, list[str]]] = []
+        for count, (action, who) in enumerate(actions):
+            talker, user = senders[who], f"u{who}"
+            if action == "wait":
+                await talking.pass_time(0.03)
+            elif action == "leave":
+                await talker.ask("leave_conversation", "7")
+                await talker.ask("join_conversation", "7")
+            elif action == "batch":
+                contents = [f"m{count}a", f"m{count}b", f"bad{count}"]
+                payload = {"conversation_id": "7", "messages": [text(content, user) for content in contents]}
+                sent.append((who, talker.begin("send_message_batch", payload), contents))
+            else:
+                contents = [f"{'bad' if action == 'bad' else 'm'}{count}"]
+                sent.append((who, talker.begin("send_message", text(contents[0], user)), contents))
+        for _ in range(20):
+            await talking.pass_time(0.1)
+        await talking.core.chat.drain()
+        delivered = reader.contents
+        assert delivered == application.kept, "what is kept is delivered, once, in the same order"
+        assert delivered == [content for _, _, contents in sent for content in contents if content in delivered]
+        for who, number, contents in sent:
+            told = senders[who].answered(number)
+            assert told is not None, "nobody waits for ever"
+            assert [id_ for id_ in told["messages"] if id_ is not None] == [c for c in contents if c in delivered]
+            assert told["ok"] is all(content in delivered for content in contents)

@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from realtime.frames import BINARY, CLOSE, TEXT, Outgoing, close_frame, frame
+
+messages = st.lists(st.one_of(st.binary(max_size=300), st.text(st.characters(codec="utf-8"), max_size=300)))
+
+
+def frames(data: bytes) -> Iterator[tuple[int, bytes]]:
+    """First byte and data of each frame, by the letter of RFC 6455 section 5.2."""
+    while data:
+        first, length, start = data[0], data[1], 2
+        assert length < 128, "a server does not mask"
+        if length == 126:
+            length, start = int.from_bytes(data[2:4], "big"), 4
+            assert length >= 126, "the shortest form has to be used"
+        elif length == 127:
+            length, start = int.from_bytes(data[2:10], "big"), 10
+            assert length >= 65536, "the shortest form has to be used"
+        yield first, data[start : start + length]
+        data = data[start + length :]
+
+
+@pytest.mark.parametrize("size", [0, 1, 125, 126, 127, 65_535, 65_536, 100_000])
+def test_a_frame_of_any_size_says_its_length(size: int) -> None:
+    assert list(frames(frame(BINARY, b"x" * size))) == [(0x80 | BINARY, b"x" * size)]
+
+
+@given(messages)
+def test_every_message_is_one_frame_text_with_its_type_and_binary_as_it_is(items: list[str | bytes]) -> None:
+    expected = [
+        (0x80 | TEXT, b"4" + item.encode()) if isinstance(item, str) else (0x80 | BINARY, item) for item in items
+    ]
+    outgoing = Outgoing(items)
+    assert list(frames(outgoing.frame)) == expected
+    assert outgoing.size == len(outgoing.frame)
+    assert outgoing.count == len(items)
+
+
+@given(messages)
+def test_compressed_frames_inflate_to_the_same_each_by_itself(items: list[str | bytes]) -> None:
+    outgoing = Outgoing(items)
+    plain = [(first | 0x40, data) for first, data in frames(outgoing.frame)]
+    inflated = [
+        (first, zlib.decompressobj(-15).decompress(data + b"\x00\x00\xff\xff"))
+        for first, data in frames(outgoing.deflated)
+    ]
+    assert inflated == plain
+
+
+def test_everybody_is_given_the_same_bytes() -> None:
+    outgoing = Outgoing(["a" * 1000])
+    assert outgoing.frame is outgoing.frame
+    assert outgoing.deflated is outgoing.deflated
+    assert outgoing.payload is outgoing.payload
+    assert len(outgoing.deflated) < 50
+
+
+def test_packets_of_the_protocol_itself_keep_their_type() -> None:
+    ping = Outgoing.control("2")
+    assert ping.frame == b"\x81\x012"
+    assert ping.payload == b"2"
+
+
+def test_text_that_utf_8_cannot_say_is_refused_where_it_is_made() -> None:
+    with pytest.raises(UnicodeEncodeError):
+        Outgoing(["\ud800"])
+
+
+def test_a_close_frame_has_its_code_and_fits_a_control_frame() -> None:
+    assert list(frames(close_frame(1012, "drain"))) == [(0x80 | CLOSE, b"\x03\xf4drain")]
+    ((_, data),) = frames(close_frame(1000, "x" * 500))
+    assert len(data) == 125

@@ -1,0 +1,168 @@
+"""What the application is asked, and what its answers mean."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from realtime.consent import Consent
+from realtime.origin import Credentials, Origin, OriginAway, OriginRefused
+from realtime.settings import OriginSettings
+from realtime.stats import RealtimeStats
+from tests.realtime.talking import Answer, answer
+
+
+class Application:
+    """Gives the answers it was told to, in order, the last one again and again; an exception is raised."""
+
+    def __init__(self, *answers: Answer | Exception) -> None:
+        self.answers = list(answers)
+        self.asked: list[tuple[str, str, dict[str, str], bytes]] = []
+        self.seconds = 0.0
+        self.takes = 0.0
+
+    async def __call__(self, method: str, target: str, fields: list[tuple[str, str]], body: bytes) -> Answer:
+        self.asked.append((method, target, dict(fields), body))
+        self.seconds += self.takes
+        said = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+        if isinstance(said, Exception):
+            raise said
+        return said
+
+    @property
+    def targets(self) -> list[str]:
+        return [target for _, target, _, _ in self.asked]
+
+    def origin(self, **settings: Any) -> Origin:
+        asks = {"persist": "/m", "profiles": "/p", "likes": "/l?ids={ids}", "backoff": 0.0, **settings}
+        return Origin(self, OriginSettings(**asks), stats=RealtimeStats(), now=lambda: self.seconds)
+
+
+class TestPersisting:
+    async def test_is_one_request_with_the_messages_as_they_are(self) -> None:
+        application = Application(answer({"messages": [{"id": 1}, {"id": 2}]}, 201))
+        origin = application.origin(fields=(("Authorization", "Bearer ours"),))
+        assert await origin.persist('a"b', [b'{"content":"x"}', b'{"content":"y"}']) == [{"id": 1}, {"id": 2}]
+        ((method, target, fields, body),) = application.asked
+        assert (method, target, fields["Authorization"]) == ("POST", "/m", "Bearer ours")
+        assert json.loads(body) == {"conversation_id": 'a"b', "messages": [{"content": "x"}, {"content": "y"}]}
+
+    @pytest.mark.parametrize(
+        "failure", [answer(status=500), answer(status=503), answer(status=429), answer(status=408), OriginAway("gone"),
+                    ConnectionResetError(), TimeoutError()],
+    )  # fmt: skip
+    async def test_is_tried_again_after_a_failure_that_may_pass(self, failure: Answer | Exception) -> None:
+        application = Application(failure, answer())
+        await application.origin().persist("7", [b"{}"])
+        keys = {fields["Idempotency-Key"] for _, _, fields, _ in application.asked}
+        assert (len(application.asked), len(keys)) == (2, 1)
+
+    async def test_is_given_up_after_the_configured_attempts(self) -> None:
+        application = Application(answer(status=503))
+        with pytest.raises(OriginAway, match="503"):
+            await application.origin(attempts=3).persist("7", [b"{}"])
+        assert len(application.asked) == 3
+
+    async def test_is_given_up_when_patience_is_over(self) -> None:
+        application = Application(OriginAway("timed out"))
+        application.takes = 6.0
+        with pytest.raises(OriginAway, match="timed out"):
+            await application.origin(attempts=100, patience=15.0).persist("7", [b"{}"])
+        assert len(application.asked) == 3
+
+    async def test_does_not_wait_longer_than_patience_because_it_was_asked_to(self) -> None:
+        application = Application(answer(status=503, Retry_After="4"))
+        with pytest.raises(OriginAway):
+            await application.origin(patience=3.0).persist("7", [b"{}"])
+        assert len(application.asked) == 1
+
+    @pytest.mark.parametrize("status", [400, 401, 403, 404, 409, 413, 422, 302])
+    async def test_is_not_tried_again_after_a_no(self, status: int) -> None:
+        application = Application(answer({"detail": "Not you."}, status))
+        with pytest.raises(OriginRefused, match="Not you") as refused:
+            await application.origin().persist("7", [b"{}"])
+        assert (refused.value.status, len(application.asked)) == (status, 1)
+
+    @pytest.mark.parametrize("body", [b"", b"\xff", b"[" * 100_000, b'{"detail": 5}', b"[]"])
+    async def test_a_no_without_words_has_ours(self, body: bytes) -> None:
+        with pytest.raises(OriginRefused, match="refused"):
+            await Application((400, [], body)).origin().persist("7", [b"{}"])
+
+
+class TestLookingUp:
+    @pytest.mark.parametrize(
+        "document",
+        [
+            {"profiles": [{"id": "u1", "n": 1}, {"id": 2, "n": 2}, {"n": 3}, 4], "missing": ["u9"]},
+            [{"id": "u1", "n": 1}, {"id": 2, "n": 2}],
+            {"users": {"u1": {"id": "u1", "n": 1}, "2": {"id": 2, "n": 2}}},
+            {"u1": {"id": "u1", "n": 1}, "2": {"id": 2, "n": 2}},
+        ],
+    )
+    async def test_profiles_come_in_any_usual_shape(self, document: Any) -> None:
+        found = await Application(answer(document)).origin().profiles(["u1", "2"])
+        assert {id_: profile["n"] for id_, profile in found.items()} == {"u1": 1, "2": 2}
+
+    async def test_ids_cannot_be_more_than_ids(self) -> None:
+        application = Application(answer([]))
+        origin = application.origin(profiles="/p?full=1")
+        await origin.profiles(["a&b=c", "d/../e", "ü", "\udc80"])
+        await origin.likes(["1,2"])
+        assert application.targets == ["/p?full=1&ids=a%26b%3Dc,d%2F..%2Fe,%C3%BC,%3F", "/l?ids=1%2C2"]
+
+    @pytest.mark.parametrize("said", [answer(status=500), answer(status=404), answer(5), OSError("no")])
+    async def test_anything_else_is_no_answer(self, said: Answer | Exception) -> None:
+        with pytest.raises(OriginAway):
+            await Application(said).origin().profiles(["u1"])
+
+
+class TestConsent:
+    @pytest.mark.parametrize(
+        ("said", "given"),
+        [
+            (answer(), True),
+            (answer({"allowed": True}), True),
+            (answer({"allowed": False}), False),
+            (answer({"allowed": "yes"}), False),
+            (answer(status=204), True),
+            (answer(status=401), False),
+            (answer(status=403), False),
+            (answer(status=404), False),
+        ],
+    )
+    async def test_is_what_the_status_says(self, said: Answer, given: bool) -> None:
+        application = Application(said)
+        origin = application.origin(authorize="/c/{conversation}?u={users}")
+        assert await origin.consents("a/b?", ["u1", "u2"], Credentials("s=1", "Basic x")) is given
+        ((method, target, fields, _),) = application.asked
+        assert (method, target) == ("GET", "/c/a%2Fb%3F?u=u1,u2")
+        assert (fields["Cookie"], fields["Authorization"]) == ("s=1", "Basic x")
+
+    async def test_is_remembered_for_a_moment_for_the_same_people_and_credentials(self) -> None:
+        application = Application(answer(status=403))
+        consent = Consent(application.origin(authorize="/c"), now=lambda: application.seconds)
+        for _ in range(3):
+            assert await consent.given("7", ["u1"], Credentials("s=1")) is False
+        assert len(application.asked) == 1
+        application.answers = [answer()]
+        for conversation, users, cookie in [("8", ["u1"], "s=1"), ("7", ["u1", "u2"], "s=1"), ("7", ["u1"], "s=2")]:
+            assert await consent.given(conversation, users, Credentials(cookie)) is True
+        application.seconds += 31
+        assert await consent.given("7", ["u1"], Credentials("s=1")) is True
+
+    async def test_a_failure_is_neither_a_yes_nor_remembered(self) -> None:
+        application = Application(answer(status=500), answer())
+        consent = Consent(application.origin(authorize="/c"), now=lambda: 0.0)
+        with pytest.raises(OriginAway):
+            await consent.given("7", ["u1"], Credentials("s=1"))
+        assert await consent.given("7", ["u1"], Credentials("s=1")) is True
+
+
+def test_credentials_do_not_show_themselves() -> None:
+    assert "secret" not in f"{Credentials('s=secret', 'Bearer secret')!r}"
+
+
+def test_credentials_that_differ_are_told_apart() -> None:
+    assert Credentials("a", "b").material != Credentials("ab", "").material

@@ -1,0 +1,144 @@
+"""What others than clients have to say."""
+
+from __future__ import annotations
+
+import asyncio
+import fnmatch
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from realtime.publishing import BadPublication, Publication, parse_publication, rule_for
+from realtime.settings import CHANNELS, ChannelRule
+from tests.realtime.talking import Answer, answer, talk
+from tests.realtime.wire import turns
+
+
+async def test_what_became_out_of_date_is_purged_before_anybody_hears_of_it() -> None:
+    order: list[str] = []
+
+    async def purge(tags: Sequence[str]) -> int:
+        await asyncio.sleep(0)
+        order.append(f"purged {','.join(tags)}, told {len(alice.heard('news'))}")
+        return 3
+
+    async with talk(purge_tags=purge) as talking:
+        alice = await talking.member("u1")
+        told = await talking.core.publish(
+            {"channel": "user:u1", "event": "news", "data": {"a": 1}, "purge_tags": ["reports", "report-7"]}
+        )
+        assert told == {"sessions": 1, "purged": 3}
+        assert order == ["purged reports,report-7, told 0"]
+        assert alice.heard("news") == [{"a": 1}]
+
+
+async def test_only_subscribers_hear_of_a_channel() -> None:
+    async with talk() as talking:
+        alice, bob = await talking.member("u1"), await talking.member("u2")
+        await alice.ask("subscribe", "notifications")
+        assert (await talking.core.publish({"channel": "notifications", "data": 5}))["sessions"] == 1
+        await talking.pass_time(0.1)
+        assert (alice.heard("update"), bob.heard("update")) == ([5], [])
+        await alice.ask("unsubscribe", "notifications")
+        await talking.core.publish({"channel": "notifications", "data": 6})
+        await talking.pass_time(0.1)
+        assert alice.heard("update") == [5]
+
+
+async def test_a_conflated_channel_tells_the_latest_of_each_key() -> None:
+    async with talk() as talking:
+        alice = await talking.member("u1")
+        await alice.ask("subscribe", "reports")
+        for number in range(10):
+            await talking.core.publish({"channel": "reports", "data": number, "key": number % 2})
+        assert alice.heard("update") == []
+        await talking.pass_time(0.1)
+        assert alice.heard("update") == [8, 9]
+        assert talking.core.chat.publisher.conflated == 8
+
+
+async def test_order_is_kept_while_authors_are_looked_up() -> None:
+    answers: list[asyncio.Future[Answer]] = []
+
+    async def ask(method: str, target: str, fields: object, body: bytes) -> Answer:
+        answers.append(asyncio.get_running_loop().create_future())
+        return await answers[-1]
+
+    rule = ChannelRule("reports", "append", profiles="user_id")
+    async with talk(ask, origin={"profiles": "/profiles"}, chat={"channels": (rule,)}) as talking:
+        alice = talking.client()
+        await alice.ask("subscribe", "reports")
+        for number in range(3):
+            await talking.core.publish({"channel": "reports", "data": {"user_id": number, "number": number}})
+            await talking.pass_time(0.1)
+        answers[0].set_result(answer([{"id": 0, "username": "first"}]))
+        async with asyncio.timeout(5):
+            while len(answers) < 2:
+                await asyncio.sleep(0)
+        assert [report["number"] for report in alice.heard("update")] == [0]
+        answers[1].set_result(answer(status=500))
+        async with asyncio.timeout(5):
+            while len(answers) < 3:
+                await asyncio.sleep(0)
+        answers[2].set_result(answer([{"id": 2, "username": "third"}]))
+        await turns(10)
+        heard = alice.heard("update")
+        assert [report["number"] for report in heard] == [0, 1, 2]
+        assert [report.get("author", {}).get("username") for report in heard] == ["first", None, "third"]
+
+
+async def test_what_waits_is_told_when_the_core_stops() -> None:
+    async with talk() as talking:
+        alice = await talking.member("u1")
+        await alice.ask("subscribe", "reports")
+        await talking.core.publish({"channel": "reports", "data": 1})
+        await talking.core.chat.drain()
+        assert alice.heard("update") == [1]
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        None,
+        [],
+        {},
+        {"channel": ""},
+        {"channel": "a" * 301},
+        {"channel": "a\n"},
+        {"channel": 5},
+        {"channel": "a", "event": "disconnect"},
+        {"channel": "a", "event": 5},
+        {"channel": "a", "key": [1]},
+        {"channel": "a", "purge_tags": "reports"},
+        {"channel": "a", "purge_tags": [""]},
+        {"channel": "a", "purge_tags": ["t"] * 101},
+        {"channel": "a", "chanel": "b"},
+    ],
+)
+def test_a_bad_publication_is_refused_with_a_sentence(document: Any) -> None:
+    with pytest.raises(BadPublication, match=r"\.$"):
+        parse_publication(document)
+
+
+def test_the_least_that_can_be_published_is_a_channel() -> None:
+    assert parse_publication({"channel": "reports"}) == Publication("reports", "update", None, None, ())
+
+
+@pytest.mark.parametrize("channel", ["secrets", "reports2", "user:u2", "channel:reports", "", "user:", "user:{user}"])
+def test_clients_subscribe_to_nothing_that_is_not_listed(channel: str) -> None:
+    assert rule_for(CHANNELS, channel, ["u1"]) is None
+
+
+@pytest.mark.parametrize("channel", ["reports", "reports:north", "notifications", "user:u1", "cache:/api/reports"])
+def test_clients_subscribe_to_what_is_listed(channel: str) -> None:
+    assert rule_for(CHANNELS, channel, ["u1"]) is not None
+
+
+@given(pattern=st.text("ab*", max_size=8), name=st.text("ab", max_size=10))
+def test_a_star_stands_for_anything(pattern: str, name: str) -> None:
+    expected = re.fullmatch(fnmatch.translate(pattern), name) is not None
+    assert (rule_for([ChannelRule(pattern)], name) is not None) is expected
