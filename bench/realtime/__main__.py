@@ -2,10 +2,10 @@
 
     python -m bench.realtime [--only fan-out,latency,memory,storm,churn] [--rounds N] [--minutes N] [--bare] [--strict]
 
-Peers are installed into ~/.cache/cachewire/bench on first use; one that cannot be is named and left out. CPU is
-the server's process alone, user and system; rounds alternate, and the median counts (of storms the best), so that a
-noisy machine harms all alike. The load and the server share the cores: wall times and latencies include the load's own. `--strict`: exit status
-1 when a goal is missed.
+Peers are installed into ~/.cache/cachewire/bench on first use; one that cannot be is named and left out. CPU is the
+server's process alone, user and system; rounds alternate, and the median counts (of storms the best), so that a noisy
+machine harms all alike. The load and the server share the cores: wall times and latencies include the load's own.
+`--strict`: exit status 1 when a goal is missed.
 """
 
 from __future__ import annotations
