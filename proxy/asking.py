@@ -30,9 +30,10 @@ class Asking:
     def plan(self, match: Match | None) -> Plan:
         """A fetch for all who want the same; with a match, one that a 304 may answer."""
         lookup = self.lookup
+        partial = match is None or match.stored.status == 206
         return Plan(
             request=lookup.request,
-            forwarded=self.forwarded(shared=True, ranged="Range" in lookup.request.fields and match is None),
+            forwarded=self.forwarded(shared=True, ranged="Range" in lookup.request.fields and partial),
             route=lookup.route,
             key_of=lambda private, variance: lookup.key(lookup.partition if private else "", variance),
             url=normalised_url(lookup.request, lookup.route.key),

@@ -122,17 +122,18 @@ class Lookup:
         return 2 if self.partition and self.route.rules.credentials == "partition" else 1
 
     async def _part(self) -> Match | None:
-        """A stored part that has all the bytes of the range asked for, and is fresh (RFC 9111 section 3.3)."""
-        for key in self.base_keys:
-            for entry in self._selected_parts(key):
-                match = await self._opened(entry)
-                if match is None:
-                    continue
-                if match.reuse.usable and match.fresh:
-                    return match
+        """A stored part that has all the bytes of the range asked for, a fresh one first (RFC 9111 section 3.3)."""
+        entries = [entry for key in self.base_keys for entry in self._selected_parts(key)]
+        opened = [match for entry in entries if (match := await self._opened(entry)) is not None]
+        usable = sorted((match for match in opened if match.reuse.usable), key=lambda match: not match.fresh)
+        for match in opened:
+            if match not in usable[:1]:
                 await match.body.close()
-                self.fwd = "partial"
-        return None
+        if not usable:
+            self.fwd = "partial" if opened else self.fwd
+            return None
+        self.fwd = "request" if usable[0].reuse.reason.startswith("request-") else "stale"
+        return usable[0]
 
     def _selected_parts(self, key: str) -> list[Entry]:
         return [entry for entry in self.edge.store.variants(key + PARTS) if selects(entry.vary, self.request)]

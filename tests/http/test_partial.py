@@ -164,6 +164,39 @@ async def test_a_stale_part_is_asked_for_again(edge: EdgeUnderTest, origin: Scri
     assert origin.count() == 2
 
 
+async def test_a_stale_part_is_validated_and_serves_on(edge: EdgeUnderTest, origin: ScriptedOrigin) -> None:
+    """RFC 9111 section 4.3.1."""
+    await part(edge, "2-5")
+    edge.clock.advance(61)
+    origin.on("/a", reply(304, headers={"ETag": '"v1"', "Cache-Control": "max-age=60"}))
+    again = await part(edge, "3-4")
+    assert (again.status, again.body, again["Content-Range"]) == (206, BODY[3:5], "bytes 3-4/20")
+    assert (origin.requests[-1].header("If-None-Match"), origin.requests[-1].header("Range")) == ('"v1"', "bytes=3-4")
+    assert (await part(edge, "2-5")).cache_status.startswith("cachewire; hit")
+
+
+async def test_a_stale_part_that_has_changed_is_replaced(edge: EdgeUnderTest, origin: ScriptedOrigin) -> None:
+    """RFC 9111 section 4.3.3."""
+    await part(edge, "2-5")
+    edge.clock.advance(61)
+    origin.on("/a", ranged(BODY.upper(), etag='"v2"'))
+    assert (await part(edge, "10-12")).body == b"ABC"
+    await part(edge, "2-5")
+    assert (await part(edge, "2-5"))["ETag"] == '"v2"'
+
+
+async def test_a_stale_part_answers_when_the_origin_cannot_be_reached(
+    edge: EdgeUnderTest, origin: ScriptedOrigin
+) -> None:
+    """RFC 9111 section 4.2.4."""
+    await part(edge, "2-5")
+    edge.clock.advance(61)
+    await origin.stop()
+    answer = await part(edge, "3-5")
+    assert (answer.status, answer.body, "ttl=-1" in answer.cache_status) == (206, BODY[3:6], True)
+    assert (await part(edge, "3-8")).status == 502
+
+
 async def test_if_range_with_another_validator_gets_the_whole(edge: EdgeUnderTest) -> None:
     """RFC 9110 section 13.1.5."""
     await part(edge, "2-5")
