@@ -241,6 +241,8 @@ class App:
         if self.realtime is not None and self.realtime.takes(request.path):
             line = f"{request.method} {request.url} is the realtime core's (realtime.path), ahead of all routes."
             return {"route": "(realtime)", "next": "local", "lines": [line]}
+        if self.server.is_local(request.path):
+            return {"route": "(edge)", "next": "local", "lines": [f"{request.url} is answered by the edge itself."]}
         return await explain(edge, self.routes, request)
 
     def _listed(self, request: Request) -> tuple[str, tuple[str, ...]]:

@@ -19,6 +19,7 @@ from aiohttp import StreamReader, web
 from aiohttp.abc import AbstractStreamWriter
 from aiohttp.http import HttpRequestParser
 from aiohttp.http_exceptions import BadHttpMethod, LineTooLong
+from aiohttp.streams import EMPTY_PAYLOAD
 from aiohttp.web_protocol import MAX_MSG_QUEUE_SIZE, RequestHandler, RequestPayloadError, _ErrInfo
 
 from proxy.errors import RequestRefused
@@ -47,7 +48,7 @@ class ClientConnection(RequestHandler):
 
     __slots__ = (
         "_chunks", "_head_timeout", "_head_timer", "_last_line", "_line_ended", "_line_length", "_listener",
-        "_watched",
+        "_refuses_more", "_watched",
     )  # fmt: skip
 
     def __init__(self, listener: ClientListener, loop: asyncio.AbstractEventLoop, **settings: Any) -> None:
@@ -60,6 +61,7 @@ class ClientConnection(RequestHandler):
         self._line_length = 0
         self._line_ended = False
         self._chunks: StreamReader | None = None
+        self._refuses_more = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
@@ -74,6 +76,8 @@ class ClientConnection(RequestHandler):
             self._watched.cancel()
 
     def data_received(self, data: bytes) -> None:
+        if self._refuses_more:
+            return
         idle = self._waiter is not None and not self._messages
         waiting = len(self._messages)
         method = b""
@@ -140,7 +144,9 @@ class ClientConnection(RequestHandler):
         if request.writer.output_size > 0:
             raise ConnectionError("the response has begun and cannot become another") from exc
         status, reason = self._classified(status, exc)
-        if status == 501:
+        if isinstance(exc, RequestRefused):
+            reason, detail = exc.reason, exc.public
+        elif status == 501:
             detail = "this method is not known here"
         elif status >= 500:
             self.log_exception("an exchange failed", exc_info=exc)
@@ -202,15 +208,18 @@ class ClientConnection(RequestHandler):
         """Keep trailers out of the next head (RFC 9110 section 6.5.1), of the messages from `start` on.
 
         The C parser gives the last trailer field of a chunked request to the request behind it. So a parser that has
-        seen chunks is replaced before the next request; one that was sent without waiting for the answer is not
-        answered, and its client sends it again on another connection (RFC 9112 section 9.3.2).
+        seen chunks is replaced before the next request; one that came before its answer is refused, untouched.
         """
         for place in range(start, len(self._messages)):
             message, content = self._messages[place]
             if self._chunks is not None and self._chunks.is_eof():
                 while len(self._messages) > place:
                     self._messages.pop()
-                self._close = True
+                refusal = RequestRefused(
+                    503, "behind-chunks", "sent behind a chunked request: wait for its answer first"
+                )
+                self._messages.append((_ErrInfo(refusal.status, refusal, ""), EMPTY_PAYLOAD))
+                self._refuses_more = True
                 return
             if not isinstance(message, _ErrInfo) and message.chunked:
                 self._chunks = content

@@ -30,6 +30,7 @@ from proxy.policy.ranges import (
     parse_range,
     range_applies,
 )
+from proxy.policy.structured import is_list
 from proxy.policy.validation import not_modified, not_modified_fields
 
 PART = 64 * 2**10
@@ -120,7 +121,7 @@ def _chunks_of(answer: Answer, one: ByteRange) -> AsyncIterator[bytes]:
 def finished_fields(answer: Answer, shape: Shape, now: float, detail: str) -> Fields:
     """The fields the client gets: end-to-end ones, Via, Age of what was stored, Cache-Status."""
     fields = to_client(shape.fields, "cachewire").without("Content-Length", "Cache-Status")
-    if answer.stored is not None and (answer.hit or answer.verdict == "revalidated" or "Age" in fields):
+    if answer.stored is not None and (answer.verdict in ("hit", "stale", "revalidated") or "Age" in fields):
         fields = fields.replacing(("Age", str(int(age(answer.stored, now)))))
     status = cache_status(
         hit=answer.hit,
@@ -131,7 +132,7 @@ def finished_fields(answer: Answer, shape: Shape, now: float, detail: str) -> Fi
         collapsed=answer.collapsed,
         key=answer.key if answer.key is not None and _may_be_shown(answer.key) else None,
         detail=detail,
-        existing=answer.fields.combined("Cache-Status"),
+        existing=", ".join(lines) if is_list(lines := answer.fields.all("Cache-Status")) else None,
     )
     return fields.plus(("Cache-Status", status))
 

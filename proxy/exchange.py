@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
+from math import floor
 
 from proxy.answer import Answer, Match, Passing, Upload
 from proxy.asking import Asking
@@ -118,7 +119,8 @@ class HttpExchange:
         else:
             why, fwd_status = getattr(instead_of, "reason", "origin-error"), None
         answer = self._stored_answer(match, "hit" if match.fresh else "stale", why)
-        answer.fwd_status = fwd_status
+        # It went forward, in vain: no hit in the sense of RFC 9211 section 2.1.
+        answer.hit, answer.fwd, answer.fwd_status = False, self.fwd, fwd_status
         if isinstance(instead_of, Answer):
             answer.origin_duration = instead_of.origin_duration
         return answer
@@ -139,7 +141,7 @@ class HttpExchange:
             stored=stored,
             whole=True,
             hit=True,
-            ttl=int(match.reuse.freshness.ttl),
+            ttl=floor(match.reuse.freshness.ttl),
             key=stored.key,
         )
 
@@ -152,7 +154,7 @@ class HttpExchange:
         return await compression.negotiated(self.request, answer)
 
     def _ttl(self, stored: StoredResponse) -> int:
-        return int(freshness(stored, self.route.rules, self.edge.now()).ttl)
+        return floor(freshness(stored, self.route.rules, self.edge.now()).ttl)
 
     # What the origin says
 
@@ -248,7 +250,10 @@ class HttpExchange:
         except TimeoutError:
             raise _late(within) from None
         await self._learn(response.head)
-        return self._passing(response, "miss", "partial" if "Range" in self.request.fields else "head", None)
+        why = (
+            "head" if self.request.method == "HEAD" else "partial" if "Range" in self.request.fields else "precondition"
+        )
+        return self._passing(response, "miss", why, None)
 
     async def _learn(self, head: Response) -> None:
         """What the answer to a HEAD says of the stored response to GET (RFC 9111 section 4.3.5)."""
@@ -346,8 +351,8 @@ class HttpExchange:
         answer.hit, answer.fwd, answer.fwd_status = False, self.fwd, 304
         answer.collapsed = collapsed
         answer.origin_duration = None if collapsed else landing.origin_duration
-        if landing.cookies and not collapsed:
-            answer.fields = answer.fields.without("Set-Cookie").plus(*landing.cookies)
+        if not collapsed:
+            answer.fields = answer.fields.replacing(*landing.personal)
         return answer
 
     def _spooled(self, landing: Spooled, *, collapsed: bool) -> Answer:

@@ -10,7 +10,8 @@ from proxy.background import Background
 from proxy.errors import BodyIncomplete, OriginProtocolError, StorageError
 from proxy.flight import Flight, Interim
 from proxy.partial import PARTS, PLACE, Completion, completed, join, placed, rest_lines, unplaced
-from proxy.policy.dates import format_date, parse_date
+from proxy.policy.dates import format_date, moment_or, parse_date
+from proxy.policy.directives import response_directives
 from proxy.policy.forwarding import end_to_end
 from proxy.policy.freshness import fresh_until
 from proxy.policy.groups import group_tags, groups
@@ -18,7 +19,7 @@ from proxy.policy.matching import has_dot_segments, is_private, vary_of
 from proxy.policy.messages import Fields, Request, Response, StoredResponse, Vary
 from proxy.policy.no_vary_search import NoVarySearch, parse_no_vary_search
 from proxy.policy.parts import received_part
-from proxy.policy.storing import Storing, credentials_of, storing
+from proxy.policy.storing import Storing, credentials_of, has_credentials, storing
 from proxy.policy.validation import conditional_lines, confirms, freshened
 from proxy.routing import Route
 from proxy.storage.base import Entry, Spool, Store
@@ -74,10 +75,13 @@ class Spooled:
 
 @dataclass(frozen=True, slots=True)
 class Confirmed:
-    """The origin said 304: this stored response is as good as new. `cookies` are set for the one who asked."""
+    """The origin said 304: this stored response is as good as new.
+
+    `personal` are lines of the 304 for the one who asked: cookies, and what `no-cache=` or `private=` lists.
+    """
 
     entry: Entry
-    cookies: Fields
+    personal: Fields
     origin_duration: float
 
 
@@ -115,8 +119,8 @@ class Fetcher:
         if response.head.status == 304 and plan.validating is not None:
             entry = await self._confirmed(plan, response)
             if entry is not None:
-                cookies = Fields([("Set-Cookie", value) for value in response.head.fields.all("Set-Cookie")])
-                flight.landing.set_result(Confirmed(entry, cookies, _duration(response.head)))
+                personal = personal_lines(response.head.fields)
+                flight.landing.set_result(Confirmed(entry, personal, _duration(response.head)))
                 return
             response = await self._origin.send(plan.forwarded, interim=flight.tell)
         if response.head.status == 304 and not any(name in plan.forwarded.fields for name in CONDITIONS):
@@ -238,6 +242,8 @@ class Fetcher:
     async def _put(self, stored: StoredResponse, spool: Spool, mark: int, plan: Plan) -> None:
         """Store it, and tell those who want to know if it is another representation than the one it replaces."""
         before = next((entry for entry in self._store.variants(stored.key) if entry.vary == stored.vary), None)
+        if before is not None and _overtaken(stored, before):
+            return
         after = await self._store.put(stored, spool, mark)
         # What changes in one user's own copy is nobody else's business.
         if before is None or after is None or is_private(stored.key):
@@ -258,7 +264,7 @@ class Fetcher:
 
 def stored_response(plan: Plan, head: Response, verdict: Storing) -> StoredResponse | None:
     """The head as it will be stored, or None when no later request can match it (`Vary: *`)."""
-    vary = vary_of(plan.request, head.fields)
+    vary = vary_of(plan.request, head.fields, head.status)
     if vary is None:
         return None
     variance = parse_no_vary_search(head.fields)
@@ -316,17 +322,37 @@ def rederived(updated: StoredResponse, before: StoredResponse, request: Request)
     """
     brought = field_tags(before.fields, request)
     given = [tag for tag in before.tags if tag not in brought]
+    fields = updated.fields
+    if has_credentials(request) and not is_private(before.key):
+        # What the origin sets for a user who has come back is that user's, whatever it said of the first answer.
+        kept = [("Set-Cookie", value) for value in before.fields.all("Set-Cookie")]
+        fields = fields.without("Set-Cookie").plus(*kept)
     return replace(
         updated,
+        fields=fields,
         vary=_reselected(updated, before, request),
         tags=tuple(dict.fromkeys([*given, *field_tags(updated.fields, request)])),
         credentials=max(before.credentials, credentials_of(request)),  # "" < "authorization" < "cookie"
     )
 
 
+def personal_lines(fields: Fields) -> Fields:
+    """The lines that are for the one who asked and nobody after (RFC 9111 sections 5.2.2.4, 5.2.2.7 and 7.3)."""
+    directives = response_directives(fields)
+    listed = {"set-cookie", *directives.field_names("no-cache"), *directives.field_names("private")}
+    return Fields([(name, value) for name, value in end_to_end(fields) if name.lower() in listed])
+
+
+def _overtaken(stored: StoredResponse, before: Entry) -> bool:
+    """Whether something newer was stored while this was on its way (RFC 9111 section 4: the most recent one counts)."""
+    return before.stored_at >= stored.request_time and before.date > moment_or(
+        stored.fields.first("Date"), stored.response_time
+    )
+
+
 def _reselected(updated: StoredResponse, before: StoredResponse, request: Request) -> Vary:
     named, names = ({name.lower() for name in fields.members("Vary")} for fields in (before.fields, updated.fields))
-    vary = before.vary if named == names else vary_of(request, updated.fields)
+    vary = before.vary if named == names else vary_of(request, updated.fields, updated.status)
     # With `Vary: *` it answers nobody without validation, whatever it was selected by.
     return before.vary if vary is None else (*unplaced(vary), *(pair for pair in before.vary if pair[0] == PLACE))
 

@@ -84,7 +84,8 @@ class Flights(Generic[Landing]):
         self._background = background
         self._now = now
         self._by_key: dict[str, Flight[Landing]] = {}
-        self._unshareable: OrderedDict[str, tuple[float, str]] = OrderedDict()
+        # By hash: clients choose how long keys are.
+        self._unshareable: OrderedDict[int, tuple[float, str]] = OrderedDict()
 
     def current(self, key: str) -> Flight[Landing] | None:
         return self._by_key.get(key)
@@ -108,23 +109,23 @@ class Flights(Generic[Landing]):
 
     def remember_unshareable(self, key: str, reason: str, seconds: float = 30.0, most: int = 10_000) -> None:
         """Note why the answers of `key` are not for sharing, so that the next requests do not queue up for one."""
-        self._unshareable[key] = (self._now() + seconds, reason)
-        self._unshareable.move_to_end(key)
+        self._unshareable[hash(key)] = (self._now() + seconds, reason)
+        self._unshareable.move_to_end(hash(key))
         if len(self._unshareable) > most:
             self._unshareable.popitem(last=False)
 
     def unshareable(self, key: str) -> str | None:
         """Why the last answer of `key` was not for sharing, as long as that is remembered."""
-        until, reason = self._unshareable.get(key, (0.0, ""))
+        until, reason = self._unshareable.get(hash(key), (0.0, ""))
         if not reason:
             return None
         if until > self._now():
             return reason
-        del self._unshareable[key]
+        del self._unshareable[hash(key)]
         return None
 
     def shareable_again(self, key: str) -> None:
-        self._unshareable.pop(key, None)
+        self._unshareable.pop(hash(key), None)
 
     def __len__(self) -> int:
         return len(self._by_key)

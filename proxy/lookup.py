@@ -45,8 +45,8 @@ class Lookup:
             if match.reuse.usable:
                 self.fwd = "request" if match.reuse.reason.startswith("request-") else "stale"
                 return match
-            # Where each user has copies of their own, what others share was merely not for this one.
-            self.fwd = "miss" if self._owners == 2 else "bypass"
+            # What is stored may be for others only; a route that bypasses credentials was not meant to look at it.
+            self.fwd = "bypass" if match.reuse.reason == "credentials" and self._owners == 1 else "miss"
             await match.body.close()
         return await self._part() if "Range" in self.request.fields else None
 

@@ -95,6 +95,10 @@ class Server:
             taken_over=(lambda: 0) if realtime is None else (lambda: realtime.open_sessions),
         )
 
+    def is_local(self, path: str) -> bool:
+        """Whether GET for this path is answered here, ahead of all routes."""
+        return path in self._local or (self._edge.outbox is not None and path.startswith(STATUS_PATH))
+
     async def handle(self, http: web.BaseRequest) -> web.StreamResponse:
         """Answer one request. Whatever happens, there is an answer and an outcome."""
         outcome = Outcome(http.method, http.raw_path, http.remote or "", self._edge.now())

@@ -40,6 +40,12 @@ def parse_date(value: str, reference: float | None = None) -> float | None:
     return None
 
 
+def moment_or(stated: str | None, received: float) -> float:
+    """The moment that a Date field names; when it is absent or none, the one at which its message was received."""
+    moment = None if stated is None else parse_date(stated, received)
+    return received if moment is None else moment
+
+
 def format_date(seconds: float) -> str:
     """`seconds` since the epoch as an IMF-fixdate, fractions cut off; beyond the years 1970 to 9999 the nearest end."""
     moment = _EPOCH + timedelta(seconds=math.floor(min(max(seconds, 0), _END)))

@@ -108,7 +108,7 @@ def credential_partition(request: Request, secret: bytes) -> str:
     return hmac.digest(secret, json.dumps(credentials).encode(), "sha256").hex()[:32]
 
 
-def vary_of(request: Request, fields: Fields) -> Vary | None:
+def vary_of(request: Request, fields: Fields, status: int = 200) -> Vary | None:
     """The request fields that select a response with these fields; None when `*` says that nothing known does.
 
     None as well for fields that this edge adds to on the way: what the origin saw is not what the client sent.
@@ -120,8 +120,8 @@ def vary_of(request: Request, fields: Fields) -> Vary | None:
     if "*" in names or not names.isdisjoint(ADDED):
         return None
     asked = tuple((name, normalised(name, request)) for name in sorted(names))
-    if names.isdisjoint(CHOSEN_BY):
-        return asked
+    if names.isdisjoint(CHOSEN_BY) or not 200 <= status < 300:
+        return asked  # the language of an error or of a note beside a redirection is not what was chosen
     stated = ((name, chosen(name, fields.combined(CHOSEN_BY[name]) or "")) for name in sorted(names & CHOSEN_BY.keys()))
     return asked + tuple((f":{CHOSEN_BY[name]}", choice) for name, choice in stated if choice is not None)
 
@@ -204,7 +204,9 @@ def normalised_path(path: str) -> str:
 
 def normalised_escapes(text: str) -> str:
     """A part of a URL, or a pattern for URLs, as a person writes it, escaped as `normalised_url` escapes."""
-    return _decoded(re.sub(r"[^\x21-\x7e]", lambda m: "".join(f"%{byte:02X}" for byte in m[0].encode()), text))
+    return _decoded(
+        re.sub(r'[^\x21-\x7e]|["<>\\^`|]', lambda m: "".join(f"%{byte:02X}" for byte in m[0].encode()), text)
+    )
 
 
 def has_dot_segments(path: str) -> bool:

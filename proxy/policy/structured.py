@@ -42,6 +42,11 @@ def strings(lines: Sequence[str]) -> tuple[str, ...] | None:
     return texts if len(texts) == len(values) else None
 
 
+def is_list(lines: Sequence[str]) -> bool:
+    """Whether the field lines make a list with something in it."""
+    return bool(lines) and bool(_parsed(lines, "list"))
+
+
 def _parsed(lines: Sequence[str], shape: str) -> StructuredType | None:
     try:
         return parse(", ".join(lines).encode("latin-1"), tltype=shape)

@@ -12,7 +12,7 @@ import zlib
 from typing import Any
 
 from proxy.errors import StorageError
-from proxy.policy.dates import parse_date
+from proxy.policy.dates import moment_or
 from proxy.policy.messages import Fields, StoredResponse
 from proxy.storage.base import Entry
 
@@ -98,7 +98,7 @@ def decode_entry(data: bytes, record: int) -> Entry:
             on_disk=True,
             record=record,
             checksum=document["checksum"],
-            date=_date(fields.get("date"), document["response_time"]),
+            date=moment_or(fields.get("date"), document["response_time"]),
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise DamagedRecord(f"the head lacks a part or has one of the wrong shape: {error!r}") from error
@@ -120,13 +120,8 @@ def entry_of(stored: StoredResponse, record: int, last_used: float) -> Entry:
         tags=stored.tags,
         record=record,
         checksum=stored.checksum,
-        date=_date(stored.fields.first("Date"), stored.response_time),
+        date=moment_or(stored.fields.first("Date"), stored.response_time),
     )
-
-
-def _date(stated: str | None, received: float) -> float:
-    moment = None if stated is None else parse_date(stated, received)
-    return received if moment is None else moment
 
 
 def _fresh_until(fresh_until: float, stale_since: float | None) -> float:

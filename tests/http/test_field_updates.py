@@ -107,3 +107,36 @@ async def test_a_cookie_that_comes_with_a_304_reaches_the_one_who_asked_and_nobo
         edge.clock.advance(2)
         assert (await edge.get("/a"))["Set-Cookie"] == "s=1"
         assert "Set-Cookie" not in await edge.get("/a")
+
+
+@pytest.mark.parametrize("by", ["304", "HEAD"])
+@pytest.mark.parametrize("credentials", ["partition", "bypass", "ignore"])
+@pytest.mark.parametrize("control", [[], [("Cache-Control", "public, max-age=600")]], ids=["silent", "public"])
+async def test_a_cookie_that_an_update_sets_for_one_user_reaches_no_other(
+    origin: ScriptedOrigin, credentials: str, control: list[tuple[str, str]], by: str
+) -> None:
+    """RFC 9111 section 7.3."""
+    routes = [{**CACHE_FIRST[0], "credentials": credentials}]
+    origin.on("/a", reply(body=b"body", headers=[("Cache-Control", "public, max-age=2"), TAG]))
+    async with edge_before(origin, routes=routes) as edge:
+        await edge.get("/a")
+        edge.clock.advance(3)
+        news = [TAG, *control, ("Set-Cookie", "sid=of-anna")]
+        origin.on("/a", reply(304, headers=news) if by == "304" else reply(body=b"body", headers=news))
+        anna = await edge.ask("GET" if by == "304" else "HEAD", "/a", {"Cookie": "user=anna"})
+        assert anna["Set-Cookie"] == "sid=of-anna"
+        origin.on("/a", reply(304, headers=[TAG]))
+        for asked in ({"Cookie": "user=bert"}, {}):
+            assert "Set-Cookie" not in await edge.get("/a", asked)
+
+
+async def test_fields_listed_for_the_asker_reach_them_with_a_304_too(origin: ScriptedOrigin) -> None:
+    """RFC 9111 section 5.2.2.4."""
+    lists = ("Cache-Control", 'max-age=2, no-cache="X-User"')
+    origin.on("/a", *(reply(status, headers=[lists, TAG, ("X-User", str(status))]) for status in (200, 304)))
+    async with edge_before(origin, routes=CACHE_FIRST) as edge:
+        assert (await edge.get("/a"))["X-User"] == "200"
+        assert "X-User" not in await edge.get("/a")
+        edge.clock.advance(3)
+        assert (await edge.get("/a"))["X-User"] == "304"
+        assert "X-User" not in await edge.get("/a")

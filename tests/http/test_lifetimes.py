@@ -277,7 +277,7 @@ async def test_a_status_that_may_be_cached_by_itself_has_a_heuristic_lifetime(
 
 
 async def test_no_other_status_is_stored_without_being_told_to(origin: ScriptedOrigin) -> None:
-    """RFC 9111 section 3 and RFC 9110 section 15.1."""
+    """RFC 9111 section 3, RFC 9110 section 15.1."""
     async with edge_before(origin) as edge:
         for status in (201, 202, 299, 302, 303, 307, 400, 401, 403, 409, 429, 451, 499, 500, 502, 503, 504, 599):
             origin.on("/a", reply(status, headers=[DATE, MODIFIED_LONG_AGO]))

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from tests.edge import edge_before
-from tests.origin import ScriptedOrigin, reply
+from tests.origin import ScriptedOrigin, reply, when
 
 FRESH = ("Cache-Control", "max-age=600")
 
@@ -54,3 +56,34 @@ async def test_a_language_wanted_no_less_than_any_other_is_taken_from_the_store(
     async with edge_before(origin) as edge:
         await edge.get("/a", {"Accept-Language": "en, de"})
         assert (await edge.get("/a", {"Accept-Language": wanted})).cache_status.startswith("cachewire; hit")
+
+
+@pytest.mark.parametrize("status", [302, 406])
+async def test_the_language_of_a_note_beside_another_status_chooses_nothing(
+    origin: ScriptedOrigin, status: int
+) -> None:
+    """RFC 9111 section 4.1."""
+    headers = [FRESH, ("Vary", "Accept-Language"), ("Content-Language", "en"), ("Location", "/fr")]
+    origin.on("/a", reply(status, headers=headers))
+    async with edge_before(origin) as edge:
+        await edge.get("/a", {"Accept-Language": "fr, en"})
+        await edge.get("/a", {"Accept-Language": "en"})
+        assert origin.count("/a") == 2
+
+
+async def test_a_slow_older_answer_does_not_replace_what_a_reload_has_brought(origin: ScriptedOrigin) -> None:
+    """RFC 9111 section 4: the most recent is told by the Date field."""
+    gate = asyncio.Event()
+    older, newer = (
+        reply(body=body, headers=[FRESH, ("Date", f"Fri, 15 Jan 2027 07:59:{second} GMT")])
+        for body, second in ((b"older", 50), (b"newer", 55))
+    )
+    async with edge_before(origin) as edge:
+        origin.on("/a", when(gate, older), newer)
+        slow = asyncio.ensure_future(edge.get("/a"))
+        await origin.until_asked("/a")
+        assert (await edge.get("/a", {"Cache-Control": "no-cache"})).body == b"newer"
+        gate.set()
+        assert (await slow).body == b"older"
+        await edge.background_done()
+        assert (await edge.get("/a")).body == b"newer"
