@@ -11,8 +11,9 @@ from dataclasses import dataclass, replace
 from aiohttp import web
 
 from proxy.answer import Answer
-from proxy.connection import ClientConnection, Ended, HeadResponse, head_bytes
+from proxy.connection import ClientConnection
 from proxy.errors import BodyIncomplete, OriginProtocolError
+from proxy.heads import Ended, HeadResponse, head_bytes
 from proxy.outcome import Outcome
 from proxy.policy.cache_status import cache_status
 from proxy.policy.dates import parse_date

@@ -17,12 +17,13 @@ from aiohttp import web
 
 from proxy.answer import Answer, Upload
 from proxy.config.model import Config
-from proxy.connection import ClientListener, problem
+from proxy.connection import ClientListener
 from proxy.delivery import deliver, watched
 from proxy.edge import Edge
 from proxy.errors import CachewireError, OriginError, RequestRefused
 from proxy.exchange import HttpExchange
 from proxy.fallback import fallback
+from proxy.heads import problem
 from proxy.operations.ledger import Ledger
 from proxy.outbox import STATUS_PATH, Outbox
 from proxy.outcome import Outcome

@@ -9,8 +9,8 @@ from typing import Self
 
 from aiohttp import web
 
-from proxy.connection import head_bytes
 from proxy.errors import RequestRefused
+from proxy.heads import head_bytes
 from proxy.outcome import Outcome
 from proxy.policy.forwarding import end_to_end
 from proxy.policy.messages import Fields

@@ -8,8 +8,8 @@ from typing import Any
 
 from aiohttp import web
 
-from proxy.connection import Ended, head_bytes
 from proxy.errors import OriginError
+from proxy.heads import Ended, head_bytes
 from proxy.outcome import Outcome
 from proxy.policy.forwarding import to_client
 from proxy.tunnel import Tunnel
