@@ -32,6 +32,7 @@ from realtime.payloads import (
 from realtime.publishing import Lookup, Publisher, PurgeTags, rule_for
 from realtime.quality import Grade, ReportRefused, grade, parse_client_report, worse
 from realtime.reception import Reception
+from realtime.repeats import Repeats
 from realtime.settings import ChatSettings
 from realtime.signs import Signs
 from realtime.socket import Socket
@@ -56,6 +57,7 @@ class Chat:
         *,
         authentication: Authentication,
         origin: Origin | None,
+        repeats: Repeats,
         profiles: Lookup | None,
         likes: Lookup | None,
         settled: Settle | None,
@@ -86,6 +88,7 @@ class Chat:
         self._user_messages: TokenBuckets[str] = TokenBuckets(settings.limits.user_messages)
         self.conversations = Conversations(
             settings.batch,
+            repeats=repeats,
             origin=origin,
             senders=profiles,
             deliver=self.audience.deliver,
