@@ -13,8 +13,15 @@ from hypothesis import strategies as st
 from realtime.limits import Rate
 from realtime.origin import OriginAway
 from realtime.payloads import Draft, Refusal, parse_batch, parse_claim, parse_deletion, parse_message, parse_place
-from realtime.settings import BatchSettings, ChatSettings, LimitSettings
-from tests.realtime.talking import Answer, answer, talk, text
+from realtime.settings import (
+    AuthenticationSettings,
+    BatchSettings,
+    ChatSettings,
+    CoreSettings,
+    LimitSettings,
+    OriginSettings,
+)
+from tests.realtime.talking import Answer, Talker, Talking, answer, talk, text
 from tests.realtime.wire import turns
 
 
@@ -98,6 +105,93 @@ class TestWhoMaySpeak:
             sly = await talking.member("*")
             assert (await sly.ask("subscribe", "user:u2"))["reason"] == "not-allowed"
             assert (await sly.ask("subscribe", "user:*"))["ok"]
+
+
+async def no_mallory(method: str, target: str, fields: object, body: bytes) -> Answer:
+    """An application in whose conversations mallory has no part; 8 is open to everybody."""
+    conversation, _, users = target.removeprefix("/may/").partition("?")
+    return answer(status=403 if "mallory" in users and conversation != "8" else 204)
+
+
+CONSENT = {"authorize": "/may/{conversation}?{users}"}
+
+
+class TestSharedSockets:
+    async def test_whoever_authenticates_after_a_join_takes_part_only_where_the_application_says_so(self) -> None:
+        async with talk(no_mallory, origin=CONSENT) as talking:
+            bob, alice = await talking.member("bob", "7", "8"), await talking.member("alice", "7", "8")
+            admitted = await alice.ask("authenticate", "mallory")
+            assert (admitted["ok"], admitted["not_in"]) == (True, ["7"])
+            sent = await alice.ask("send_message", text("a", sender="mallory"))
+            typed = await alice.ask("typing_start", {"conversation_id": "7", "user_id": "mallory"})
+            assert (sent["reason"], typed["reason"]) == ("not-allowed", "not-allowed")
+            both = [text("a", sender="alice"), text("b", sender="mallory")]
+            batch = await alice.ask("send_message_batch", {"conversation_id": "7", "messages": both})
+            assert batch["reason"] == "not-allowed"
+            assert (bob.contents, bob.heard("user_typing")) == ([], [])
+            assert (await alice.ask("send_message", text("c", sender="mallory", conversation="8")))["ok"]
+            assert (await alice.ask("send_message", text("d", sender="alice")))["ok"]
+            await talking.pass_time(1)
+            online = {update["conversationId"]: update["users"] for update in bob.heard("presence_update")}
+            assert online == {"7": ["bob", "alice"], "8": ["bob", "alice", "mallory"]}
+
+    async def test_where_nobody_is_named_the_last_who_takes_part_types(self) -> None:
+        async with talk(no_mallory, origin=CONSENT) as talking:
+            bob, alice = await talking.member("bob", "7"), await talking.member("alice", "7")
+            await alice.ask("authenticate", "mallory")
+            assert (await alice.ask("typing_start", "7"))["ok"]
+            assert [typing["userId"] for typing in bob.heard("user_typing")] == ["alice"]
+
+    async def test_of_several_who_join_together_those_take_part_who_may(self) -> None:
+        async with talk(no_mallory, origin=CONSENT) as talking:
+            link = await talking.member("alice")
+            await link.ask("authenticate", "mallory")
+            assert (await link.ask("join_conversation", "7"))["users"] == ["alice"]
+            assert (await link.ask("send_message", text("a", sender="mallory")))["reason"] == "not-allowed"
+            assert (await link.ask("send_message", text("a", sender="alice")))["ok"]
+
+    async def test_without_an_answer_nobody_takes_part_until_the_next_join(self) -> None:
+        away = False
+
+        async def application(*asked: Any) -> Answer:
+            if away:
+                raise OriginAway("away")
+            return answer(status=204)
+
+        async with talk(application, origin=CONSENT) as talking:
+            alice = await talking.member("alice", "7")
+            away = True
+            assert (await alice.ask("authenticate", "ben"))["not_in"] == ["7"]
+            assert (await alice.ask("send_message", text("a", sender="ben")))["reason"] == "not-allowed"
+            away = False
+            assert (await alice.ask("join_conversation", "7"))["users"] == ["alice", "ben"]
+            assert (await alice.ask("send_message", text("a", sender="ben")))["ok"]
+
+    async def test_a_returning_connection_has_not_forgotten_who_takes_no_part(self) -> None:
+        trusted = AuthenticationSettings(kind="trusted")
+        talking = Talking(CoreSettings(origin=OriginSettings(**CONSENT), authentication=trusted), no_mallory)
+        before = Talker(talking.core.hub, "before", {})
+        welcome = before.enter()
+        for event, payload in (("authenticate", "alice"), ("join_conversation", "7"), ("authenticate", "mallory")):
+            assert (await before.ask(event, payload))["ok"]
+        before.drop()
+        await turns()
+        again = Talker(talking.core.hub, "again", {})
+        assert again.enter(pid=welcome["pid"])["sid"] == welcome["sid"]
+        assert (await again.ask("send_message", text("a", sender="mallory")))["reason"] == "not-allowed"
+        assert (await again.ask("send_message", text("a", sender="alice")))["ok"]
+        await talking.core.close()
+
+    async def test_authenticating_again_or_leaving_and_coming_back_changes_nothing(self) -> None:
+        async with talk(no_mallory, origin=CONSENT) as talking:
+            alice = await talking.member("alice", "7")
+            for _ in range(2):
+                await alice.ask("authenticate", "mallory")
+            await alice.ask("authenticate", "alice")
+            await alice.ask("leave_conversation", "7")
+            await alice.ask("join_conversation", "7")
+            assert (await alice.ask("send_message", text("a", sender="mallory")))["reason"] == "not-allowed"
+            assert (await alice.ask("send_message", text("a", sender="alice")))["ok"]
 
 
 class TestTurns:
