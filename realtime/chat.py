@@ -326,21 +326,26 @@ class Chat:
             raise Refusal("not-allowed", _NO_PART)
 
     def _delete_message(self, member: Member, payload: object) -> Any:
-        conversation, message = parse_deletion(payload, self._settings.limits)
-        details = {"conversation_id": conversation, "message_id": message}
+        conversation, message, named = parse_deletion(payload, self._settings.limits)
+        known = self.conversations.authorship.find(conversation, message)
+        details = {"conversation_id": conversation, "message_id": named if known is None else known.id}
         if not member.joined(conversation):
             raise Refusal("not-joined", "Join the conversation first.", **details)
+        if known is None and self.conversations.authorship.elsewhere(conversation, message):
+            raise Refusal("not-allowed", "The message belongs to another conversation.", **details)
         if self._origin is not None and self._origin.settings.delete is not None:
-            return self._delete_with_consent(self._origin, member, details)
-        if not member.takes_part(conversation, self.conversations.sender_of(conversation, message)):
+            return self._delete_with_consent(self._origin, member, message, details)
+        if known is None or not member.takes_part(conversation, known.sender):
             raise Refusal("not-allowed", "Only its sender can delete a message.", **details)
         return self._deleted(details)
 
-    async def _delete_with_consent(self, origin: Origin, member: Member, details: dict[str, str]) -> dict[str, Any]:
+    async def _delete_with_consent(
+        self, origin: Origin, member: Member, message: str, details: dict[str, Any]
+    ) -> dict[str, Any]:
         try:
             credentials = Credentials.of(member.socket.handshake.headers, member.token)
             users = [*member.users_in(details["conversation_id"])]
-            done = await origin.deletes(details["conversation_id"], details["message_id"], users, credentials)
+            done = await origin.deletes(details["conversation_id"], message, users, credentials)
         except ValueError:
             done = False
         except OriginAway:
@@ -349,7 +354,7 @@ class Chat:
             raise Refusal("not-allowed", "The application does not let you delete this message.", **details)
         return self._deleted(details)
 
-    def _deleted(self, details: dict[str, str]) -> dict[str, Any]:
+    def _deleted(self, details: dict[str, Any]) -> dict[str, Any]:
         self.audience.tell(details["conversation_id"], "message_deleted", details)
         return {"ok": True, **details}
 

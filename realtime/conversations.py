@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from realtime.alarm import Wake
+from realtime.authorship import Authorship
 from realtime.batching import Windows
 from realtime.origin import Origin, OriginAway, OriginRefused
 from realtime.payloads import Draft, Refusal
@@ -32,7 +32,6 @@ Senders = Callable[[Sequence[str]], Awaitable[Mapping[str, Any]]]
 Settle = Callable[[], Awaitable[object]]
 """Waits until what was delivered so far would survive the end of this process."""
 
-_MOST_RECENT = 10_000
 
 _log = logging.getLogger("cachewire.realtime")
 
@@ -121,7 +120,7 @@ class Conversations:
         self._bytes = 0
         self._repeats = repeats
         self._under_way: dict[Key, list[tuple[Sending, int]]] = {}  # and who has repeated it meanwhile
-        self._senders_of: OrderedDict[tuple[str, str], str] = OrderedDict()
+        self.authorship = Authorship()
         self._closed = False
 
     @property
@@ -132,10 +131,6 @@ class Conversations:
     def waiting(self, conversation: str) -> int:
         """How many messages were taken and are not settled."""
         return self._waiting.get(conversation, (0, 0))[0]
-
-    def sender_of(self, conversation: str, message: str) -> str | None:
-        """Who sent a message, if it was delivered here not too many messages ago."""
-        return self._senders_of.get((conversation, message))
 
     def apply(self, settings: BatchSettings) -> None:
         self._settings = settings
@@ -320,7 +315,7 @@ class Conversations:
                 self._failed(item.sending.socket, item.draft.sender, failure)
                 self._end(item, None, failure)
             else:
-                self._note_sender(item.draft, outcome["id"])
+                self.authorship.note(item.draft.conversation, item.draft.sender, outcome["id"])
                 self._end(item, outcome["id"], None)
 
     def _end(self, item: Item, id_: Any, failure: Told | None) -> None:
@@ -336,11 +331,6 @@ class Conversations:
         for item, outcome in zip(batch, settled, strict=True):
             if item.draft.client_id is not None and not isinstance(outcome, Refusal):
                 self._repeats.add(_key(item.draft), outcome["id"], now)
-
-    def _note_sender(self, draft: Draft, id_: Any) -> None:
-        self._senders_of[draft.conversation, str(id_)] = draft.sender
-        if len(self._senders_of) > _MOST_RECENT:
-            self._senders_of.popitem(last=False)
 
     def _release(self, conversation: str, batch: Sequence[Item]) -> None:
         size = sum(item.draft.size for item in batch)

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from realtime.authorship import Authorship
 from realtime.limits import Rate
 from realtime.origin import OriginAway
 from realtime.payloads import Draft, Refusal, parse_batch, parse_claim, parse_deletion, parse_message, parse_place
@@ -169,7 +170,9 @@ class TestSharedSockets:
 
     async def test_a_returning_connection_has_not_forgotten_who_takes_no_part(self) -> None:
         trusted = AuthenticationSettings(kind="trusted")
-        talking = Talking(CoreSettings(origin=OriginSettings(**CONSENT), authentication=trusted), no_mallory)
+        talking = Talking(
+            CoreSettings(origin=OriginSettings(authorize=CONSENT["authorize"]), authentication=trusted), no_mallory
+        )
         before = Talker(talking.core.hub, "before", {})
         welcome = before.enter()
         for event, payload in (("authenticate", "alice"), ("join_conversation", "7"), ("authenticate", "mallory")):
@@ -491,6 +494,67 @@ class TestMessages:
             alice = await talking.member("u1", "7")
             assert (await alice.ask("send_message", text("a")))["ok"]
             assert alice.heard("new_messages_batch")[0][0]["sender"] == {"id": "u1"}
+
+
+class TestDeletions:
+    @staticmethod
+    async def numbering(method: str, target: str, fields: object, body: bytes) -> Answer:
+        if method == "DELETE":
+            return answer(status=204)
+        return answer({"ids": [int(message["content"]) for message in json.loads(body)["messages"]]}, 201)
+
+    @pytest.mark.parametrize("named", [41, "41"])
+    async def test_a_number_is_told_as_the_number_that_was_delivered(self, named: object) -> None:
+        async with talk(self.numbering, origin=PERSIST) as talking:
+            alice, bob = await talking.member("u1", "7"), await talking.member("u2", "7")
+            await alice.ask("send_message", text("41"))
+            told = await alice.ask("delete_message", {"conversation_id": "7", "message_id": named})
+            assert told == {"ok": True, "conversation_id": "7", "message_id": 41}
+            assert bob.heard("message_deleted") == [{"conversation_id": "7", "message_id": 41}]
+
+    async def test_of_a_message_that_is_not_known_the_id_stays_as_it_was_said(self) -> None:
+        async with talk(self.numbering, origin=PERSIST | {"delete": "/messages/{message}"}) as talking:
+            alice = await talking.member("u1", "7")
+            for named in (5, "5"):
+                await alice.ask("delete_message", {"conversation_id": "7", "message_id": named})
+            assert [told["message_id"] for told in alice.heard("message_deleted")] == [5, "5"]
+
+    async def test_a_message_of_another_conversation_is_not_deleted_and_nobody_is_asked(self) -> None:
+        async with talk(self.numbering, origin=PERSIST | {"delete": "/messages/{message}"}) as talking:
+            alice, bob = await talking.member("u1", "7", "8"), await talking.member("u2", "7")
+            await alice.ask("send_message", text("41", conversation="8"))
+            refused = await alice.ask("delete_message", {"conversation_id": "7", "message_id": 41})
+            assert (refused["ok"], refused["reason"]) == (False, "not-allowed")
+            assert bob.heard("message_deleted") == []
+            assert (await alice.ask("delete_message", {"conversation_id": "8", "message_id": 41}))["ok"]
+
+    def test_a_busy_conversation_does_not_make_the_senders_of_others_forgotten(self) -> None:
+        authorship = Authorship()
+        authorship.note("quiet", "u1", "first")
+        for number in range(20_000):
+            authorship.note("busy", "u2", number)
+        assert authorship.find("quiet", "first") == ("u1", "first")
+        assert authorship.find("busy", "19500") == ("u2", 19500)
+        assert authorship.find("busy", "19499") is None
+        assert len(authorship) == 501
+
+    def test_all_together_they_are_bounded_and_the_quietest_goes_first(self) -> None:
+        authorship = Authorship(each=10, most=20)
+        for conversation in ("7", "8", "7", "9"):
+            for number in range(8):
+                authorship.note(conversation, "u1", f"{conversation}-{number}")
+        assert authorship.find("8", "8-0") is None
+        assert not authorship.elsewhere("7", "8-0"), "nothing is left of it"
+        assert authorship.find("7", "7-0")
+        assert len(authorship) == 16
+
+    def test_where_each_conversation_numbers_its_own_no_number_belongs_to_another(self) -> None:
+        authorship = Authorship()
+        authorship.note("7", "u1", 1)
+        assert authorship.elsewhere("8", "1")
+        authorship.note("8", "u2", 1)
+        assert not authorship.elsewhere("9", "1")
+        assert (authorship.find("7", "1"), authorship.find("8", "1")) == (("u1", 1), ("u2", 1))
 
 
 class TestSigns:
