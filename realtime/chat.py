@@ -196,7 +196,7 @@ class Chat:
             if reason in ("client-disconnect", "server-disconnect"):
                 self.signs.left(conversation, member.users_in(conversation), socket.id)
             else:
-                self.signs.stops(conversation, member.users_in(conversation))
+                self.signs.stops(conversation, member.users_in(conversation), socket.id)
         self.signs.lost(socket.id)
 
     async def _authenticate(self, member: Member, payload: object) -> dict[str, Any] | None:
@@ -311,7 +311,7 @@ class Chat:
             if len(drafts) == 1 and first.client_id is not None:
                 refusal.details.setdefault("client_id", first.client_id)
             raise
-        self.signs.stops(first.conversation, senders)
+        self.signs.stops(first.conversation, senders, member.socket.id)
         return sent
 
     def _check_senders(self, member: Member, drafts: Sequence[Draft]) -> None:
@@ -369,12 +369,12 @@ class Chat:
 
     def _typing_start(self, member: Member, payload: object) -> dict[str, Any]:
         conversation, user = self._typing_place(member, payload)
-        self.signs.starts(conversation, user)
+        self.signs.starts(conversation, user, member.socket.id)
         return {"ok": True}
 
     def _typing_stop(self, member: Member, payload: object) -> dict[str, Any]:
         conversation, user = self._typing_place(member, payload)
-        self.signs.stops(conversation, [user])
+        self.signs.stops(conversation, [user], member.socket.id)
         return {"ok": True}
 
     def _typing_place(self, member: Member, payload: object) -> tuple[str, str]:

@@ -583,6 +583,23 @@ class TestSigns:
                 await talking.pass_time(1)
             assert len(bob.heard("user_typing")) == len(bob.heard("user_stopped_typing")) == 3
 
+    @pytest.mark.parametrize("end", ["gone", "leave_conversation", "typing_stop", "send_message"])
+    async def test_a_window_that_ends_does_not_stop_the_typing_in_another_of_the_same_user(self, end: str) -> None:
+        async with talk() as talking:
+            bob = await talking.member("u2", "7")
+            here, there = await talking.member("u1", "7"), await talking.member("u1", "7")
+            there.emit("typing_start", "7")
+            here.emit("typing_start", "7")
+            await talking.pass_time(0.4)
+            if end == "gone":
+                there.close("transport-close")
+            else:
+                there.emit(end, text("a") if end == "send_message" else "7")
+            await talking.pass_time(0.4)
+            assert bob.heard("user_stopped_typing") == []
+            here.emit("typing_stop", "7")
+            assert len(bob.heard("user_stopped_typing")) == 1
+
     async def test_a_crowd_that_arrives_together_is_one_event(self) -> None:
         async with talk() as talking:
             members = [await talking.member(f"u{number}", "7") for number in range(20)]
