@@ -6,7 +6,7 @@ Times are seconds of any monotonic clock; records are what must survive a restar
 
 from __future__ import annotations
 
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
@@ -45,7 +45,8 @@ class Repeats:
 
     def clear(self) -> None:
         """Know nothing."""
-        self._known: dict[Key, Record] = {}  # the oldest first
+        # The oldest first. A plain dict would look through all that was deleted for its first.
+        self._known: OrderedDict[Key, Record] = OrderedDict()
         self._of_sender: dict[str, deque[Key]] = {}
         self._bytes = 0
 
