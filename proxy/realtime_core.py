@@ -132,10 +132,13 @@ class RealtimeCore:
     # What the edge tells its channels
 
     def cache_updated(self, url: str, reason: str) -> None:
-        """A stored representation has changed: told on `cache:` and its path."""
-        target = target_of(url)
-        data = {"url": url, "path": target, "reason": reason, "at": self._edge.now()}
-        self._announce(f"cache:{target.partition('?')[0]}", "cache_updated", data, key=target)
+        """A stored representation has changed: told on `cache:` and its path, without the query: others may subscribe
+        than whoever asked for it, and queries have tokens in them.
+        """
+        url = url.partition("?")[0]
+        path = target_of(url)
+        data = {"url": url, "path": path, "reason": reason, "at": self._edge.now()}
+        self._announce(f"cache:{path}", "cache_updated", data, key=path)
 
     def write_settled(self, write: Write) -> None:
         """A queued write was delivered or given up: told on `outbox:` and its id, which only its sender knows."""

@@ -7,7 +7,7 @@ message afterwards is `conversations`' business. Nobody acts for a user who is n
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from realtime.alarm import Alarm
@@ -32,6 +32,7 @@ from realtime.payloads import (
 from realtime.publishing import Lookup, Publisher, PurgeTags, rule_for
 from realtime.quality import Grade, ReportRefused, grade, parse_client_report, worse
 from realtime.reception import Reception
+from realtime.repeats import Repeats
 from realtime.settings import ChatSettings
 from realtime.signs import Signs
 from realtime.socket import Socket
@@ -39,6 +40,7 @@ from realtime.stats import RealtimeStats
 from realtime.tasks import Tasks
 
 _MESSAGE_ERROR = "message_error"
+_NO_PART = "You do not take part in this conversation."
 
 
 class Chat:
@@ -56,6 +58,7 @@ class Chat:
         *,
         authentication: Authentication,
         origin: Origin | None,
+        repeats: Repeats,
         profiles: Lookup | None,
         likes: Lookup | None,
         settled: Settle | None,
@@ -86,6 +89,7 @@ class Chat:
         self._user_messages: TokenBuckets[str] = TokenBuckets(settings.limits.user_messages)
         self.conversations = Conversations(
             settings.batch,
+            repeats=repeats,
             origin=origin,
             senders=profiles,
             deliver=self.audience.deliver,
@@ -179,7 +183,7 @@ class Chat:
 
     def _returned(self, member: Member) -> None:
         for conversation in member.conversations:
-            presence = self.signs.joined(conversation, member.users, member.socket.id)
+            presence = self.signs.joined(conversation, member.users_in(conversation), member.socket.id)
             member.socket.emit("presence_update", presence, volatile=True)
 
     def _disconnected(self, socket: Socket, reason: str) -> None:
@@ -190,9 +194,9 @@ class Chat:
         for conversation in member.conversations:
             self.conversations.flush(conversation)
             if reason in ("client-disconnect", "server-disconnect"):
-                self.signs.left(conversation, member.users, socket.id)
+                self.signs.left(conversation, member.users_in(conversation), socket.id)
             else:
-                self.signs.stops(conversation, member.users)
+                self.signs.stops(conversation, member.users_in(conversation), socket.id)
         self.signs.lost(socket.id)
 
     async def _authenticate(self, member: Member, payload: object) -> dict[str, Any] | None:
@@ -206,24 +210,39 @@ class Chat:
         if self._profiles is not None:
             profile = (await self._profiles([user["id"]])).get(user["id"])
             user = bounded_user({**user, **profile, "id": user["id"]} if isinstance(profile, Mapping) else user)
+        outside = await self._outside(member, user["id"], token or member.token)
         if member.gone:
             return None
         self._check_users(member, user["id"])
-        self._admit(member, user)
+        self._admit(member, user, outside)
         member.token = token or member.token
         member.socket.emit("authenticated", {"user": user})
-        return {"ok": True, "user": user}
+        return {"ok": True, "user": user, **({"not_in": outside} if outside else {})}
+
+    async def _outside(self, member: Member, user: str, token: str | None) -> list[str]:
+        """The conversations of this socket in which the user has no part: whoever joins them is asked about."""
+        unasked = [name for name in member.conversations if not member.takes_part(name, user)]
+        if self._consent is None or not unasked:
+            return []
+        try:
+            credentials = Credentials.of(member.socket.handshake.headers, token)
+        except ValueError:
+            return unasked
+        return await self._consent.refused(unasked, user, credentials)
 
     def _check_users(self, member: Member, user: str | None) -> None:
         most = self._settings.users_per_connection
         if user not in member.users and len(member.users) >= most:
             raise Refusal("too-many-users", f"At most {most} users can share a connection.")
 
-    def _admit(self, member: Member, user: dict[str, Any]) -> None:
+    def _admit(self, member: Member, user: dict[str, Any], outside: Collection[str]) -> None:
+        for conversation in member.conversations:
+            others = [other for other in member.outside.get(conversation, ()) if other != user["id"]]
+            member.keep_outside(conversation, [*others, user["id"]] if conversation in outside else others)
+            if conversation not in outside:
+                self.signs.joined(conversation, [user["id"]], member.socket.id)
         member.admit(user)
         member.socket.join(USER + user["id"])
-        for conversation in member.conversations:
-            self.signs.joined(conversation, [user["id"]], member.socket.id)
 
     # Conversations
 
@@ -236,33 +255,39 @@ class Chat:
             if len(member.conversations) >= most:
                 message = f"At most {most} conversations can be joined at once."
                 raise Refusal("too-many-conversations", message, conversation_id=conversation)
-            if self._consent is not None:
-                return self._join_with_consent(self._consent, member, conversation)
+        if self._consent is not None and (not member.joined(conversation) or conversation in member.outside):
+            return self._join_with_consent(self._consent, member, conversation)
         return self._joined(member, conversation)
 
     async def _join_with_consent(self, consent: Consent, member: Member, conversation: str) -> dict[str, Any] | None:
+        inside = set(member.users_in(conversation)) if member.joined(conversation) else set()
         try:
             credentials = Credentials.of(member.socket.handshake.headers, member.token)
-            given = await consent.given(conversation, list(member.users), credentials)
+            asked = [user for user in member.users if user not in inside]
+            inside.update(await consent.among(conversation, asked, credentials))
         except ValueError:
-            given = False
+            pass
         except OriginAway:
             message = "The application does not answer; try again in a moment."
             raise Refusal("origin-away", message, conversation_id=conversation) from None
-        if not given:
-            raise Refusal("not-allowed", "You do not take part in this conversation.", conversation_id=conversation)
-        return None if member.gone else self._joined(member, conversation)
+        if not inside:
+            raise Refusal("not-allowed", _NO_PART, conversation_id=conversation)
+        if member.gone:
+            return None
+        member.keep_outside(conversation, [user for user in member.users if user not in inside])
+        return self._joined(member, conversation)
 
     def _joined(self, member: Member, conversation: str) -> dict[str, Any]:
         member.socket.join(member.room + conversation)
-        presence = self.signs.joined(conversation, member.users, member.socket.id)
+        presence = self.signs.joined(conversation, member.users_in(conversation), member.socket.id)
         return {"ok": True, "conversation_id": conversation, "users": presence["users"], "online": presence["online"]}
 
     def _leave(self, member: Member, payload: object) -> dict[str, Any]:
         conversation, _ = parse_place(payload, self._settings.limits)
         if member.joined(conversation):
             self.conversations.flush(conversation)
-            self.signs.left(conversation, member.users, member.socket.id)
+            self.signs.left(conversation, member.users_in(conversation), member.socket.id)
+            member.keep_outside(conversation, ())
             member.socket.leave(member.room + conversation)
         return {"ok": True, "conversation_id": conversation}
 
@@ -286,10 +311,10 @@ class Chat:
             if len(drafts) == 1 and first.client_id is not None:
                 refusal.details.setdefault("client_id", first.client_id)
             raise
-        self.signs.stops(first.conversation, senders)
+        self.signs.stops(first.conversation, senders, member.socket.id)
         return sent
 
-    def _check_senders(self, member: Member, drafts: Iterable[Draft]) -> None:
+    def _check_senders(self, member: Member, drafts: Sequence[Draft]) -> None:
         conversation = ""
         for draft in drafts:
             if draft.sender not in member.users:
@@ -297,22 +322,30 @@ class Chat:
             conversation = draft.conversation
         if not member.joined(conversation):
             raise Refusal("not-joined", "Join the conversation first.")
+        if conversation in member.outside and not all(member.takes_part(conversation, each.sender) for each in drafts):
+            raise Refusal("not-allowed", _NO_PART)
 
     def _delete_message(self, member: Member, payload: object) -> Any:
-        conversation, message = parse_deletion(payload, self._settings.limits)
-        details = {"conversation_id": conversation, "message_id": message}
+        conversation, message, named = parse_deletion(payload, self._settings.limits)
+        known = self.conversations.authorship.find(conversation, message)
+        details = {"conversation_id": conversation, "message_id": named if known is None else known.id}
         if not member.joined(conversation):
             raise Refusal("not-joined", "Join the conversation first.", **details)
+        if known is None and self.conversations.authorship.elsewhere(conversation, message):
+            raise Refusal("not-allowed", "The message belongs to another conversation.", **details)
         if self._origin is not None and self._origin.settings.delete is not None:
-            return self._delete_with_consent(self._origin, member, details)
-        if self.conversations.sender_of(conversation, message) not in member.users:
+            return self._delete_with_consent(self._origin, member, message, details)
+        if known is None or not member.takes_part(conversation, known.sender):
             raise Refusal("not-allowed", "Only its sender can delete a message.", **details)
         return self._deleted(details)
 
-    async def _delete_with_consent(self, origin: Origin, member: Member, details: dict[str, str]) -> dict[str, Any]:
+    async def _delete_with_consent(
+        self, origin: Origin, member: Member, message: str, details: dict[str, Any]
+    ) -> dict[str, Any]:
         try:
             credentials = Credentials.of(member.socket.handshake.headers, member.token)
-            done = await origin.deletes(details["conversation_id"], details["message_id"], [*member.users], credentials)
+            users = [*member.users_in(details["conversation_id"])]
+            done = await origin.deletes(details["conversation_id"], message, users, credentials)
         except ValueError:
             done = False
         except OriginAway:
@@ -321,7 +354,7 @@ class Chat:
             raise Refusal("not-allowed", "The application does not let you delete this message.", **details)
         return self._deleted(details)
 
-    def _deleted(self, details: dict[str, str]) -> dict[str, Any]:
+    def _deleted(self, details: dict[str, Any]) -> dict[str, Any]:
         self.audience.tell(details["conversation_id"], "message_deleted", details)
         return {"ok": True, **details}
 
@@ -336,22 +369,24 @@ class Chat:
 
     def _typing_start(self, member: Member, payload: object) -> dict[str, Any]:
         conversation, user = self._typing_place(member, payload)
-        self.signs.starts(conversation, user)
+        self.signs.starts(conversation, user, member.socket.id)
         return {"ok": True}
 
     def _typing_stop(self, member: Member, payload: object) -> dict[str, Any]:
         conversation, user = self._typing_place(member, payload)
-        self.signs.stops(conversation, [user])
+        self.signs.stops(conversation, [user], member.socket.id)
         return {"ok": True}
 
     def _typing_place(self, member: Member, payload: object) -> tuple[str, str]:
         """The conversation and the user; where none is named, the one who authenticated last."""
         conversation, user = parse_place(payload, self._settings.limits)
-        user = user or next(reversed(member.users), None)
+        user = user or next((each for each in reversed(member.users) if member.takes_part(conversation, each)), None)
         if user is None or user not in member.users:
             raise Refusal("not-authenticated", "Authenticate first.", conversation_id=conversation)
         if not member.joined(conversation):
             raise Refusal("not-joined", "Join the conversation first.", conversation_id=conversation)
+        if not member.takes_part(conversation, user):
+            raise Refusal("not-allowed", _NO_PART, conversation_id=conversation)
         return conversation, user
 
     # Channels, and the rest

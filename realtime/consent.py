@@ -5,15 +5,17 @@ The rule of this room: no answer is a no, but one that is not remembered.
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import hmac
 import secrets
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 
-from realtime.origin import Credentials, Origin
+from realtime.origin import Credentials, Origin, OriginAway
 
 _MOST_REMEMBERED = 20_000
+_AT_ONCE = 8  # questions about one user
 
 
 class Consent:
@@ -24,6 +26,33 @@ class Consent:
         self._now = now
         self._secret = secrets.token_bytes(32)
         self._known: OrderedDict[bytes, tuple[float, bool]] = OrderedDict()
+
+    async def among(self, conversation: str, users: Sequence[str], credentials: Credentials) -> list[str]:
+        """Which of these users may join: all of them if the application says so at once, else each is asked for.
+
+        Raises OriginAway.
+        """
+        if await self.given(conversation, users, credentials):
+            return list(users)
+        if len(users) == 1:
+            return []
+        return [user for user in users if await self.given(conversation, [user], credentials)]
+
+    async def refused(self, conversations: Sequence[str], user: str, credentials: Credentials) -> list[str]:
+        """Which of these conversations a user may not join; also those of which the application says nothing now."""
+        turn, away = asyncio.Semaphore(_AT_ONCE), False
+
+        async def may(conversation: str) -> bool:
+            nonlocal away
+            async with turn:
+                try:
+                    return not away and await self.given(conversation, [user], credentials)
+                except OriginAway:
+                    away = True  # the others need not wait for it one after the other
+                    return False
+
+        answers = await asyncio.gather(*map(may, conversations))
+        return [conversation for conversation, may in zip(conversations, answers, strict=True) if not may]
 
     async def given(self, conversation: str, users: Sequence[str], credentials: Credentials) -> bool:
         """Whether these users, with these credentials, may join. Raises OriginAway."""

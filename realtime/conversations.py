@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from realtime.alarm import Wake
+from realtime.authorship import Authorship
 from realtime.batching import Windows
 from realtime.origin import Origin, OriginAway, OriginRefused
 from realtime.payloads import Draft, Refusal
+from realtime.repeats import Key, Repeats, id_of
 from realtime.settings import BatchSettings
 from realtime.stats import RealtimeStats
 from realtime.tasks import Tasks
@@ -31,8 +32,6 @@ Senders = Callable[[Sequence[str]], Awaitable[Mapping[str, Any]]]
 Settle = Callable[[], Awaitable[object]]
 """Waits until what was delivered so far would survive the end of this process."""
 
-_MOST_RECENT = 10_000
-_RECENT = 300.0  # seconds for which a repeated client_id is recognised
 
 _log = logging.getLogger("cachewire.realtime")
 
@@ -82,15 +81,16 @@ Settled = dict[str, Any] | Refusal
 class Conversations:
     """The messages under way in all conversations.
 
-    `senders` loads profiles, None where there are none; `failed` hears of every message that was taken and failed,
-    with the socket and the user it came from, whether or not an ack was asked for; `wake` hears of
-    deadlines; `wall` is the time as text.
+    `repeats` knows what was delivered a short while ago; `senders` loads profiles, None where there are none;
+    `failed` hears of every message that was taken and failed, with the socket and the user it came from, whether or
+    not an ack was asked for; `wake` hears of deadlines; `wall` is the time as text.
     """
 
     def __init__(
         self,
         settings: BatchSettings,
         *,
+        repeats: Repeats,
         origin: Origin | None,
         senders: Senders | None,
         deliver: Delivered,
@@ -118,8 +118,9 @@ class Conversations:
         self._windows: Windows[Item] = Windows(settings.mode, settings.delay, settings.max_messages, settings.max_bytes)
         self._waiting: dict[str, tuple[int, int]] = {}  # messages and bytes taken and not settled, by conversation
         self._bytes = 0
-        self._recent: OrderedDict[tuple[str, str, str], tuple[float, asyncio.Future[Told]]] = OrderedDict()
-        self._senders_of: OrderedDict[tuple[str, str], str] = OrderedDict()
+        self._repeats = repeats
+        self._under_way: dict[Key, list[tuple[Sending, int]]] = {}  # and who has repeated it meanwhile
+        self.authorship = Authorship()
         self._closed = False
 
     @property
@@ -131,10 +132,6 @@ class Conversations:
         """How many messages were taken and are not settled."""
         return self._waiting.get(conversation, (0, 0))[0]
 
-    def sender_of(self, conversation: str, message: str) -> str | None:
-        """Who sent a message, if it was delivered here not too many messages ago."""
-        return self._senders_of.get((conversation, message))
-
     def apply(self, settings: BatchSettings) -> None:
         self._settings = settings
         self._windows.change(settings.mode, settings.delay, settings.max_messages, settings.max_bytes)
@@ -145,14 +142,14 @@ class Conversations:
         A draft whose client_id this sender used in the conversation a short while ago is not sent again: it is
         what a client repeats when an answer did not come through. The future is what the sender is to be told.
         """
-        if len(drafts) == 1 and (before := self._before(drafts[0])) is not None:
-            return before
-        self._check_room(drafts)
+        now = self._now()
+        if fresh := [draft for draft in drafts if not self._was_sent(draft, now)]:
+            self._check_room(fresh)
         sending = Sending(socket, authors, len(drafts))
-        if len(drafts) == 1:
-            self._remember(drafts[0], sending.done)
         for place, draft in enumerate(drafts):
-            self._take(Item(draft, sending, place))
+            item = Item(draft, sending, place)
+            if draft.client_id is None or not self._answered_before(_key(draft), item, now):
+                self._take(item)
         self._wake(self._windows.deadline)
         return sending.done
 
@@ -184,21 +181,21 @@ class Conversations:
         if full or self._bytes + size > settings.queued_bytes_in_all:
             raise Refusal("queue-full", "Too many messages are waiting.", conversation_id=conversation, retry_after=1)
 
-    def _before(self, draft: Draft) -> asyncio.Future[Told] | None:
+    def _was_sent(self, draft: Draft, now: float) -> bool:
         if draft.client_id is None:
-            return None
-        until, future = self._recent.get((draft.conversation, draft.sender, draft.client_id), (0.0, None))
-        return future if until > self._now() else None
+            return False
+        return _key(draft) in self._under_way or self._repeats.find(_key(draft), now) is not None
 
-    def _remember(self, draft: Draft, future: asyncio.Future[Told]) -> None:
-        if draft.client_id is None:
-            return
-        key = (draft.conversation, draft.sender, draft.client_id)
-        self._recent[key] = (self._now() + _RECENT, future)
-        self._recent.move_to_end(key)
-        future.add_done_callback(lambda done: None if done.result()["ok"] else self._recent.pop(key, None))
-        if len(self._recent) > _MOST_RECENT:
-            self._recent.popitem(last=False)
+    def _answered_before(self, key: Key, item: Item, now: float) -> bool:
+        """Whether a message was sent before: then its answer is that of the first time. Otherwise it is under way."""
+        if (repeated := self._under_way.get(key)) is not None:
+            repeated.append((item.sending, item.place))
+            return True
+        if (record := self._repeats.find(key, now)) is not None:
+            item.sending.settle(item.place, id_of(record), None)
+            return True
+        self._under_way[key] = []
+        return False
 
     def _take(self, item: Item) -> None:
         conversation = item.draft.conversation
@@ -253,7 +250,8 @@ class Conversations:
         if self._origin is None:
             return [{} for _ in batch]
         try:
-            return list(await self._origin.persist(conversation, [item.draft.encoded for item in batch]))
+            named = all(item.draft.client_id is not None for item in batch)
+            return list(await self._origin.persist(conversation, [item.draft.encoded for item in batch], named=named))
         except OriginAway:
             return [_AWAY] * len(batch)
         except OriginRefused as error:
@@ -284,6 +282,7 @@ class Conversations:
         if messages and not self._delivered(conversation, messages):
             messages, settled = [], [_FAILED] * len(batch)
         self._release(conversation, batch)
+        self._note_delivered(batch, settled)
         if self._settle is None or not messages:
             self._tell(batch, settled)
         else:
@@ -314,15 +313,24 @@ class Conversations:
                     failure["client_id"] = item.draft.client_id
                 self._stats.persist_failures += 1
                 self._failed(item.sending.socket, item.draft.sender, failure)
-                item.sending.settle(item.place, None, failure)
+                self._end(item, None, failure)
             else:
-                self._note_sender(item.draft, outcome["id"])
-                item.sending.settle(item.place, outcome["id"], None)
+                self.authorship.note(item.draft.conversation, item.draft.sender, outcome["id"])
+                self._end(item, outcome["id"], None)
 
-    def _note_sender(self, draft: Draft, id_: Any) -> None:
-        self._senders_of[draft.conversation, str(id_)] = draft.sender
-        if len(self._senders_of) > _MOST_RECENT:
-            self._senders_of.popitem(last=False)
+    def _end(self, item: Item, id_: Any, failure: Told | None) -> None:
+        """Tell the sending, and those that have repeated the message since."""
+        item.sending.settle(item.place, id_, failure)
+        if item.draft.client_id is not None:
+            for sending, place in self._under_way.pop(_key(item.draft)):
+                sending.settle(place, id_, failure)
+
+    def _note_delivered(self, batch: Sequence[Item], settled: Sequence[Settled]) -> None:
+        """Before anybody is told: an acknowledgement that gets lost is asked for again, of the next process as well."""
+        now = self._now()
+        for item, outcome in zip(batch, settled, strict=True):
+            if item.draft.client_id is not None and not isinstance(outcome, Refusal):
+                self._repeats.add(_key(item.draft), outcome["id"], now)
 
     def _release(self, conversation: str, batch: Sequence[Item]) -> None:
         size = sum(item.draft.size for item in batch)
@@ -332,6 +340,10 @@ class Conversations:
             del self._waiting[conversation]
         else:
             self._waiting[conversation] = (messages - len(batch), bytes_ - size)
+
+
+def _key(draft: Draft) -> Key:
+    return draft.conversation, draft.sender, draft.client_id or ""
 
 
 _FAILED = Refusal("internal", "The message could not be delivered.")

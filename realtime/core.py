@@ -27,6 +27,7 @@ from realtime.origin import Ask, Origin, OriginAway
 from realtime.profiles import Profiles
 from realtime.publishing import Lookup, Publication, PurgeTags, parse_publication
 from realtime.quality import Distribution, Trend
+from realtime.repeats import KIND, Repeats
 from realtime.settings import ChatSettings, CoreSettings
 from realtime.stats import RealtimeStats
 from realtime.transport import EngineServer
@@ -64,6 +65,8 @@ class Core:
         self.hub = Hub(settings.hub, self.stats, journal=journal, now=now)
         self.engine = EngineServer(settings.engine, self.hub.opened, self.stats)
         self._now = now
+        repeats = Repeats(wall=wall() - now())
+        repeats.note = self.hub.keep(KIND, repeats)
         origin = None if ask is None else Origin(ask, settings.origin, stats=self.stats, now=now)
         asked = settings.origin
         self._profiles = self._loader(origin.profiles if origin is not None and asked.profiles else None)
@@ -73,6 +76,7 @@ class Core:
             settings.chat,
             authentication=authentication(settings.authentication, origin, now=now, wall=wall),
             origin=origin,
+            repeats=repeats,
             profiles=_forgiving(self._profiles, "profiles"),
             likes=_forgiving(self._likes, "likes"),
             settled=None if journal is None else self.hub.settled,

@@ -12,12 +12,12 @@ import secrets
 import time
 from collections.abc import Callable, Coroutine
 from itertools import count as counting
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from realtime.journal import Journal
 from realtime.namespace import Namespace, Refused
 from realtime.peer import Peer
-from realtime.recovery import Record, Recovery
+from realtime.recovery import Note, Record, Recovery
 from realtime.settings import HubSettings
 from realtime.socket import Disconnected, Socket
 from realtime.stats import RealtimeStats
@@ -31,6 +31,14 @@ log = logging.getLogger("cachewire.realtime")
 
 LOG_PAUSE = 60.0
 """Seconds in which further errors of the same handler are only counted."""
+
+
+class Memory(Protocol):
+    """What an application knows and wants to know again after a restart (see `Hub.keep`)."""
+
+    def records(self, now: float) -> list[Record]: ...
+    def load(self, record: Record, now: float) -> None: ...
+    def clear(self) -> None: ...
 
 
 class Hub:
@@ -54,6 +62,7 @@ class Hub:
         self._journal = journal
         self._epoch = secrets.token_urlsafe(6)
         self._recoveries: dict[str, Recovery] = {}
+        self._memories: dict[str, Memory] = {}
         self._noting = False
         self._started = False
         self._sweeping: asyncio.TimerHandle | None = None
@@ -78,6 +87,16 @@ class Hub:
             self._sweep()
         return peer
 
+    def keep(self, kind: str, memory: Memory) -> Note | None:
+        """Keep an application's memory in the journal, before `start`: records that begin with `kind` are its own.
+
+        What is returned takes each new record; None where nothing survives the process.
+        """
+        if self._journal is None or self.settings.recovery is None:
+            return None
+        self._memories[kind] = memory
+        return self._journal.append
+
     async def start(self) -> None:
         """Read what the journal knows of former clients and their packets. Before the first client comes."""
         if self._journal is None or self.settings.recovery is None:
@@ -85,12 +104,17 @@ class Hub:
         records, now = await self._journal.open(), self.now()
         try:
             for record in records:
-                self._recoverable(record[1]).load(record, now)
+                if (memory := self._memories.get(record[0])) is not None:
+                    memory.load(record, now)
+                else:
+                    self._recoverable(record[1]).load(record, now)
         except (ValueError, TypeError, LookupError) as error:
             log.warning("the recovery journal is of another version and begun anew: %s", error)
             self._journal.discard()
             for recovery in self._recoveries.values():
                 recovery.clear()
+            for kept in self._memories.values():
+                kept.clear()
         for recovery in self._recoveries.values():
             recovery.start(now)
         self._journal.begin(self._records)
@@ -164,7 +188,10 @@ class Hub:
         return found
 
     def _records(self) -> list[Record]:
-        return [record for recovery in self._recoveries.values() for record in recovery.records()]
+        records = [record for recovery in self._recoveries.values() for record in recovery.records()]
+        for memory in self._memories.values():
+            records += memory.records(self.now())
+        return records
 
     def _note(self) -> None:
         self._noting = False

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Collection, Coroutine
 from typing import TYPE_CHECKING, Any
 
 from realtime.payloads import Refusal
@@ -32,11 +32,12 @@ def conversation_rooms(shape: str | None) -> str:
 class Member:
     """One socket in the chat. Users and the delivery shape are in the socket's data, so they survive a recovery.
 
-    `users` are those authenticated on it, by id; the last is who acts where an event names nobody. `room` is what the
-    rooms of its conversations begin with.
+    `users` are those authenticated on it, by id; the last is who acts where an event names nobody. `outside` are those
+    of them who have no part in a conversation that the socket has joined. `room` is what the rooms of its
+    conversations begin with.
     """
 
-    __slots__ = ("_busy", "_queue", "_tasks", "gone", "report", "room", "socket", "token", "users")
+    __slots__ = ("_busy", "_queue", "_tasks", "gone", "outside", "report", "room", "socket", "token", "users")
 
     def __init__(self, socket: Socket, token: str | None, tasks: Tasks) -> None:
         self.socket = socket
@@ -44,6 +45,7 @@ class Member:
         self.gone = False
         self.report: ClientReport | None = None
         self.users: dict[str, dict[str, Any]] = socket.data.get("users", {})
+        self.outside: dict[str, list[str]] = socket.data.get("outside", {})
         self.room = conversation_rooms(socket.data.get("deliver"))
         self._tasks = tasks
         self._busy = False
@@ -70,6 +72,23 @@ class Member:
 
     def joined(self, conversation: str) -> bool:
         return self.room + conversation in self.socket.rooms
+
+    def users_in(self, conversation: str) -> Collection[str]:
+        """Those who have a part in it, if it is joined."""
+        outside = self.outside.get(conversation)
+        return self.users.keys() if outside is None else [user for user in self.users if user not in outside]
+
+    def takes_part(self, conversation: str, user: str | None) -> bool:
+        """Whether this user is authenticated and may act in the conversation, if it is joined."""
+        return user in self.users and user not in self.outside.get(conversation, ())
+
+    def keep_outside(self, conversation: str, users: Collection[str]) -> None:
+        """From now on these users, and no others, have no part in the conversation."""
+        if users:
+            self.socket.data["outside"] = self.outside
+            self.outside[conversation] = list(users)
+        else:
+            self.outside.pop(conversation, None)
 
     def take_turn(self, handle: Handle, payload: Any) -> Any:
         """Run `handle`, or line up behind an event of this client that is still being decided.

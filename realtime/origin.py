@@ -7,6 +7,7 @@ from a client is encoded before it becomes part of a request.
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 import logging
 import random
@@ -121,11 +122,13 @@ class Origin:
         """What is known about the likes of these things. One request."""
         return await self._by_id(self.settings.likes, ids, ("likes",))
 
-    async def persist(self, conversation: str, drafts: Sequence[bytes]) -> list[dict[str, Any]]:
+    async def persist(self, conversation: str, drafts: Sequence[bytes], *, named: bool = False) -> list[dict[str, Any]]:
         """Have the application keep messages, each given as its JSON, all of them or none, in this order.
 
         Returns what it says about each. One request, repeated with the same Idempotency-Key while the application
-        is away. Raises OriginRefused when it says no, OriginAway when the attempts are used up.
+        is away. `named`: they all bear names of their senders' own (client_id), so that the same batch is the same
+        again after a crash, and has the same key. Raises OriginRefused when it says no, OriginAway when the attempts
+        are used up.
         """
         assert self.settings.persist is not None
         name = json.dumps(conversation).encode()
@@ -133,7 +136,7 @@ class Origin:
         fields = [
             ("Content-Type", "application/json"),
             ("Accept", "application/json"),
-            ("Idempotency-Key", f'"{uuid.uuid4()}"'),
+            ("Idempotency-Key", f'"{_derived(body) if named else uuid.uuid4()}"'),
             *self.settings.fields,
         ]
         status, answer = await self._until_answered("POST", self.settings.persist, fields, body)
@@ -193,6 +196,11 @@ def _filled(target: str, **values: Sequence[str]) -> str:
         encoded = ",".join(quote(text.encode("utf-8", "replace"), safe="") for text in texts)
         target = target.replace("{" + name + "}", encoded)
     return target
+
+
+def _derived(body: bytes) -> uuid.UUID:
+    """The same for the same batch, in every life of the process."""
+    return uuid.UUID(bytes=hashlib.sha256(body).digest()[:16], version=5)
 
 
 def _parsed(body: bytes) -> Any:

@@ -122,12 +122,14 @@ def parse_place(payload: object, limits: LimitSettings) -> tuple[str, str | None
     return parse_id(conversation, "conversation_id", limits), None if user is None else parse_id(user, "userId", limits)
 
 
-def parse_deletion(payload: object, limits: LimitSettings) -> tuple[str, str]:
-    """The conversation and the message of a delete_message. Raises Refusal."""
+def parse_deletion(payload: object, limits: LimitSettings) -> tuple[str, str, str | int]:
+    """The conversation and the message of a delete_message; the message's id also as it came. Raises Refusal."""
     if not isinstance(payload, dict):
         raise Refusal("invalid", "delete_message needs an object with conversation_id and message_id.")
     conversation = parse_id(payload.get("conversation_id"), "conversation_id", limits)
-    return conversation, parse_id(payload.get("message_id"), "message_id", limits)
+    named = payload.get("message_id")
+    message = parse_id(named, "message_id", limits)
+    return conversation, message, named if isinstance(named, int) else message
 
 
 def _draft(payload: Mapping[str, Any], where: str, batch: str | None, limits: LimitSettings) -> Draft:

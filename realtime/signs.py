@@ -56,17 +56,18 @@ class Signs:
         for conversation, payload in self._attendance.due(now):
             self._audience.tell(conversation, PRESENCE, payload, volatile=True)
 
-    def starts(self, conversation: str, user: str) -> None:
-        """This user types."""
-        self._tell(self._typing.start(conversation, user, self._now()))
+    def starts(self, conversation: str, user: str, session: str) -> None:
+        """This user types, in this session."""
+        self._tell(self._typing.start(conversation, user, self._now(), session))
         self._wake(self._typing.deadline)
 
-    def stops(self, conversation: str, users: Iterable[str]) -> None:
-        """These users do not type any more: they say so, have sent what they typed, or leave."""
+    def stops(self, conversation: str, users: Iterable[str], session: str) -> None:
+        """These users do not type any more in this session: they say so, have sent what they typed, or leave."""
         if not len(self._typing):
             return  # the commonest case, and every message comes through here
         for user in users:
-            self._tell(self._typing.stop(conversation, user, self._now()))
+            self._tell(self._typing.stop(conversation, user, self._now(), session))
+        self._wake(self._typing.deadline)
 
     def joined(self, conversation: str, users: Iterable[str], session: str) -> dict[str, Any]:
         """These users are there; how the conversation is now, as `presence_update` tells it."""
@@ -76,7 +77,7 @@ class Signs:
 
     def left(self, conversation: str, users: Collection[str], session: str) -> None:
         """These users have left, knowingly."""
-        self.stops(conversation, users)
+        self.stops(conversation, users, session)
         self._attendance.left(conversation, users, session, self._now())
         self._wake(self._attendance.deadline)
 

@@ -75,6 +75,26 @@ async def test_a_client_that_returns_after_the_edge_was_killed_has_missed_nothin
         assert delivered["content"] == "missed"
 
 
+async def test_a_message_that_is_repeated_after_the_edge_was_killed_is_not_delivered_twice(tmp_path: Path) -> None:
+    trusted = {"auth": "trusted"}
+    said = message("c1", "u1", "pay 100", client_id="one")
+    async with serving(tmp_path, "http://127.0.0.1:9", realtime=trusted) as edge, connected(edge.url) as anna:
+        await member(anna, "u1", "c1")
+        first = await anna.ask("send_message", said)
+        edge.signal(signal.SIGKILL)
+        await edge.ended()
+    async with (
+        serving(tmp_path, "http://127.0.0.1:9", realtime=trusted) as again,
+        connected(again.url) as anna,
+        connected(again.url) as ben,
+    ):
+        await member(anna, "u1", "c1")
+        await member(ben, "u2", "c1")
+        assert await anna.ask("send_message", said) == first
+        assert (await anna.ask("send_message", message("c1", "u1", "next")))["ok"]
+        assert [each["content"] for each in await ben.heard("new_messages_batch")] == ["next"]
+
+
 async def test_a_terminated_edge_closes_its_websockets_so_that_clients_come_back(tmp_path: Path) -> None:
     async with serving(tmp_path, "http://127.0.0.1:9") as edge, connected(edge.url) as client:
         edge.signal(signal.SIGTERM)

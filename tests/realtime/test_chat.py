@@ -10,11 +10,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from realtime.authorship import Authorship
 from realtime.limits import Rate
 from realtime.origin import OriginAway
 from realtime.payloads import Draft, Refusal, parse_batch, parse_claim, parse_deletion, parse_message, parse_place
-from realtime.settings import BatchSettings, ChatSettings, LimitSettings
-from tests.realtime.talking import Answer, answer, talk, text
+from realtime.settings import (
+    AuthenticationSettings,
+    BatchSettings,
+    ChatSettings,
+    CoreSettings,
+    LimitSettings,
+    OriginSettings,
+)
+from tests.realtime.talking import Answer, Talker, Talking, answer, talk, text
 from tests.realtime.wire import turns
 
 
@@ -98,6 +106,95 @@ class TestWhoMaySpeak:
             sly = await talking.member("*")
             assert (await sly.ask("subscribe", "user:u2"))["reason"] == "not-allowed"
             assert (await sly.ask("subscribe", "user:*"))["ok"]
+
+
+async def no_mallory(method: str, target: str, fields: object, body: bytes) -> Answer:
+    """An application in whose conversations mallory has no part; 8 is open to everybody."""
+    conversation, _, users = target.removeprefix("/may/").partition("?")
+    return answer(status=403 if "mallory" in users and conversation != "8" else 204)
+
+
+CONSENT = {"authorize": "/may/{conversation}?{users}"}
+
+
+class TestSharedSockets:
+    async def test_whoever_authenticates_after_a_join_takes_part_only_where_the_application_says_so(self) -> None:
+        async with talk(no_mallory, origin=CONSENT) as talking:
+            bob, alice = await talking.member("bob", "7", "8"), await talking.member("alice", "7", "8")
+            admitted = await alice.ask("authenticate", "mallory")
+            assert (admitted["ok"], admitted["not_in"]) == (True, ["7"])
+            sent = await alice.ask("send_message", text("a", sender="mallory"))
+            typed = await alice.ask("typing_start", {"conversation_id": "7", "user_id": "mallory"})
+            assert (sent["reason"], typed["reason"]) == ("not-allowed", "not-allowed")
+            both = [text("a", sender="alice"), text("b", sender="mallory")]
+            batch = await alice.ask("send_message_batch", {"conversation_id": "7", "messages": both})
+            assert batch["reason"] == "not-allowed"
+            assert (bob.contents, bob.heard("user_typing")) == ([], [])
+            assert (await alice.ask("send_message", text("c", sender="mallory", conversation="8")))["ok"]
+            assert (await alice.ask("send_message", text("d", sender="alice")))["ok"]
+            await talking.pass_time(1)
+            online = {update["conversationId"]: update["users"] for update in bob.heard("presence_update")}
+            assert online == {"7": ["bob", "alice"], "8": ["bob", "alice", "mallory"]}
+
+    async def test_where_nobody_is_named_the_last_who_takes_part_types(self) -> None:
+        async with talk(no_mallory, origin=CONSENT) as talking:
+            bob, alice = await talking.member("bob", "7"), await talking.member("alice", "7")
+            await alice.ask("authenticate", "mallory")
+            assert (await alice.ask("typing_start", "7"))["ok"]
+            assert [typing["userId"] for typing in bob.heard("user_typing")] == ["alice"]
+
+    async def test_of_several_who_join_together_those_take_part_who_may(self) -> None:
+        async with talk(no_mallory, origin=CONSENT) as talking:
+            link = await talking.member("alice")
+            await link.ask("authenticate", "mallory")
+            assert (await link.ask("join_conversation", "7"))["users"] == ["alice"]
+            assert (await link.ask("send_message", text("a", sender="mallory")))["reason"] == "not-allowed"
+            assert (await link.ask("send_message", text("a", sender="alice")))["ok"]
+
+    async def test_without_an_answer_nobody_takes_part_until_the_next_join(self) -> None:
+        away = False
+
+        async def application(*asked: Any) -> Answer:
+            if away:
+                raise OriginAway("away")
+            return answer(status=204)
+
+        async with talk(application, origin=CONSENT) as talking:
+            alice = await talking.member("alice", "7")
+            away = True
+            assert (await alice.ask("authenticate", "ben"))["not_in"] == ["7"]
+            assert (await alice.ask("send_message", text("a", sender="ben")))["reason"] == "not-allowed"
+            away = False
+            assert (await alice.ask("join_conversation", "7"))["users"] == ["alice", "ben"]
+            assert (await alice.ask("send_message", text("a", sender="ben")))["ok"]
+
+    async def test_a_returning_connection_has_not_forgotten_who_takes_no_part(self) -> None:
+        trusted = AuthenticationSettings(kind="trusted")
+        talking = Talking(
+            CoreSettings(origin=OriginSettings(authorize=CONSENT["authorize"]), authentication=trusted), no_mallory
+        )
+        before = Talker(talking.core.hub, "before", {})
+        welcome = before.enter()
+        for event, payload in (("authenticate", "alice"), ("join_conversation", "7"), ("authenticate", "mallory")):
+            assert (await before.ask(event, payload))["ok"]
+        before.drop()
+        await turns()
+        again = Talker(talking.core.hub, "again", {})
+        assert again.enter(pid=welcome["pid"])["sid"] == welcome["sid"]
+        assert (await again.ask("send_message", text("a", sender="mallory")))["reason"] == "not-allowed"
+        assert (await again.ask("send_message", text("a", sender="alice")))["ok"]
+        await talking.core.close()
+
+    async def test_authenticating_again_or_leaving_and_coming_back_changes_nothing(self) -> None:
+        async with talk(no_mallory, origin=CONSENT) as talking:
+            alice = await talking.member("alice", "7")
+            for _ in range(2):
+                await alice.ask("authenticate", "mallory")
+            await alice.ask("authenticate", "alice")
+            await alice.ask("leave_conversation", "7")
+            await alice.ask("join_conversation", "7")
+            assert (await alice.ask("send_message", text("a", sender="mallory")))["reason"] == "not-allowed"
+            assert (await alice.ask("send_message", text("a", sender="alice")))["ok"]
 
 
 class TestTurns:
@@ -399,6 +496,67 @@ class TestMessages:
             assert alice.heard("new_messages_batch")[0][0]["sender"] == {"id": "u1"}
 
 
+class TestDeletions:
+    @staticmethod
+    async def numbering(method: str, target: str, fields: object, body: bytes) -> Answer:
+        if method == "DELETE":
+            return answer(status=204)
+        return answer({"ids": [int(message["content"]) for message in json.loads(body)["messages"]]}, 201)
+
+    @pytest.mark.parametrize("named", [41, "41"])
+    async def test_a_number_is_told_as_the_number_that_was_delivered(self, named: object) -> None:
+        async with talk(self.numbering, origin=PERSIST) as talking:
+            alice, bob = await talking.member("u1", "7"), await talking.member("u2", "7")
+            await alice.ask("send_message", text("41"))
+            told = await alice.ask("delete_message", {"conversation_id": "7", "message_id": named})
+            assert told == {"ok": True, "conversation_id": "7", "message_id": 41}
+            assert bob.heard("message_deleted") == [{"conversation_id": "7", "message_id": 41}]
+
+    async def test_of_a_message_that_is_not_known_the_id_stays_as_it_was_said(self) -> None:
+        async with talk(self.numbering, origin=PERSIST | {"delete": "/messages/{message}"}) as talking:
+            alice = await talking.member("u1", "7")
+            for named in (5, "5"):
+                await alice.ask("delete_message", {"conversation_id": "7", "message_id": named})
+            assert [told["message_id"] for told in alice.heard("message_deleted")] == [5, "5"]
+
+    async def test_a_message_of_another_conversation_is_not_deleted_and_nobody_is_asked(self) -> None:
+        async with talk(self.numbering, origin=PERSIST | {"delete": "/messages/{message}"}) as talking:
+            alice, bob = await talking.member("u1", "7", "8"), await talking.member("u2", "7")
+            await alice.ask("send_message", text("41", conversation="8"))
+            refused = await alice.ask("delete_message", {"conversation_id": "7", "message_id": 41})
+            assert (refused["ok"], refused["reason"]) == (False, "not-allowed")
+            assert bob.heard("message_deleted") == []
+            assert (await alice.ask("delete_message", {"conversation_id": "8", "message_id": 41}))["ok"]
+
+    def test_a_busy_conversation_does_not_make_the_senders_of_others_forgotten(self) -> None:
+        authorship = Authorship()
+        authorship.note("quiet", "u1", "first")
+        for number in range(20_000):
+            authorship.note("busy", "u2", number)
+        assert authorship.find("quiet", "first") == ("u1", "first")
+        assert authorship.find("busy", "19500") == ("u2", 19500)
+        assert authorship.find("busy", "19499") is None
+        assert len(authorship) == 501
+
+    def test_all_together_they_are_bounded_and_the_quietest_goes_first(self) -> None:
+        authorship = Authorship(each=10, most=20)
+        for conversation in ("7", "8", "7", "9"):
+            for number in range(8):
+                authorship.note(conversation, "u1", f"{conversation}-{number}")
+        assert authorship.find("8", "8-0") is None
+        assert not authorship.elsewhere("7", "8-0"), "nothing is left of it"
+        assert authorship.find("7", "7-0")
+        assert len(authorship) == 16
+
+    def test_where_each_conversation_numbers_its_own_no_number_belongs_to_another(self) -> None:
+        authorship = Authorship()
+        authorship.note("7", "u1", 1)
+        assert authorship.elsewhere("8", "1")
+        authorship.note("8", "u2", 1)
+        assert not authorship.elsewhere("9", "1")
+        assert (authorship.find("7", "1"), authorship.find("8", "1")) == (("u1", 1), ("u2", 1))
+
+
 class TestSigns:
     async def test_where_several_users_share_a_socket_the_last_one_types_unless_another_is_named(self) -> None:
         async with talk() as talking:
@@ -424,6 +582,23 @@ class TestSigns:
                     alice.emit(end, "7")
                 await talking.pass_time(1)
             assert len(bob.heard("user_typing")) == len(bob.heard("user_stopped_typing")) == 3
+
+    @pytest.mark.parametrize("end", ["gone", "leave_conversation", "typing_stop", "send_message"])
+    async def test_a_window_that_ends_does_not_stop_the_typing_in_another_of_the_same_user(self, end: str) -> None:
+        async with talk() as talking:
+            bob = await talking.member("u2", "7")
+            here, there = await talking.member("u1", "7"), await talking.member("u1", "7")
+            there.emit("typing_start", "7")
+            here.emit("typing_start", "7")
+            await talking.pass_time(0.4)
+            if end == "gone":
+                there.close("transport-close")
+            else:
+                there.emit(end, text("a") if end == "send_message" else "7")
+            await talking.pass_time(0.4)
+            assert bob.heard("user_stopped_typing") == []
+            here.emit("typing_stop", "7")
+            assert len(bob.heard("user_stopped_typing")) == 1
 
     async def test_a_crowd_that_arrives_together_is_one_event(self) -> None:
         async with talk() as talking:

@@ -81,6 +81,27 @@ def test_a_user_that_has_gone_stops_everywhere(indicators: TypingIndicators) -> 
     assert indicators.typing("c1", "ben")
 
 
+def test_a_user_types_as_long_as_it_does_in_one_session(indicators: TypingIndicators) -> None:
+    assert indicators.start("c1", "ana", 1.0, "desk") == TYPES
+    assert indicators.start("c1", "ana", 2.0, "phone") == TYPES
+    assert indicators.stop("c1", "ana", 2.1, "phone") is None
+    assert indicators.deadline == 4.0, "the desk's own"
+    assert indicators.due(now=4.0) == [STOPPED]
+    assert len(indicators) == 0
+
+
+def test_a_session_that_never_typed_stops_nothing(indicators: TypingIndicators) -> None:
+    indicators.start("c1", "ana", 1.0, "desk")
+    assert indicators.stop("c1", "ana", 1.1, "phone") is None
+    assert indicators.stop("c1", "ana", 1.2, "desk") == STOPPED
+
+
+def test_typing_that_is_over_in_the_others_does_not_outlast_the_last_session(indicators: TypingIndicators) -> None:
+    indicators.start("c1", "ana", 1.0, "desk")
+    indicators.start("c1", "ana", 3.0, "phone")
+    assert indicators.stop("c1", "ana", 4.5, "phone") == STOPPED
+
+
 def test_a_stop_after_the_debounce_leaves_nothing_behind(indicators: TypingIndicators) -> None:
     indicators.start("c1", "ana", now=1.0)
     indicators.stop("c1", "ana", now=2.0)
@@ -94,6 +115,7 @@ def test_a_new_debounce_applies_from_the_next_start_that_is_told(indicators: Typ
 
 
 pairs = st.tuples(st.sampled_from(("c1", "c2")), st.sampled_from(("ana", "ben")))
+sessions = st.sampled_from(("desk", "phone"))
 
 
 class Listeners(RuleBasedStateMachine):
@@ -107,7 +129,7 @@ class Listeners(RuleBasedStateMachine):
         self.now = 0
         self.indicators = TypingIndicators(debounce=3, stop_after=30)
         self.believed: set[tuple[str, str]] = set()
-        self.last_start: dict[tuple[str, str], int] = {}
+        self.last_start: dict[tuple[str, str], dict[str, int]] = {}
         self.last_told: dict[tuple[str, str], int] = {}
 
     def tell(self, *changes: TypingChange | None) -> None:
@@ -122,20 +144,20 @@ class Listeners(RuleBasedStateMachine):
             else:
                 self.believed.remove(pair)  # nobody is told of a stop without a start
 
-    @rule(pair=pairs)
-    def start(self, pair: tuple[str, str]) -> None:
-        self.last_start[pair] = self.now
-        self.tell(self.indicators.start(*pair, self.now))
+    @rule(pair=pairs, session=sessions)
+    def start(self, pair: tuple[str, str], session: str) -> None:
+        self.last_start.setdefault(pair, {})[session] = self.now
+        self.tell(self.indicators.start(*pair, self.now, session))
 
-    @rule(pair=pairs)
-    def stop(self, pair: tuple[str, str]) -> None:
-        self.last_start.pop(pair, None)
-        self.tell(self.indicators.stop(*pair, self.now))
-        assert pair not in self.believed
+    @rule(pair=pairs, session=sessions)
+    def stop(self, pair: tuple[str, str], session: str) -> None:
+        self.last_start.get(pair, {}).pop(session, None)
+        self.tell(self.indicators.stop(*pair, self.now, session))
+        assert pair not in self.believed or self.last_start[pair]
 
     @rule(user=st.sampled_from(("ana", "ben")))
     def gone(self, user: str) -> None:
-        self.last_start = {pair: at for pair, at in self.last_start.items() if pair[1] != user}
+        self.last_start = {pair: starts for pair, starts in self.last_start.items() if pair[1] != user}
         self.tell(*self.indicators.gone(user, self.now))
         assert not any(pair[1] == user for pair in self.believed)
 
@@ -149,7 +171,7 @@ class Listeners(RuleBasedStateMachine):
 
     @invariant()
     def the_belief_is_right(self) -> None:
-        typing = {pair for pair, at in self.last_start.items() if self.now < at + 30}
+        typing = {pair for pair, starts in self.last_start.items() if self.now < max(starts.values(), default=-30) + 30}
         assert self.believed <= typing
         assert {pair for pair in typing if self.now >= self.last_told.get(pair, -100) + 3} <= self.believed
 
