@@ -100,9 +100,8 @@ class OriginSettings:
     authorize: str | None = None
     delete: str | None = None
     fields: tuple[tuple[str, str], ...] = field(default=(), repr=False)
-    attempts: int = 4  # to persist a batch, the first one included
-    backoff: float = 0.25  # before the second attempt; doubles with each
-    patience: float = 15.0  # after which no further attempt begins
+    backoff: float = 0.25  # before the second attempt to persist a batch; doubles with each, up to 2 s
+    patience: float = 15.0  # after which no attempt is under way any more
     remember_consent: float = 30.0
     remember_profiles: float = 300.0
 
