@@ -104,6 +104,8 @@ class OriginSettings:
     patience: float = 15.0  # after which no attempt is under way any more
     remember_consent: float = 30.0
     remember_profiles: float = 300.0
+    wait_for_profiles: float = 0.1  # what is sent waits no longer for profiles and likes, and goes without
+    wait_for_own_profile: float = 1.0  # the same for a user who authenticates
 
 
 @dataclass(frozen=True, slots=True)

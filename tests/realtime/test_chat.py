@@ -399,6 +399,29 @@ class TestMessages:
             assert (await alice.ask("send_message", text("a")))["ok"]
             assert alice.heard("new_messages_batch")[0][0]["sender"] == {"id": "u1"}
 
+    async def test_neither_users_nor_messages_wait_for_profiles_that_never_come(self) -> None:
+        async def ask(*_: object) -> Answer:
+            never: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+            return await never
+
+        impatient = {"profiles": "/profiles", "wait_for_profiles": 0.01, "wait_for_own_profile": 0.01}
+        async with talk(ask, origin=impatient) as talking:
+            alice = await talking.member("u1", "7")
+            assert (await alice.ask("send_message", text("a")))["ok"]
+            assert alice.heard("new_messages_batch")[0][0]["sender"] == {"id": "u1"}
+
+    async def test_that_profiles_cannot_be_had_is_logged_once_a_minute(self, caplog: pytest.LogCaptureFixture) -> None:
+        async def ask(*_: object) -> Answer:
+            raise OriginAway("away")
+
+        async with talk(ask, origin={"profiles": "/profiles"}) as talking:
+            for user in ("u1", "u2", "u3"):
+                await talking.member(user)
+            assert caplog.text.count("profiles could not be loaded") == 1
+            await talking.pass_time(60)
+            await talking.member("u4")
+            assert caplog.text.count("profiles could not be loaded") == 2
+
 
 class TestSigns:
     async def test_where_several_users_share_a_socket_the_last_one_types_unless_another_is_named(self) -> None:

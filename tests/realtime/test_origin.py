@@ -87,7 +87,8 @@ class TestPersisting:
 
     async def test_no_attempt_outlasts_patience(self) -> None:
         async def never_answer(*_: object) -> Answer:
-            return await asyncio.get_running_loop().create_future()
+            never: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+            return await never
 
         settings = OriginSettings(persist="/m", patience=0.05)
         origin = Origin(never_answer, settings, stats=RealtimeStats(), now=time.monotonic)

@@ -69,7 +69,9 @@ async def test_order_is_kept_while_authors_are_looked_up() -> None:
         return await answers[-1]
 
     rule = ChannelRule("reports", "append", profiles="user_id")
-    async with talk(ask, origin={"profiles": "/profiles"}, chat={"channels": (rule,)}) as talking:
+    async with talk(
+        ask, origin={"profiles": "/profiles", "wait_for_profiles": 60.0}, chat={"channels": (rule,)}
+    ) as talking:
         alice = talking.client()
         await alice.ask("subscribe", "reports")
         for number in range(3):

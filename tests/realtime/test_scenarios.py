@@ -203,7 +203,7 @@ async def test_reports_are_conflated_and_notifications_are_not(core: Starts, app
         {"match": "reports", "mode": "conflate", "profiles": "user_id", "likes": "id"},
         {"match": "notifications", "mode": "append"},
     ]
-    joining = await core("--chat", json.dumps({"channels": rules}), asks=ASKS)
+    joining = await core("--chat", json.dumps({"channels": rules}), asks={**ASKS, "wait_for_profiles": 60.0})
 
     async def publish() -> None:
         for votes in range(50):
