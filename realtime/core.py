@@ -148,6 +148,7 @@ class Core:
         self.stats.profiles_hits = sum(loader.hits for loader in loaders)
         self.stats.profiles_misses = sum(loader.misses for loader in loaders)
         self.stats.profile_requests = sum(loader.requests for loader in loaders)
+        self.stats.recovery_forgotten = self.hub.forgotten
         return self.stats
 
     def quality(self) -> Distribution:

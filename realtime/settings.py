@@ -43,13 +43,15 @@ class EngineSettings:
 class RecoverySettings:
     """How much of the past is kept for clients that return.
 
-    `window` in seconds; `packets` and `bytes` for each room, `sessions` that are away in all. Who missed more than
-    `replay` bytes begins anew: they are sent at once, so it should be below the engine's `max_queue`.
+    `window` in seconds; `packets` and `bytes` for each room, `bytes_in_all` for all rooms together (of which the
+    longest silent lose theirs), `sessions` that are away in all. Who missed more than `replay` bytes begins anew: they
+    are sent at once, so it should be below the engine's `max_queue`.
     """
 
     window: float = 120.0
     packets: int = 1000
     bytes: int = 1_000_000
+    bytes_in_all: int = 64 * 2**20
     sessions: int = 20_000
     replay: int = 1_000_000
 
