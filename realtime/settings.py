@@ -25,7 +25,7 @@ class EngineSettings:
     max_payload: int = 1_000_000
     """The largest WebSocket message and the largest POST body that are taken."""
     max_queue: int = 2**20
-    """What may wait for one session before volatile packets are dropped and then the session."""
+    """What may wait for one session before volatile packets are dropped, then conflatable ones, then the session."""
     high_water: int = 2**16
     """What the transport of a WebSocket may buffer (a copy per session) before packets wait in the session's queue."""
     transports: tuple[str, ...] = ("polling", "websocket")

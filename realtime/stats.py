@@ -27,7 +27,7 @@ class RealtimeStats:
     invalid: dict[str, int] = field(default_factory=dict)
     """Input that was refused, by reason."""
     queue_drops: dict[str, int] = field(default_factory=dict)
-    """What a slow session's queue gave up: conflated, volatile, or the session (slow-client)."""
+    """What a slow session's queue gave up: conflated, volatile, conflatable, or the session (slow-client)."""
     events_unknown: int = 0
     handler_errors: int = 0
     messages: int = 0
