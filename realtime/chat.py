@@ -106,6 +106,7 @@ class Chat:
             profiles=profiles,
             likes=likes,
             purge_tags=purge_tags,
+            stats=stats,
             tasks=self.tasks,
             wake=self.alarm.nearer,
             now=now,

@@ -48,6 +48,8 @@ class RealtimeStats:
     """How many heartbeats took up to each of ROUND_TRIP_BOUNDS and longer than the bound before."""
     round_trip_sum: float = 0.0
     """Seconds of all heartbeats together."""
+    publications_dropped: int = 0
+    """Updates that found too many others waiting for profiles or likes."""
     recovery_forgotten: int = 0
     """Rooms whose past was given up, as all of them took too much memory."""
 
