@@ -295,7 +295,12 @@ def _recovery(settings: Settings) -> RecoverySettings | None:
     recovery = settings.recovery
     if recovery.window == 0:
         return None
-    return RecoverySettings(window=recovery.window, packets=recovery.max_packets, bytes=recovery.max_bytes)
+    return RecoverySettings(
+        window=recovery.window,
+        packets=recovery.max_packets,
+        bytes=recovery.max_bytes,
+        bytes_in_all=recovery.max_bytes_in_all,
+    )
 
 
 def _authentication(settings: Settings) -> AuthenticationSettings:

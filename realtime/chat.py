@@ -47,8 +47,8 @@ class Chat:
     """Users, conversations and channels in one namespace.
 
     `now` is monotonic seconds, `wall` the time of day as text, `new_id` makes ids for messages that the application
-    gave none. `profiles` and `likes` look up what is known, and never raise. `silence` tells for how many seconds an
-    Engine.IO session has owed a sign of life.
+    gave none. `profiles` and `likes` look up what is known, and never raise; `own_profile` does so, with more patience,
+    for a user who authenticates. `silence` tells for how many seconds an Engine.IO session has owed a sign of life.
     """
 
     def __init__(
@@ -61,6 +61,7 @@ class Chat:
         repeats: Repeats,
         profiles: Lookup | None,
         likes: Lookup | None,
+        own_profile: Lookup | None,
         settled: Settle | None,
         purge_tags: PurgeTags | None,
         silence: Callable[[str], float],
@@ -83,7 +84,7 @@ class Chat:
         self._origin = origin
         asks = origin is not None and origin.settings.authorize is not None
         self._consent = Consent(origin, now=now) if origin is not None and asks else None
-        self._profiles = profiles
+        self._own_profile = own_profile
         self._silence = silence
         self._messages: TokenBuckets[str] = TokenBuckets(settings.limits.messages)
         self._user_messages: TokenBuckets[str] = TokenBuckets(settings.limits.user_messages)
@@ -109,6 +110,7 @@ class Chat:
             profiles=profiles,
             likes=likes,
             purge_tags=purge_tags,
+            stats=stats,
             tasks=self.tasks,
             wake=self.alarm.nearer,
             now=now,
@@ -207,8 +209,8 @@ class Chat:
             user = await self._authentication.identify(Claim(claimed, token or member.token), headers)
         except AuthenticationRefused as refused:
             raise Refusal(refused.reason, str(refused)) from None
-        if self._profiles is not None:
-            profile = (await self._profiles([user["id"]])).get(user["id"])
+        if self._own_profile is not None:
+            profile = (await self._own_profile([user["id"]])).get(user["id"])
             user = bounded_user({**user, **profile, "id": user["id"]} if isinstance(profile, Mapping) else user)
         outside = await self._outside(member, user["id"], token or member.token)
         if member.gone:

@@ -9,7 +9,7 @@ import asyncio
 import logging
 import secrets
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from itertools import islice
@@ -24,13 +24,16 @@ from realtime.hub import Hub
 from realtime.journal import Journal
 from realtime.member import Member
 from realtime.origin import Ask, Origin, OriginAway
-from realtime.profiles import Profiles
+from realtime.profiles import Fetch, Profiles
 from realtime.publishing import Lookup, Publication, PurgeTags, parse_publication
 from realtime.quality import Distribution, Trend
 from realtime.repeats import KIND, Repeats
 from realtime.settings import ChatSettings, CoreSettings
 from realtime.stats import RealtimeStats
 from realtime.transport import EngineServer
+
+LOG_PAUSE = 60.0
+"""Seconds in which further failures to load profiles, or likes, are not logged."""
 
 _log = logging.getLogger("cachewire.realtime")
 
@@ -69,16 +72,17 @@ class Core:
         repeats.note = self.hub.keep(KIND, repeats)
         origin = None if ask is None else Origin(ask, settings.origin, stats=self.stats, now=now)
         asked = settings.origin
-        self._profiles = self._loader(origin.profiles if origin is not None and asked.profiles else None)
-        self._likes = self._loader(origin.likes if origin is not None and asked.likes else None)
+        self._profiles = self._loader(origin.profiles if origin is not None and asked.profiles else None, "profiles")
+        self._likes = self._loader(origin.likes if origin is not None and asked.likes else None, "likes")
         self.chat = Chat(
             self.hub.namespace("/"),
             settings.chat,
             authentication=authentication(settings.authentication, origin, now=now, wall=wall),
             origin=origin,
             repeats=repeats,
-            profiles=_forgiving(self._profiles, "profiles"),
-            likes=_forgiving(self._likes, "likes"),
+            profiles=_forgiving(self._profiles, asked.wait_for_profiles),
+            likes=_forgiving(self._likes, asked.wait_for_profiles),
+            own_profile=_forgiving(self._profiles, asked.wait_for_own_profile),
             settled=None if journal is None else self.hub.settled,
             purge_tags=purge_tags,
             silence=self.engine.silence,
@@ -148,6 +152,7 @@ class Core:
         self.stats.profiles_hits = sum(loader.hits for loader in loaders)
         self.stats.profiles_misses = sum(loader.misses for loader in loaders)
         self.stats.profile_requests = sum(loader.requests for loader in loaders)
+        self.stats.recovery_forgotten = self.hub.forgotten
         return self.stats
 
     def quality(self) -> Distribution:
@@ -203,25 +208,39 @@ class Core:
             "reported": None if member.report is None else asdict(member.report),
         }
 
-    def _loader(self, fetch: Callable[[Sequence[str]], Awaitable[Mapping[str, Any]]] | None) -> Profiles | None:
-        return None if fetch is None else Profiles(fetch, now=self._now, ttl=self.settings.origin.remember_profiles)
+    def _loader(self, fetch: Fetch | None, what: str) -> Profiles | None:
+        if fetch is None:
+            return None
+        return Profiles(_telling(fetch, what, self._now), now=self._now, ttl=self.settings.origin.remember_profiles)
 
 
-def _forgiving(loader: Profiles | None, what: str) -> Lookup | None:
-    """A lookup that gives what it has when the application is away: no message waits for a picture of its sender."""
+def _forgiving(loader: Profiles | None, patience: float) -> Lookup | None:
+    """A lookup that gives what it has when the application is slow: no message waits for a picture of its sender."""
     if loader is None:
         return None
 
     async def look_up(ids: Sequence[str]) -> Mapping[str, Any]:
-        try:
-            return await loader.load(ids)
-        except OriginAway as error:
-            _log.info("%s could not be loaded: %s", what, error)
-        except Exception:
-            _log.exception("%s could not be loaded", what)
-        return loader.known(ids)
+        return await loader.at_hand(ids, patience)
 
     return look_up
+
+
+def _telling(fetch: Fetch, what: str, now: Callable[[], float]) -> Fetch:
+    """The same, telling the log of a failure now and then."""
+    told = float("-inf")
+
+    async def ask(ids: Sequence[str]) -> Mapping[str, Any]:
+        nonlocal told
+        try:
+            return await fetch(ids)
+        except Exception as error:
+            if now() >= told + LOG_PAUSE:
+                told = now()
+                trace = None if isinstance(error, OriginAway) else error
+                _log.warning("%s could not be loaded: %s", what, error, exc_info=trace)
+            raise
+
+    return ask
 
 
 def _timestamp(seconds: float) -> str:

@@ -141,6 +141,11 @@ class Hub:
             self._note()
             await self._journal.close()
 
+    @property
+    def forgotten(self) -> int:
+        """How often the past of a room was given up, as all of them took too much memory."""
+        return sum(recovery.shelf.emptied for recovery in self._recoveries.values())
+
     # For namespaces and peers
 
     def recovery(self, name: str) -> Recovery | None:

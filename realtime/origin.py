@@ -26,6 +26,7 @@ Ask = Callable[[str, str, list[tuple[str, str]], bytes], Awaitable[tuple[int, Fi
 """`await ask(method, target, fields, body)` -> (status, fields, body). Raises OriginAway when there is no answer."""
 
 _TOKEN = re.compile(r"[\x21-\x7e]{1,8192}", re.ASCII)
+_LONGEST_BACKOFF = 2.0  # seconds: an application that is back is not kept waiting for longer
 _LONGEST_WAIT = 5.0  # seconds: what Retry-After may ask for between two attempts
 
 _log = logging.getLogger("cachewire.realtime")
@@ -78,11 +79,20 @@ class Credentials:
 class Origin:
     """The application's answers as values; every method raises OriginAway when there is none."""
 
-    def __init__(self, ask: Ask, settings: OriginSettings, *, stats: RealtimeStats, now: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        ask: Ask,
+        settings: OriginSettings,
+        *,
+        stats: RealtimeStats,
+        now: Callable[[], float],
+        sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
+    ) -> None:
         self.settings = settings
         self._stats = stats
         self._ask = ask
         self._now = now
+        self._sleep = sleep
 
     async def user(self, credentials: Credentials) -> dict[str, Any] | None:
         """Whose credentials these are; None when they are nobody's (401, 403, or an answer without a user)."""
@@ -127,8 +137,8 @@ class Origin:
 
         Returns what it says about each. One request, repeated with the same Idempotency-Key while the application
         is away. `named`: they all bear names of their senders' own (client_id), so that the same batch is the same
-        again after a crash, and has the same key. Raises OriginRefused when it says no, OriginAway when the attempts
-        are used up.
+        again after a crash, and has the same key. Raises OriginRefused when it says no, OriginAway when patience is
+        over.
         """
         assert self.settings.persist is not None
         name = json.dumps(conversation).encode()
@@ -147,25 +157,25 @@ class Origin:
     async def _until_answered(
         self, method: str, target: str, fields: list[tuple[str, str]], body: bytes
     ) -> tuple[int, bytes]:
-        begun, wait, why = self._now(), self.settings.backoff, ""
-        for attempt in range(self.settings.attempts):
-            if attempt:
-                self._stats.persist_retries += 1
-                # Jitter: the conversations that fell out together need not come back together.
-                await asyncio.sleep(wait * random.uniform(0.8, 1.2))  # noqa: S311 - no secret
-                wait = min(wait * 2, _LONGEST_WAIT)
+        end, backoff = self._now() + self.settings.patience, self.settings.backoff
+        while True:
+            asked_for = 0.0
             try:
-                status, answered, answer = await self._ask(method, target, list(fields), body)
+                async with asyncio.timeout(end - self._now()):
+                    status, answered, answer = await self._ask(method, target, list(fields), body)
             except (OriginAway, OSError, TimeoutError) as error:
-                why = str(error) or type(error).__name__
+                why = str(error) or "no answer in time"
             else:
                 if status < 500 and status not in (408, 425, 429):
                     return status, answer
-                why = f"status {status}"
-                wait = max(wait, _retry_after(answered))
-            if self._now() + wait - begun > self.settings.patience:
-                break
-        raise OriginAway(why)
+                why, asked_for = f"status {status}", _retry_after(answered)
+            # Jitter: the conversations that fell out together need not come back together.
+            pause = max(backoff * random.uniform(0.8, 1.2), asked_for)  # noqa: S311 - no secret
+            if self._now() + pause >= end:
+                raise OriginAway(why)
+            await self._sleep(pause)
+            self._stats.persist_retries += 1
+            backoff = min(backoff * 2, max(_LONGEST_BACKOFF, self.settings.backoff))
 
     async def _by_id(self, target: str | None, ids: Sequence[str], names: Sequence[str]) -> Mapping[str, Any]:
         assert target is not None

@@ -1,7 +1,8 @@
 """What is known about users, asked from the application as seldom as possible.
 
 The rule of this room: of an id that is cached or already being asked, nobody asks again; everything that is wanted in
-the same step of the loop is asked together. A failure is told to whoever waits for it and never cached.
+the same step of the loop is asked together. A failure is told to whoever waits for it and never cached; but of an id
+that could not be had a moment ago, nobody in a hurry (`at_hand`) asks or waits again.
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ class Profiles:
 
     `ttl` and `absent_ttl` are seconds that an answer, and the answer that there is none, are used; both may be assigned
     at any time and apply to what is cached already. Of `max_entries` the longest unused leave. One request asks for
-    at most `max_ids`. What goes wrong in `fetch` is raised by every `load` that waited for it.
+    at most `max_ids`. What goes wrong in `fetch` is raised by every `load` that waited for it. `failed_ttl` is for how
+    long `at_hand` leaves an id alone that failed or took too long.
     """
 
     def __init__(
@@ -32,6 +34,7 @@ class Profiles:
         now: Callable[[], float],
         ttl: float = 300.0,
         absent_ttl: float = 10.0,
+        failed_ttl: float = 5.0,
         max_entries: int = 10_000,
         max_ids: int = 100,
     ) -> None:
@@ -49,6 +52,8 @@ class Profiles:
         self._now = now
         self._max_entries = max_entries
         self._max_ids = max_ids
+        self._failed_ttl = failed_ttl
+        self._failed: OrderedDict[str, float] = OrderedDict()  # until when, in the order of these times
         self._cached: OrderedDict[str, tuple[float, Any]] = OrderedDict()
         self._under_way: dict[str, asyncio.Future[Any]] = {}
         self._wanted: dict[str, asyncio.Future[Any]] = {}
@@ -62,6 +67,22 @@ class Profiles:
         """The profiles of those ids that have one. Raises what `fetch` raised."""
         return await self._arrived(*self._begin(ids))
 
+    async def at_hand(self, ids: Iterable[str], patience: float) -> dict[str, Any]:
+        """The profiles of those ids that are there within `patience` seconds; else as they were known last.
+
+        Never raises. What takes longer goes on, and is there for whoever asks next.
+        """
+        ids, now = list(ids), self._now()
+        found, awaited = self._begin(id_ for id_ in ids if self._failed.get(id_, now) <= now)
+        if pending := [future for future in awaited.values() if not future.done()]:
+            await asyncio.wait(pending, timeout=patience)
+        for id_, future in awaited.items():
+            if future.done() and not future.cancelled() and future.exception() is None:
+                found[id_] = future.result()
+            else:
+                self._leave_alone(id_)
+        return self.known(ids) | {id_: profile for id_, profile in found.items() if profile is not _ABSENT}
+
     def known(self, ids: Iterable[str]) -> dict[str, Any]:
         """The profiles that are at hand, however old: better than none while the application is away."""
         found = {id_: self._cached[id_][1] for id_ in ids if id_ in self._cached}
@@ -70,6 +91,7 @@ class Profiles:
     def clear(self) -> None:
         """Forget everything. What is being asked reaches those who wait for it and is not cached."""
         self._cached.clear()
+        self._failed.clear()
         self._under_way.clear()
 
     async def close(self) -> None:
@@ -106,6 +128,12 @@ class Profiles:
                 await asyncio.wait(pending)
             found |= {id_: future.result() for id_, future in awaited.items()}
         return {id_: profile for id_, profile in found.items() if profile is not _ABSENT}
+
+    def _leave_alone(self, id_: str) -> None:
+        self._failed[id_] = self._now() + self._failed_ttl
+        self._failed.move_to_end(id_)
+        if len(self._failed) > self._max_entries:
+            self._failed.popitem(last=False)
 
     def _is_fresh(self, id_: str) -> bool:
         entry = self._cached.get(id_)
@@ -154,6 +182,7 @@ class Profiles:
         return True
 
     def _keep(self, id_: str, profile: Any) -> None:
+        self._failed.pop(id_, None)
         self._cached[id_] = (self._now(), profile)
         self._cached.move_to_end(id_)
         if len(self._cached) > self._max_entries:

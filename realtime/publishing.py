@@ -7,6 +7,7 @@ responses that a publication makes out of date are purged before anybody hears o
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from realtime.channels import Channels, Mode, Release, Update
 from realtime.member import CHANNEL, CONVERSATION, USER
 from realtime.settings import ChannelRule
 from realtime.socketio import RESERVED
+from realtime.stats import RealtimeStats
 from realtime.tasks import Tasks
 
 DEFAULT_EVENT = "update"
@@ -29,6 +31,8 @@ _MEMBERS = {"channel", "event", "data", "key", "purge_tags"}
 _LONGEST_NAME = 300
 _MOST_TAGS = 100
 _MOST_WAITING = 10_000
+
+_log = logging.getLogger("cachewire.realtime")
 
 
 class BadPublication(ValueError):
@@ -76,7 +80,10 @@ def rule_for(rules: Iterable[ChannelRule], channel: str, users: Iterable[str] | 
 
 
 class Publisher:
-    """Publications on their way to whom they concern. `emit` is the namespace's."""
+    """Publications on their way to whom they concern. `emit` is the namespace's.
+
+    While profiles and likes are looked up, only so many may wait on a channel; `stats` counts those beyond.
+    """
 
     def __init__(
         self,
@@ -87,6 +94,7 @@ class Publisher:
         profiles: Lookup | None,
         likes: Lookup | None,
         purge_tags: PurgeTags | None,
+        stats: RealtimeStats,
         tasks: Tasks,
         wake: Wake,
         now: Callable[[], float],
@@ -97,6 +105,8 @@ class Publisher:
         self._profiles = profiles
         self._likes = likes
         self._purge_tags = purge_tags
+        self._stats = stats
+        self._told_of_drops = False
         self._tasks = tasks
         self._wake = wake
         self._now = now
@@ -152,14 +162,21 @@ class Publisher:
         rule = rule_for(self.rules, release.channel)
         joins = rule is not None and bool((self._profiles and rule.profiles) or (self._likes and rule.likes))
         if release.channel in self._releases:
-            waiting = self._releases[release.channel]
-            if len(waiting) < _MOST_WAITING:
-                waiting.append(release)
+            self._queue(self._releases[release.channel], release)
         elif rule is None or not joins:
             self._tell(release.channel, release.updates, rule)
         else:
             self._releases[release.channel] = deque([release])
             self._tasks.spawn(self._join_and_tell(release.channel, rule), "publication")
+
+    def _queue(self, waiting: deque[Release], release: Release) -> None:
+        if len(waiting) < _MOST_WAITING:
+            waiting.append(release)
+            return
+        self._stats.publications_dropped += len(release.updates)
+        if not self._told_of_drops:
+            self._told_of_drops = True
+            _log.warning("publications are dropped: profiles or likes come too slowly for channel %r", release.channel)
 
     async def _join_and_tell(self, channel: str, rule: ChannelRule) -> None:
         waiting = self._releases[channel]

@@ -18,7 +18,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import Any, Final
 
 from realtime.frames import Outgoing
-from realtime.rings import Kept, Ring
+from realtime.rings import Kept, Ring, Shelf
 from realtime.settings import RecoverySettings
 
 MOST_LEFT: Final = 32
@@ -87,6 +87,7 @@ class Recovery:
         """Have no past."""
         self._ended: dict[str, int] = {}
         self._number = 0
+        self.shelf = Shelf(self._settings)
         self._everyone = Ring()
         self._rings: dict[str, Ring] = {}
         self._sessions: dict[str, Session] = {}
@@ -146,6 +147,7 @@ class Recovery:
         del self._sessions[session.id]
         self._away.pop(session.id, None)
         self.changed.pop(session.id, None)
+        self.shelf.remove(session.ring)
         for room, _, _ in session.memberships():
             self._release(room)
         if self._note is not None:
@@ -241,12 +243,7 @@ class Recovery:
             if session.gone_at is None or session.gone_at >= before:
                 break
             self.end(session)
-        self._everyone.expire(before)
-        for ring in self._rings.values():
-            ring.expire(before)
-        for session in self._sessions.values():
-            if session.ring is not None:
-                session.ring.expire(before)
+        self.shelf.expire(before)
 
     # Restarts
 
@@ -292,7 +289,7 @@ class Recovery:
                 self._ring(room).holders += 1
             session.gone_at = now if session.gone_at is None else min(now, session.gone_at)
         for room in [room for room, ring in self._rings.items() if not ring.holders]:
-            del self._rings[room]
+            self.shelf.remove(self._rings.pop(room))
         by_end = sorted(self._sessions.values(), key=lambda session: session.gone_at or 0.0)
         self._away.update((session.id, session) for session in by_end)
         self.sweep(now)
@@ -343,7 +340,7 @@ class Recovery:
 
     def _file(self, rooms: Sequence[str] | None, packet: Kept, restoring: bool = False) -> None:
         if rooms is None:
-            self._everyone.add(packet, self._settings)
+            self.shelf.add(self._everyone, packet)
             return
         for room in rooms:
             ring = self._rings.get(room)
@@ -352,7 +349,7 @@ class Recovery:
             elif ring is None and restoring:
                 ring = self._ring(room)
             if ring is not None:
-                ring.add(packet, self._settings)
+                self.shelf.add(ring, packet)
 
     def _ring(self, room: str) -> Ring:
         ring = self._rings.get(room)
@@ -374,7 +371,7 @@ class Recovery:
         ring = self._rings[room]
         ring.holders -= 1
         if not ring.holders:
-            del self._rings[room]
+            self.shelf.remove(self._rings.pop(room))
 
     def _load_base(self, number: int, epochs: dict[str, int], everyone: int, newest: dict[str, int]) -> None:
         first = not self._ended

@@ -1,12 +1,16 @@
-"""PURE What was sent to a room of late, up to so many packets and bytes."""
+"""PURE What was sent to rooms of late, up to so many packets and bytes for each, and bytes for all."""
 
 from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Collection
+from typing import Final
 
 from realtime.frames import Outgoing
 from realtime.settings import RecoverySettings
+
+OVERHEAD: Final = 512
+"""Bytes that a packet takes besides its own: short ones would not be bounded otherwise."""
 
 
 class Kept:
@@ -49,10 +53,21 @@ class Ring:
         while len(self.kept) > settings.packets or self.bytes > settings.bytes:
             self._drop()
 
+    @property
+    def memory(self) -> int:
+        """Bytes that its packets take, about."""
+        return self.bytes + OVERHEAD * len(self.kept or ())
+
     def expire(self, before: float) -> None:
         """Drop what was sent before this time."""
         while self.kept and next(iter(self.kept.values())).at < before:
             self._drop()
+
+    def empty(self) -> None:
+        """Drop everything."""
+        self.kept = self._latest = None
+        self.bytes = 0
+        self.lost = self.newest
 
     def since(self, start: int, stop: int | None) -> list[Kept]:
         """The packets with numbers above `start`, up to `stop`."""
@@ -82,3 +97,45 @@ class Ring:
         key = packet.outgoing.conflate
         if key is not None and self._latest is not None and self._latest.get(key) == packet.number:
             del self._latest[key]
+
+
+class Shelf:
+    """The packets of all rings together, within `settings.bytes_in_all`: the ring longest not written is emptied first.
+
+    `emptied` counts those.
+    """
+
+    __slots__ = ("_settings", "_written", "emptied", "memory")
+
+    def __init__(self, settings: RecoverySettings) -> None:
+        self._settings = settings
+        self._written: OrderedDict[Ring, None] = OrderedDict()
+        self.memory = 0
+        self.emptied = 0
+
+    def add(self, ring: Ring, packet: Kept) -> None:
+        self.memory -= ring.memory
+        ring.add(packet, self._settings)
+        self.memory += ring.memory
+        self._written[ring] = None
+        self._written.move_to_end(ring)
+        while self.memory > self._settings.bytes_in_all:
+            oldest = next(iter(self._written))
+            self.remove(oldest)
+            oldest.empty()
+            self.emptied += 1
+
+    def remove(self, ring: Ring | None) -> None:
+        """This ring is not needed any more, or there was none."""
+        if ring is not None and ring in self._written:
+            del self._written[ring]
+            self.memory -= ring.memory
+
+    def expire(self, before: float) -> None:
+        """Drop from every ring what was sent before this time."""
+        for ring in list(self._written):
+            self.memory -= ring.memory
+            ring.expire(before)
+            self.memory += ring.memory
+            if not ring.kept:
+                del self._written[ring]

@@ -25,7 +25,7 @@ class EngineSettings:
     max_payload: int = 1_000_000
     """The largest WebSocket message and the largest POST body that are taken."""
     max_queue: int = 2**20
-    """What may wait for one session before volatile packets are dropped and then the session."""
+    """What may wait for one session before volatile packets are dropped, then conflatable ones, then the session."""
     high_water: int = 2**16
     """What the transport of a WebSocket may buffer (a copy per session) before packets wait in the session's queue."""
     transports: tuple[str, ...] = ("polling", "websocket")
@@ -43,13 +43,15 @@ class EngineSettings:
 class RecoverySettings:
     """How much of the past is kept for clients that return.
 
-    `window` in seconds; `packets` and `bytes` for each room, `sessions` that are away in all. Who missed more than
-    `replay` bytes begins anew: they are sent at once, so it should be below the engine's `max_queue`.
+    `window` in seconds; `packets` and `bytes` for each room, `bytes_in_all` for all rooms together (of which the
+    longest silent lose theirs), `sessions` that are away in all. Who missed more than `replay` bytes begins anew: they
+    are sent at once, so it should be below the engine's `max_queue`.
     """
 
     window: float = 120.0
     packets: int = 1000
     bytes: int = 1_000_000
+    bytes_in_all: int = 64 * 2**20
     sessions: int = 20_000
     replay: int = 1_000_000
 
@@ -100,11 +102,12 @@ class OriginSettings:
     authorize: str | None = None
     delete: str | None = None
     fields: tuple[tuple[str, str], ...] = field(default=(), repr=False)
-    attempts: int = 4  # to persist a batch, the first one included
-    backoff: float = 0.25  # before the second attempt; doubles with each
-    patience: float = 15.0  # after which no further attempt begins
+    backoff: float = 0.25  # before the second attempt to persist a batch; doubles with each, up to 2 s
+    patience: float = 15.0  # after which no attempt is under way any more
     remember_consent: float = 30.0
     remember_profiles: float = 300.0
+    wait_for_profiles: float = 0.1  # what is sent waits no longer for profiles and likes, and goes without
+    wait_for_own_profile: float = 1.0  # the same for a user who authenticates
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,7 +27,7 @@ class RealtimeStats:
     invalid: dict[str, int] = field(default_factory=dict)
     """Input that was refused, by reason."""
     queue_drops: dict[str, int] = field(default_factory=dict)
-    """What a slow session's queue gave up: conflated, volatile, or the session (slow-client)."""
+    """What a slow session's queue gave up: conflated, volatile, conflatable, or the session (slow-client)."""
     events_unknown: int = 0
     handler_errors: int = 0
     messages: int = 0
@@ -48,6 +48,10 @@ class RealtimeStats:
     """How many heartbeats took up to each of ROUND_TRIP_BOUNDS and longer than the bound before."""
     round_trip_sum: float = 0.0
     """Seconds of all heartbeats together."""
+    publications_dropped: int = 0
+    """Updates that found too many others waiting for profiles or likes."""
+    recovery_forgotten: int = 0
+    """Rooms whose past was given up, as all of them took too much memory."""
 
     def round_trip(self, seconds: float) -> None:
         """Count one heartbeat's way to the client and back."""

@@ -31,6 +31,7 @@ let socket = null;
 let user = null;
 let authenticated = false;
 let joined = null;
+const entered = new Set(); // what the core may have this session in, as far as we know
 let again = 0;
 
 /** Whether what is sent now goes through the core. */
@@ -63,9 +64,19 @@ export function speakFor(someone) {
 /** Take part in a conversation, and leave the one before; null: in none. */
 export function takePart(conversation) {
   if (conversation === joined) return;
-  if (joined && authenticated) socket.emit("leave_conversation", joined);
   joined = conversation;
-  if (joined && authenticated) socket.emit("join_conversation", joined);
+  if (authenticated) reconcile();
+}
+
+/** Tell the core where to have us. To be told again what it knows changes nothing. */
+function reconcile() {
+  for (const other of entered) {
+    // Only an answer says that it has heard: until then it is told again.
+    if (other !== joined) socket.emit("leave_conversation", other, () => other !== joined && entered.delete(other));
+  }
+  if (!joined) return;
+  entered.add(joined);
+  socket.emit("join_conversation", joined);
 }
 
 export function tellTyping(conversation, typing) {
@@ -87,15 +98,18 @@ async function opened() {
   const { io } = await import("./vendor/socket.io.js");
   socket = io(socketConfig);
   socket.on("connect", () => {
-    if (!socket.recovered) socket.emit("subscribe", CHANNEL);
+    if (!socket.recovered) entered.clear();
+    socket.emit("subscribe", CHANNEL);
     if (user) socket.emit("authenticate", user.id);
   });
   socket.on("authenticated", (answer) => {
     if (answer.user.id !== user?.id) return;
-    // A session that was recovered is still where it was, and has been given what it missed.
-    if (!socket.recovered && joined) socket.emit("join_conversation", joined);
+    // A session that was recovered is still where it was, and has been given what it missed there; but that need not
+    // be where it wants to be by now.
+    const missed = !socket.recovered || (joined && !entered.has(joined));
+    reconcile();
     become(true);
-    if (!socket.recovered) live.dispatchEvent(new Event("lost"));
+    if (missed) live.dispatchEvent(new Event("lost"));
   });
   socket.on("disconnect", (reason) => {
     become(false);

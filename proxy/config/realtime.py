@@ -105,6 +105,8 @@ class Recovery(Section):
     """Packets kept for each conversation or channel."""
     max_bytes: Size = 2**20
     """Bytes kept for each conversation or channel."""
+    max_bytes_in_all: Size = 64 * 2**20
+    """Memory for all of them together, about; who was in those that were silent for longest starts anew."""
     dir: Path | None = None
     """Where it is kept across restarts; null: `realtime` inside cache.dir, or memory alone where cache.disk is 0."""
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import aiohttp
 import pytest
-from playwright.async_api import Page, expect
+from playwright.async_api import Page, WebSocketRoute, expect
 
 from tests.browser import chromium, in_browser
 from tests.process.edge_process import EdgeProcess, demonstrating
@@ -36,13 +36,16 @@ class Windows:
 
     async def chatting(self, user: str, title: str) -> Page:
         page = await self.open()
+        await self.chat(page, user, title)
+        return page
+
+    async def chat(self, page: Page, user: str, title: str) -> None:
         async with page.expect_response("**/api/likes?*"):
             await page.select_option("#who", user)
         await page.click("#open-chat")
         await page.locator(".conversations button", has_text=title).first.click()
         await expect(page.locator("#chat")).to_have_attribute("data-live", "true")
         await expect(page.locator(".bubble").first).to_be_visible()
-        return page
 
 
 @pytest.fixture
@@ -58,6 +61,50 @@ async def conversation(windows: Windows) -> tuple[str, list[str]]:
     async with aiohttp.ClientSession() as session, session.get(url) as response:
         one = (await response.json())["conversations"][0]
     return one["title"], [member["id"] for member in one["participants"][:2]]
+
+
+@pytest.fixture
+async def two_conversations(windows: Windows) -> tuple[str, str, str, str]:
+    """A user, another one, the title of a conversation of the first, and of one that both take part in."""
+    async with aiohttp.ClientSession(windows.edge.origin_url) as session:
+        for number in range(1, 51):
+            user = f"u{number}"
+            async with session.get(f"/api/chat/conversations?user={user}") as response:
+                listed = (await response.json())["conversations"]
+            if len(listed) > 1:
+                other = next(one["id"] for one in listed[1]["participants"] if one["id"] != user)
+                return user, other, listed[0]["title"], listed[1]["title"]
+    raise AssertionError("nobody takes part in two conversations")
+
+
+class Outage:
+    """What lies between a page and the core, and can be interrupted; everything else of the page goes on."""
+
+    def __init__(self) -> None:
+        self._open: list[WebSocketRoute] = []
+        self._now = False
+
+    @classmethod
+    async def of(cls, page: Page) -> Outage:
+        self = cls()
+        await page.route_web_socket("**/socket.io/**", self._connect)
+        return self
+
+    async def _connect(self, route: WebSocketRoute) -> None:
+        if self._now:
+            await route.close()
+        else:
+            route.connect_to_server()
+            self._open.append(route)
+
+    async def begin(self) -> None:
+        self._now = True
+        for route in self._open:
+            await route.close()
+        self._open.clear()
+
+    def end(self) -> None:
+        self._now = False
 
 
 async def say(page: Page, text: str) -> None:
@@ -119,6 +166,29 @@ async def test_leaving_and_coming_back_shows_what_was_written_meanwhile(
     await expect(one.locator(".bubble.own:not(.waiting)").last).to_have_text("You missed this.")
     await other.locator(".conversations button", has_text=title).first.click()
     await expect(other.locator(".bubble:not(.own)").last).to_contain_text("You missed this.")
+
+
+async def test_who_turns_to_another_conversation_during_an_outage_is_a_member_of_it_afterwards(
+    windows: Windows, two_conversations: tuple[str, str, str, str]
+) -> None:
+    user, other_user, before, after = two_conversations
+    page = await windows.open()
+    outage = await Outage.of(page)
+    await page.reload()
+    await windows.chat(page, user, before)
+    await outage.begin()
+    await expect(page.locator("#chat")).to_have_attribute("data-live", "false")
+    await page.click("#chat-back")
+    await page.locator(".conversations button", has_text=after).first.click()
+    await expect(page.locator("#chat-title")).to_have_text(after)
+    outage.end()
+    await expect(page.locator("#chat")).to_have_attribute("data-live", "true", timeout=30_000)
+    other = await windows.chatting(other_user, after)
+    await say(other, "Are you here by now?")
+    await expect(page.locator(".bubble:not(.own)").last).to_contain_text("Are you here by now?")
+    await expect(page.locator("#chat-here")).to_contain_text("here now")
+    await say(page, "I am.")
+    await expect(other.locator(".bubble:not(.own)").last).to_contain_text("I am.")
 
 
 async def test_a_report_and_its_likes_appear_in_the_windows_of_others(

@@ -49,7 +49,8 @@ class Gate:
         return [message["content"] for message in self.bodies[number]["messages"]]
 
 
-PERSIST = {"persist": "/messages", "attempts": 1}
+PERSIST = {"persist": "/messages", "backoff": 60.0}
+"""One attempt: patience is over before a second."""
 
 
 class TestWhoMaySpeak:
@@ -419,7 +420,7 @@ class TestMessages:
 
     async def test_a_retry_bears_the_key_of_the_first_attempt_and_every_batch_its_own(self) -> None:
         gate = Gate()
-        async with talk(gate, origin={"persist": "/m", "attempts": 2, "backoff": 0.0}) as talking:
+        async with talk(gate, origin={"persist": "/m", "backoff": 0.0}) as talking:
             alice = await talking.member("u1", "7")
             alice.emit("send_message", text("a"))
             await gate.asked(1)
@@ -494,6 +495,29 @@ class TestMessages:
             alice = await talking.member("u1", "7")
             assert (await alice.ask("send_message", text("a")))["ok"]
             assert alice.heard("new_messages_batch")[0][0]["sender"] == {"id": "u1"}
+
+    async def test_neither_users_nor_messages_wait_for_profiles_that_never_come(self) -> None:
+        async def ask(*_: object) -> Answer:
+            never: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+            return await never
+
+        impatient = {"profiles": "/profiles", "wait_for_profiles": 0.01, "wait_for_own_profile": 0.01}
+        async with talk(ask, origin=impatient) as talking:
+            alice = await talking.member("u1", "7")
+            assert (await alice.ask("send_message", text("a")))["ok"]
+            assert alice.heard("new_messages_batch")[0][0]["sender"] == {"id": "u1"}
+
+    async def test_that_profiles_cannot_be_had_is_logged_once_a_minute(self, caplog: pytest.LogCaptureFixture) -> None:
+        async def ask(*_: object) -> Answer:
+            raise OriginAway("away")
+
+        async with talk(ask, origin={"profiles": "/profiles"}) as talking:
+            for user in ("u1", "u2", "u3"):
+                await talking.member(user)
+            assert caplog.text.count("profiles could not be loaded") == 1
+            await talking.pass_time(60)
+            await talking.member("u4")
+            assert caplog.text.count("profiles could not be loaded") == 2
 
 
 class TestDeletions:

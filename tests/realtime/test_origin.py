@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import time
 from typing import Any
 
 import pytest
@@ -22,6 +24,7 @@ class Application:
         self.asked: list[tuple[str, str, dict[str, str], bytes]] = []
         self.seconds = 0.0
         self.takes = 0.0
+        self.pauses: list[float] = []
 
     async def __call__(self, method: str, target: str, fields: list[tuple[str, str]], body: bytes) -> Answer:
         self.asked.append((method, target, dict(fields), body))
@@ -37,7 +40,12 @@ class Application:
 
     def origin(self, **settings: Any) -> Origin:
         asks = {"persist": "/m", "profiles": "/p", "likes": "/l?ids={ids}", "backoff": 0.0, **settings}
-        return Origin(self, OriginSettings(**asks), stats=RealtimeStats(), now=lambda: self.seconds)
+        stats = RealtimeStats()
+        return Origin(self, OriginSettings(**asks), stats=stats, now=lambda: self.seconds, sleep=self._sleep)
+
+    async def _sleep(self, seconds: float) -> None:
+        self.pauses.append(seconds)
+        self.seconds += seconds
 
 
 class TestPersisting:
@@ -59,17 +67,39 @@ class TestPersisting:
         keys = {fields["Idempotency-Key"] for _, _, fields, _ in application.asked}
         assert (len(application.asked), len(keys)) == (2, 1)
 
-    async def test_is_given_up_after_the_configured_attempts(self) -> None:
+    async def test_is_tried_as_long_as_patience_lasts(self) -> None:
         application = Application(answer(status=503))
         with pytest.raises(OriginAway, match="503"):
-            await application.origin(attempts=3).persist("7", [b"{}"])
-        assert len(application.asked) == 3
+            await application.origin(patience=15.0, backoff=0.25).persist("7", [b"{}"])
+        assert 15.0 - 2.4 <= application.seconds < 15.0
+
+    async def test_succeeds_when_the_application_is_back_before_patience_is_over(self) -> None:
+        application = Application(*[ConnectionRefusedError()] * 8, answer())
+        await application.origin(patience=15.0, backoff=0.25).persist("7", [b"{}"])
+        assert application.seconds > 5.0
+
+    async def test_waits_longer_after_each_failure_but_never_much_longer_than_two_seconds(self) -> None:
+        application = Application(answer(status=503))
+        with pytest.raises(OriginAway):
+            await application.origin(patience=15.0, backoff=0.25).persist("7", [b"{}"])
+        expected = [min(0.25 * 2**attempt, 2.0) for attempt in range(len(application.pauses))]
+        assert all(0.8 * wait <= pause <= 1.2 * wait for pause, wait in zip(application.pauses, expected, strict=True))
+
+    async def test_no_attempt_outlasts_patience(self) -> None:
+        async def never_answer(*_: object) -> Answer:
+            never: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+            return await never
+
+        settings = OriginSettings(persist="/m", patience=0.05)
+        origin = Origin(never_answer, settings, stats=RealtimeStats(), now=time.monotonic)
+        with pytest.raises(OriginAway, match="no answer in time"):
+            await asyncio.wait_for(origin.persist("7", [b"{}"]), 5)
 
     async def test_is_given_up_when_patience_is_over(self) -> None:
         application = Application(OriginAway("timed out"))
         application.takes = 6.0
         with pytest.raises(OriginAway, match="timed out"):
-            await application.origin(attempts=100, patience=15.0).persist("7", [b"{}"])
+            await application.origin(patience=15.0).persist("7", [b"{}"])
         assert len(application.asked) == 3
 
     async def test_does_not_wait_longer_than_patience_because_it_was_asked_to(self) -> None:

@@ -247,6 +247,62 @@ async def test_closing_ends_all_waiting_whether_the_application_was_asked_yet_or
     assert len(profiles) == 0
 
 
+class TestAtHand:
+    async def test_is_all_that_comes_within_patience(self, profiles: Profiles) -> None:
+        assert await profiles.at_hand(["ana", "nobody"], 60.0) == {"ana": {"id": "ana", "version": 1}}
+
+    async def test_is_what_was_known_last_when_the_application_hangs(
+        self, profiles: Profiles, application: Application, clock: Clock
+    ) -> None:
+        await profiles.load(["ana"])
+        clock.now += 1000.0
+        application.answers.clear()
+        assert await profiles.at_hand(["ana", "ben"], 0.0) == {"ana": {"id": "ana", "version": 1}}
+
+    async def test_what_took_too_long_serves_the_next_who_asks(
+        self, profiles: Profiles, application: Application
+    ) -> None:
+        application.answers.clear()
+        assert await profiles.at_hand(["ana"], 0.0) == {}
+        loading = asyncio.create_task(profiles.load(["ana"]))
+        application.answers.set()
+        await loading
+        assert "ana" in await profiles.at_hand(["ana"], 0.0)
+        assert len(application.asked) == 1
+
+    @pytest.mark.parametrize("hangs", [False, True])
+    async def test_of_what_could_not_be_had_nobody_asks_or_waits_again_for_five_seconds(
+        self, profiles: Profiles, application: Application, clock: Clock, hangs: bool
+    ) -> None:
+        application.down = ConnectionError()
+        if hangs:
+            application.answers.clear()
+        await profiles.at_hand(["ana"], 0.01)
+        application.answers.set()
+        await _until_failed(profiles, 1)
+        application.down = None
+        clock.now += 4.9
+        async with asyncio.timeout(5):
+            assert await profiles.at_hand(["ana"], 60.0) == {}
+        assert len(application.asked) == 1
+        clock.now += 0.2
+        assert "ana" in await profiles.at_hand(["ana"], 60.0)
+
+    async def test_one_that_cannot_be_had_does_not_keep_others_from_being_asked(
+        self, profiles: Profiles, application: Application
+    ) -> None:
+        application.down = ConnectionError()
+        await profiles.at_hand(["ana"], 60.0)
+        application.down = None
+        assert list(await profiles.at_hand(["ana", "ben"], 60.0)) == ["ben"]
+        assert application.asked == [["ana"], ["ben"]]
+
+
+async def _until_failed(profiles: Profiles, times: int) -> None:
+    while profiles.failures < times:
+        await asyncio.sleep(0)
+
+
 async def test_likes_and_profiles_are_asked_at_the_same_time(clock: Clock) -> None:
     users, likes = Application(), Application()
     users.answers.clear()

@@ -69,7 +69,9 @@ async def test_order_is_kept_while_authors_are_looked_up() -> None:
         return await answers[-1]
 
     rule = ChannelRule("reports", "append", profiles="user_id")
-    async with talk(ask, origin={"profiles": "/profiles"}, chat={"channels": (rule,)}) as talking:
+    async with talk(
+        ask, origin={"profiles": "/profiles", "wait_for_profiles": 60.0}, chat={"channels": (rule,)}
+    ) as talking:
         alice = talking.client()
         await alice.ask("subscribe", "reports")
         for number in range(3):
@@ -89,6 +91,24 @@ async def test_order_is_kept_while_authors_are_looked_up() -> None:
         heard = alice.heard("update")
         assert [report["number"] for report in heard] == [0, 1, 2]
         assert [report.get("author", {}).get("username") for report in heard] == ["first", None, "third"]
+
+
+async def test_publications_that_find_too_many_waiting_are_counted_and_told_to_the_log_once(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def ask(*_: object) -> Answer:
+        never: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        return await never
+
+    monkeypatch.setattr("realtime.publishing._MOST_WAITING", 3)
+    rule = ChannelRule("reports", "append", profiles="user_id")
+    patient = {"profiles": "/profiles", "wait_for_profiles": 60.0}
+    async with talk(ask, origin=patient, chat={"channels": (rule,)}) as talking:
+        for number in range(5):
+            await talking.core.publish({"channel": "reports", "data": {"user_id": number}})
+            await talking.pass_time(0.1)
+        assert talking.core.figures().publications_dropped == 2
+        assert caplog.text.count("publications are dropped") == 1
 
 
 async def test_what_waits_is_told_when_the_core_stops() -> None:

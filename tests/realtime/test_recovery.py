@@ -13,6 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from realtime.frames import Outgoing
 from realtime.recovery import MOST_LEFT, Record, Recovery, Session
+from realtime.rings import OVERHEAD
 from realtime.settings import RecoverySettings
 from tests.realtime.wire import messages
 
@@ -140,6 +141,39 @@ def test_a_ring_is_bounded_in_bytes_too() -> None:
     third = send(recovery, ("cars",), "z" * 600)
     assert third != first
     assert returned(recovery, session, first) is None
+
+
+def test_when_all_rings_take_too_much_the_one_silent_for_longest_is_emptied() -> None:
+    recovery = past(bytes_in_all=3 * (1000 + OVERHEAD))
+    silent, lively = recovery.begin("ann", "secret"), recovery.begin("bob", "secret")
+    recovery.join(silent, "cars")
+    recovery.join(lively, "boats")
+    send(recovery, ("cars",), "x" * 900)
+    for letter in "abc":
+        send(recovery, ("boats",), letter * 900)
+    assert returned(recovery, lively, None) == ["a" * 900, "b" * 900, "c" * 900]
+    assert returned(recovery, silent, None) is None
+    assert recovery.shelf.emptied == 1
+
+
+def test_many_short_packets_are_bounded_too() -> None:
+    recovery = past(bytes_in_all=100 * OVERHEAD)
+    session = recovery.begin("ann", "secret")
+    for number in range(1000):
+        room = f"room {number}"
+        recovery.join(session, room)
+        send(recovery, (room,), "x")
+    assert sum(len(ring.kept or ()) for ring in recovery._rings.values()) <= 100
+
+
+def test_clients_that_are_gone_for_good_leave_no_packets_behind() -> None:
+    recovery = past()
+    session = recovery.begin("ann", "secret")
+    recovery.join(session, "cars")
+    send(recovery, ("cars", "ann"), "one")
+    assert recovery.shelf.memory > 0
+    recovery.end(session)
+    assert recovery.shelf.memory == 0
 
 
 def test_who_missed_more_than_can_be_sent_at_once_begins_anew() -> None:
@@ -365,14 +399,14 @@ class Returns(RuleBasedStateMachine):
     is at every moment a beginning of what it was to receive, or it was told that it is a new client.
     """
 
-    @initialize(packets=st.sampled_from((3, 1000)))
-    def begin(self, packets: int) -> None:
-        self.settings = RecoverySettings(window=100.0, packets=packets)
+    @initialize(packets=st.sampled_from((3, 1000)), bytes_in_all=st.sampled_from((6 * (OVERHEAD + 16), 2**20)))
+    def begin(self, packets: int, bytes_in_all: int) -> None:
+        self.settings = RecoverySettings(window=100.0, packets=packets, bytes_in_all=bytes_in_all)
         self.now = 0.0
         self.lives = 0
         self.sent = 0
         self.fresh = 0
-        self.complete = packets > 3
+        self.complete = packets > 3 and bytes_in_all == 2**20
         """Nothing can have been dropped so far, so nobody may be sent away."""
         self.files: list[list[Record]] = []
         self.recovery = self.live()
@@ -494,6 +528,13 @@ class Returns(RuleBasedStateMachine):
     def who_is_here_is_written_down(self) -> None:
         if hasattr(self, "recovery"):
             self.note()
+
+    @invariant()
+    def what_is_kept_takes_no_more_than_it_may(self) -> None:
+        if hasattr(self, "recovery"):
+            sessions, rooms = self.recovery._sessions.values(), self.recovery._rings.values()
+            rings = [self.recovery._everyone, *rooms, *(session.ring for session in sessions if session.ring)]
+            assert sum(ring.memory for ring in rings) == self.recovery.shelf.memory <= self.settings.bytes_in_all
 
     @invariant()
     def nothing_is_missing_and_nothing_comes_twice(self) -> None:

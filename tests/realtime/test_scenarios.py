@@ -159,7 +159,7 @@ async def test_a_batch_is_persisted_in_one_request(core: Starts, application: Ap
 
 
 async def test_an_application_that_is_down_is_told_to_the_sender(core: Starts, application: Application) -> None:
-    keeping = await core(asks={"persist": "/messages", "attempts": 2, "backoff": 0.05})
+    keeping = await core(asks={"persist": "/messages", "backoff": 0.05, "patience": 2.0})
 
     async def down() -> None:
         application.down = True
@@ -203,7 +203,7 @@ async def test_reports_are_conflated_and_notifications_are_not(core: Starts, app
         {"match": "reports", "mode": "conflate", "profiles": "user_id", "likes": "id"},
         {"match": "notifications", "mode": "append"},
     ]
-    joining = await core("--chat", json.dumps({"channels": rules}), asks=ASKS)
+    joining = await core("--chat", json.dumps({"channels": rules}), asks={**ASKS, "wait_for_profiles": 60.0})
 
     async def publish() -> None:
         for votes in range(50):
