@@ -234,6 +234,7 @@ def core_settings(settings: Settings) -> CoreSettings:
             ping_timeout=settings.ping_timeout,
             max_payload=settings.max_payload,
             max_queue=settings.max_queue,
+            packets=_rate(max(limits.packets, 2 * limits.events)),
             max_sessions=settings.max_sessions,
             allowed_origins=settings.allowed_origins,
             compression=settings.compression.threshold if settings.compression.enabled else None,

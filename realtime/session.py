@@ -25,7 +25,7 @@ _CLOSE = Outgoing.control(CLOSE)
 _PROBE_ANSWER = Outgoing.control(PROBE_ANSWER)
 
 _GONE = frozenset({"client-close", "transport-close", "transport-error", "ping-timeout"})
-_AT_FAULT = frozenset({"duplicate-poll", "invalid-packet", "overlapping-post", "too-large"})
+_AT_FAULT = frozenset({"duplicate-poll", "flood", "invalid-packet", "overlapping-post", "too-large"})
 _COMING_BACK = frozenset({"slow-client", "drain"})
 _ABRUPT = _GONE | _AT_FAULT | _COMING_BACK
 """Ends after which what waits is not sent any more."""
@@ -73,6 +73,7 @@ class EngineSession:
         "_backlog",
         "_candidate",
         "_farewell",
+        "_free_at",
         "_house",
         "_poll",
         "_receiver",
@@ -92,6 +93,7 @@ class EngineSession:
         self._poll: asyncio.Future[None] | None = None
         self._backlog: Backlog | None = None
         self._farewell: Outgoing | None = None
+        self._free_at = 0.0  # when its allowance of packets will be whole again
         self.is_posting = False
 
     @property
@@ -157,7 +159,20 @@ class EngineSession:
         """Act on one packet; False when it was none that the session may get."""
         house = self._house
         house.stats.packets_in += 1
-        action = self.machine.receive(packet, via, house.loop.time())
+        now = house.loop.time()
+        # A token bucket in one number, written out because every packet comes through here, whatever it says. What is
+        # read as JSON costs by its length; the last one may cost more than what is left.
+        per_second, burst = house.settings.packets
+        free_at = self._free_at
+        if free_at < now:
+            free_at = now
+        if (free_at - now) * per_second > burst - 0.5:
+            self.flooded()
+            return False
+        length = len(packet)
+        cost = 1 if length < 4096 or type(packet) is bytes else 1 + (length >> 12)
+        self._free_at = free_at + cost / per_second
+        action = self.machine.receive(packet, via, now)
         if action is Action.DELIVER:
             self._deliver(packet)
         elif action is Action.PONGED:
@@ -172,6 +187,12 @@ class EngineSession:
         elif action is not Action.IGNORE:
             self._upgrade(action)
         return True
+
+    def flooded(self) -> None:
+        """More came than one client may send."""
+        if self.machine.state is not State.CLOSED:
+            count(self._house.stats.rate_limited, "packets")
+            self.close("flood")
 
     def _deliver(self, packet: str | bytes) -> None:
         if self._receiver is None:

@@ -112,6 +112,10 @@ class Recovery(Section):
 class RealtimeLimits(Section):
     """What one client may do; beyond it it gets an error event that says when to try again."""
 
+    packets: PositiveCount = 500
+    """Packets of any kind per second and connection, on average; twice as many at once, or in one request of
+    long-polling; a text counts one more for each 4096 characters. More ends the session (reason `flood`). Never below
+    twice `events`."""
     events: PositiveCount = 200
     """Events of any kind per second and connection, on average; twice as many at once."""
     messages: PositiveCount = 100
