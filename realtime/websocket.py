@@ -131,7 +131,7 @@ class TakenWebSocket(WebSocketDataQueue, asyncio.Protocol):
     __slots__ = (
         "_closing",
         "_deflate",
-        "_fresh",
+        "_head_awaited",
         "_house",
         "_late",
         "_linger",
@@ -154,7 +154,7 @@ class TakenWebSocket(WebSocketDataQueue, asyncio.Protocol):
         self._tail = head, tail
         self._deflate = settings.compression if deflate else None
         self._closing = False
-        self._fresh = True
+        self._head_awaited = 2
         self._late = 0
         self._linger: asyncio.TimerHandle | None = None
         self._session: EngineSession | None = None
@@ -223,11 +223,8 @@ class TakenWebSocket(WebSocketDataQueue, asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self._house.stats.bytes_in += len(data)
-        if self._fresh:
-            self._fresh = False
-            if len(data) > 1 and data[1] < 0x80:
-                # RFC 6455 section 5.1. aiohttp's reader takes it; who does not mask its first frame masks none.
-                self._refuse("protocol-error")
+        if self._head_awaited:
+            self._look_for_mask(data)
         if self._reader is not None:
             self._reader.feed_data(data)
 
@@ -279,6 +276,13 @@ class TakenWebSocket(WebSocketDataQueue, asyncio.Protocol):
 
     def feed_eof(self) -> None:
         """Nothing waits for it."""
+
+    def _look_for_mask(self, data: bytes) -> None:
+        """RFC 6455 section 5.1. aiohttp's reader takes all; who does not mask its first frame masks none."""
+        awaited = self._head_awaited
+        self._head_awaited = max(awaited - len(data), 0)
+        if len(data) >= awaited and data[awaited - 1] < 0x80:
+            self._refuse("protocol-error")
 
     def _too_late(self, size: int) -> None:
         self._late += 1 + (size >> 10)

@@ -163,6 +163,30 @@ async def test_what_is_not_websocket_closes_it(engine: EngineUnderTest, frame: b
         await ended(engine, websocket, "protocol-error", 1002)
 
 
+@pytest.mark.parametrize("first", [1, 2, 5])
+async def test_an_unmasked_first_frame_closes_it_however_it_comes(engine: EngineUnderTest, first: int) -> None:
+    unmasked = b"\x81\x054oops"
+    async with await engine.session() as websocket:
+        before = engine.stats.bytes_in
+        await websocket.client.send(unmasked[:first])
+        async with asyncio.timeout(PATIENCE):
+            while engine.stats.bytes_in == before:
+                await asyncio.sleep(0)
+        await websocket.client.send(unmasked[first:])
+        await ended(engine, websocket, "protocol-error", 1002)
+
+
+async def test_a_masked_first_frame_may_come_byte_by_byte(engine: EngineUnderTest) -> None:
+    async with await engine.session() as websocket:
+        for byte in masked("4hello"):
+            before = engine.stats.bytes_in
+            await websocket.client.send(bytes([byte]))
+            async with asyncio.timeout(PATIENCE):
+                while engine.stats.bytes_in == before:
+                    await asyncio.sleep(0)
+        assert await engine.last.message() == "hello"
+
+
 async def test_the_clients_close_is_answered(engine: EngineUnderTest) -> None:
     async with await engine.session() as websocket:
         await websocket.send((1001).to_bytes(2, "big"), opcode=8)
