@@ -136,7 +136,6 @@ class EngineSession:
         if self.machine.state is State.CLOSED:
             return
         self.machine.close()
-        self._farewell = _NOOP if reason == "client-close" else _CLOSE
         house = self._house
         count(house.stats.sessions_closed, reason)
         if self._candidate is not None:
@@ -147,8 +146,10 @@ class EngineSession:
                 self._flush(self._socket, whole=True)
             self._socket.close(reason)
             self._backlog = None
-        elif self._poll is None and reason in _ABRUPT:
+        elif reason in _ABRUPT and self._poll is None:
             self._backlog = None
+        elif reason not in _ABRUPT or self._backlog is None:
+            self._farewell = _NOOP if reason == "client-close" else _CLOSE
         self._release_poll()
         house.ended(self)
         house.loop.call_soon(self._tell_closed, reason)
@@ -238,14 +239,16 @@ class EngineSession:
             self._poll = None
 
     def payload(self) -> bytes:
-        """What waits, as the answer to a GET; a noop when nothing does."""
+        """What waits, as the answer to a GET; a noop when nothing does.
+
+        The end is told alone: a client acts on it at once, and only afterwards on the messages beside it.
+        """
         outgoing = []
         while self._socket is None and self._backlog is not None:
             outgoing.append(self._take(self._backlog))
-        if self._farewell is not None:
-            outgoing.append(self._farewell)
         if not outgoing:
-            outgoing.append(_NOOP)
+            outgoing.append(self._farewell or _NOOP)
+            self._farewell = None
         payload = joined([item.payload for item in outgoing])
         self._house.stats.packets_out += sum(item.count for item in outgoing)
         self._house.stats.bytes_out += len(payload)
@@ -253,8 +256,8 @@ class EngineSession:
 
     @property
     def has_last_words(self) -> bool:
-        """Closed by us before the client fetched all that was sent."""
-        return self._farewell is not None and self._backlog is not None
+        """Closed by us, and the client has yet to fetch what was sent before, or the end itself."""
+        return self._farewell is not None and (self._poll is None or self._backlog is not None)
 
     def _release_poll(self) -> None:
         if self._poll is not None and not self._poll.done():

@@ -36,6 +36,9 @@ _PARTING = 0.5
 _LINGER = 30.0
 """Seconds that last words wait for a client of long-polling."""
 
+_PARTING_AT_ONCE = 1000
+"""How many sessions wait so; beyond it the oldest is forgotten."""
+
 _NOT_KEPT = ("connection", "upgrade", "accept-encoding", "content-length", "content-type")
 
 
@@ -106,7 +109,7 @@ class EngineServer:
             return self._open_websocket(request) if websocket else self._open_polling(request)
         session = self._found(sid)
         if session is None and request.method == "GET" and not websocket:
-            session = self._lingering.pop(sid, None)
+            session = self._parting(sid)
         if session is None:
             return self._refused(Refusal.SESSION)
         if websocket:
@@ -123,6 +126,14 @@ class EngineServer:
         if session is not None:
             session.beat(self.loop.time())
         return session if session is not None and session.is_open else None
+
+    def _parting(self, sid: str) -> EngineSession | None:
+        """The session of that name that has ended and still has something to say."""
+        session = self._lingering.get(sid)
+        if session is not None and not session.has_last_words:
+            del self._lingering[sid]
+            return None
+        return session
 
     # Beginning
 
@@ -241,6 +252,8 @@ class EngineServer:
         self._pings.discard(session)
         self._pongs.discard(session)
         if session.has_last_words:
+            if len(self._lingering) >= _PARTING_AT_ONCE:
+                del self._lingering[next(iter(self._lingering))]
             self._lingering[session.sid] = session
             self.loop.call_later(_LINGER, self._lingering.pop, session.sid, None)
 
