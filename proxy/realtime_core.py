@@ -104,8 +104,13 @@ class RealtimeCore:
         """All of them, whatever their transport."""
         return len(self.core.engine.sessions)
 
+    @property
+    def connections(self) -> int:
+        """TCP connections that the listener does not know of any more: WebSockets, also those that are closing."""
+        return self.core.engine.connections
+
     def websockets(self) -> int:
-        """Sessions whose connection is a WebSocket: connections that the listener does not know of any more."""
+        """Sessions whose transport is a WebSocket."""
         return sum(1 for session in self.core.engine.sessions.values() if session.transport == "websocket")
 
     # Its life

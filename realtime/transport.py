@@ -76,6 +76,11 @@ class EngineServer:
             self._loop = asyncio.get_running_loop()
         return self._loop
 
+    @property
+    def connections(self) -> int:
+        """WebSockets, whatever has become of their sessions; a session that polls has none of its own."""
+        return len(self._carriers)
+
     def silence(self, sid: str) -> float:
         """Seconds for which this session's client has owed a sign of life; 0 when it owes none."""
         session = self._sessions.get(sid)
