@@ -258,6 +258,8 @@ class TakenWebSocket(WebSocketDataQueue, asyncio.Protocol):
                 self._wire.close()
             else:
                 self._too_late(size)
+        elif size > self._house.settings.max_payload:
+            self._refuse("too-large")  # the reader's limit is one more for what was compressed
         elif kind is _TEXT or kind is _BINARY:
             if self._session is not None:
                 self._session.arrived(data[1], Via.SOCKET)

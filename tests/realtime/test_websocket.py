@@ -340,6 +340,19 @@ async def test_a_compression_bomb_is_closed_at_the_limit() -> None:
         await ended(engine, websocket, "too-large", 1009)
 
 
+@pytest.mark.parametrize(("size", "taken"), [(10_000, True), (10_001, False)])
+async def test_the_limit_is_of_a_message_as_it_was_before_it_was_compressed(size: int, taken: bool) -> None:
+    async with (
+        engine_with(compression=100, max_payload=10_000) as engine,
+        await engine.session(OFFER) as websocket,
+    ):
+        await websocket.send(deflated(b"4" + b"y" * (size - 1)), opcode=1, rsv1=True)
+        if taken:
+            assert await engine.last.message() == "y" * (size - 1)
+        else:
+            await ended(engine, websocket, "too-large", 1009)
+
+
 # The connection
 
 
