@@ -234,7 +234,7 @@ class App:
         return performance(self.ledger, self._started, time.monotonic(), self._connections(), messages)
 
     def _connections(self) -> int:
-        websockets = 0 if self.realtime is None else self.realtime.websockets()
+        websockets = 0 if self.realtime is None else self.realtime.connections
         return len(self.server.listener.connections) + websockets
 
     async def _explained(self, edge: Edge, request: Request) -> dict[str, object]:

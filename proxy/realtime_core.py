@@ -104,8 +104,13 @@ class RealtimeCore:
         """All of them, whatever their transport."""
         return len(self.core.engine.sessions)
 
+    @property
+    def connections(self) -> int:
+        """TCP connections that the listener does not know of any more: WebSockets, also those that are closing."""
+        return self.core.engine.connections
+
     def websockets(self) -> int:
-        """Sessions whose connection is a WebSocket: connections that the listener does not know of any more."""
+        """Sessions whose transport is a WebSocket."""
         return sum(1 for session in self.core.engine.sessions.values() if session.transport == "websocket")
 
     # Its life
@@ -237,6 +242,7 @@ def core_settings(settings: Settings) -> CoreSettings:
             ping_timeout=settings.ping_timeout,
             max_payload=settings.max_payload,
             max_queue=settings.max_queue,
+            packets=_rate(max(limits.packets, 2 * limits.events)),
             max_sessions=settings.max_sessions,
             allowed_origins=settings.allowed_origins,
             compression=settings.compression.threshold if settings.compression.enabled else None,

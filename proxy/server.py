@@ -48,8 +48,8 @@ class Realtime(Protocol):
     """The realtime core as far as this file knows it."""
 
     @property
-    def open_sessions(self) -> int:
-        """They count for `max_connections`: a WebSocket is a connection that the listener does not know of any more."""
+    def connections(self) -> int:
+        """They count for `max_connections`: WebSockets, which the listener does not know of any more."""
 
     def takes(self, path: str) -> bool:
         """Whether requests for this path are its own."""
@@ -93,7 +93,7 @@ class Server:
             max_connections=settings.max_connections,
             max_head=settings.max_head,
             max_target=settings.max_target,
-            taken_over=(lambda: 0) if realtime is None else (lambda: realtime.open_sessions),
+            taken_over=(lambda: 0) if realtime is None else (lambda: realtime.connections),
         )
 
     def is_local(self, path: str) -> bool:

@@ -219,7 +219,6 @@ _TABLE: _Rows = {
     **_living(State.PROBED, Via.POST),
     **_living(State.WEBSOCKET, Via.SOCKET),
     (State.PROBING, Via.SOCKET, PROBE): (Action.ANSWER_PROBE, State.PROBED),
-    (State.PROBED, Via.SOCKET, PROBE): (Action.ANSWER_PROBE, State.PROBED),
     (State.PROBED, Via.SOCKET, UPGRADE): (Action.COMPLETE_UPGRADE, State.WEBSOCKET),
 }
 

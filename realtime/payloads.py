@@ -63,6 +63,8 @@ def parse_id(value: object, what: str, limits: LimitSettings) -> str:
     """An id as text; whole numbers are ids as well. Raises Refusal."""
     # Lone surrogates cannot be sent to anybody, and control characters are nobody's id: neither is printable.
     if isinstance(value, str) and 0 < len(value) <= limits.id_length and value.isprintable():
+        if value[0] == "." and not value.strip("."):
+            raise Refusal("invalid", f"{what} must be more than dots.")  # in a path it would name another place
         return value
     if isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**63:
         return str(value)

@@ -11,6 +11,7 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from realtime.frames import Outgoing
+from realtime.limits import TokenBucket
 from realtime.socket import Socket
 from realtime.socketio import Client, Kind, Malformed, Message, Packet, refused
 from realtime.stats import count
@@ -23,13 +24,14 @@ if TYPE_CHECKING:
 class Peer(Client[Socket]):
     """The Receiver of one connection. `ended` is true from the moment on when nothing more is taken from it."""
 
-    __slots__ = ("_closing", "_deferred", "_hub", "_timer", "connection", "ended")
+    __slots__ = ("_closing", "_connects", "_deferred", "_hub", "_timer", "connection", "ended")
 
     def __init__(self, connection: Connection, hub: Hub) -> None:
         super().__init__()
         self.connection = connection
         self.ended = False
         self._hub = hub
+        self._connects = TokenBucket(hub.settings.connects, hub.now())
         self._deferred: deque[Message] | None = None
         self._closing: str | None = None
         self._timer: asyncio.TimerHandle | None = asyncio.get_running_loop().call_later(
@@ -95,6 +97,11 @@ class Peer(Client[Socket]):
             count(self._hub.stats.invalid, "ack-unexpected")
 
     def _connect(self, packet: Packet) -> None:
+        if not self._connects.allow(self._hub.now()):
+            # Each costs an application's welcome and a record of the journal, or an answer.
+            count(self._hub.stats.rate_limited, "connects")
+            self._end_with("flood")
+            return
         namespace = self._hub.namespaces.get(packet.namespace)
         if namespace is not None:
             namespace.admit(self, packet.data)
@@ -105,13 +112,15 @@ class Peer(Client[Socket]):
 
     def _break(self, reason: str) -> None:
         count(self._hub.stats.invalid, reason)
+        self._end_with("parse-error")
+
+    def _end_with(self, reason: str) -> None:
         self.ended = True
-        self.connection.close("parse-error")
+        self.connection.close(reason)
 
     def _unconnected(self) -> None:
         self._timer = None
-        self.ended = True
-        self.connection.close("connect-timeout")
+        self._end_with("connect-timeout")
 
     def _settled(self) -> None:
         if self._timer is not None:

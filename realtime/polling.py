@@ -87,14 +87,17 @@ async def answer_post(
     finally:
         session.is_posting = False
     stats.bytes_in += len(body)
-    return _take(session, body, stats)
+    return _take(session, body, settings, stats)
 
 
-def _take(session: EngineSession, body: bytes, stats: RealtimeStats) -> web.Response:
+def _take(session: EngineSession, body: bytes, settings: EngineSettings, stats: RealtimeStats) -> web.Response:
     if not session.is_open:
         return refusal(Refusal.SESSION)
     if session.transport != "polling":
         return refusal(Refusal.REQUEST)  # it was upgraded meanwhile; nothing may look taken that is not
+    if body.count(b"\x1e") >= settings.packets.burst:
+        session.flooded()
+        return refusal(Refusal.REQUEST)
     try:
         packets = decode_payload(body)
     except InvalidPacket as error:

@@ -18,6 +18,9 @@ from realtime.payloads import Refusal
 from realtime.socket import Socket
 from realtime.stats import RealtimeStats, count
 
+_LONGEST_NAME = 50
+"""Characters of an unknown event's name that are repeated to its sender."""
+
 
 class Reception:
     """The members of a namespace and the events they send."""
@@ -36,6 +39,7 @@ class Reception:
         self._refused: TokenBuckets[str] = TokenBuckets(rate)
         self._stats = stats
         self._now = now
+        namespace.fallback(self._unknown)
 
     def apply(self, rate: Rate) -> None:
         """Let every connection have this many events."""
@@ -63,6 +67,20 @@ class Reception:
                 return self._refuse(member, error_event, refusal)
 
         self._namespace.on(event)(received)
+
+    def _unknown(self, socket: Socket, event: object) -> Any:
+        """An event that nobody here knows: a slip of the client's author, or a flood like any other."""
+        self._stats.events_unknown += 1
+        member = self.members.get(socket.id)
+        if member is None:
+            return None
+        try:
+            self.allow(self._events, "events", socket.id)
+        except Refusal as refusal:
+            self._bear(socket)
+            return self._refuse(member, "message_error", refusal)
+        told = Refusal("unknown-event", "There is no such event here.", event=str(event)[:_LONGEST_NAME])
+        return self._refuse(member, "message_error", told)
 
     def allow(self, buckets: TokenBuckets[str], kind: str, key: str, cost: int = 1) -> None:
         """Raises Refusal when `key` has done too much; `kind` is what is counted."""

@@ -25,7 +25,7 @@ _CLOSE = Outgoing.control(CLOSE)
 _PROBE_ANSWER = Outgoing.control(PROBE_ANSWER)
 
 _GONE = frozenset({"client-close", "transport-close", "transport-error", "ping-timeout"})
-_AT_FAULT = frozenset({"duplicate-poll", "invalid-packet", "overlapping-post", "too-large"})
+_AT_FAULT = frozenset({"duplicate-poll", "flood", "invalid-packet", "overlapping-post", "too-large"})
 _COMING_BACK = frozenset({"slow-client", "drain"})
 _ABRUPT = _GONE | _AT_FAULT | _COMING_BACK
 """Ends after which what waits is not sent any more."""
@@ -73,6 +73,7 @@ class EngineSession:
         "_backlog",
         "_candidate",
         "_farewell",
+        "_free_at",
         "_house",
         "_poll",
         "_receiver",
@@ -92,6 +93,7 @@ class EngineSession:
         self._poll: asyncio.Future[None] | None = None
         self._backlog: Backlog | None = None
         self._farewell: Outgoing | None = None
+        self._free_at = 0.0  # when its allowance of packets will be whole again
         self.is_posting = False
 
     @property
@@ -134,7 +136,6 @@ class EngineSession:
         if self.machine.state is State.CLOSED:
             return
         self.machine.close()
-        self._farewell = _NOOP if reason == "client-close" else _CLOSE
         house = self._house
         count(house.stats.sessions_closed, reason)
         if self._candidate is not None:
@@ -145,8 +146,10 @@ class EngineSession:
                 self._flush(self._socket, whole=True)
             self._socket.close(reason)
             self._backlog = None
-        elif self._poll is None and reason in _ABRUPT:
+        elif reason in _ABRUPT and self._poll is None:
             self._backlog = None
+        elif reason not in _ABRUPT or self._backlog is None:
+            self._farewell = _NOOP if reason == "client-close" else _CLOSE
         self._release_poll()
         house.ended(self)
         house.loop.call_soon(self._tell_closed, reason)
@@ -157,7 +160,20 @@ class EngineSession:
         """Act on one packet; False when it was none that the session may get."""
         house = self._house
         house.stats.packets_in += 1
-        action = self.machine.receive(packet, via, house.loop.time())
+        now = house.loop.time()
+        # A token bucket in one number, written out because every packet comes through here, whatever it says. What is
+        # read as JSON costs by its length; the last one may cost more than what is left.
+        per_second, burst = house.settings.packets
+        free_at = self._free_at
+        if free_at < now:
+            free_at = now
+        if (free_at - now) * per_second > burst - 0.5:
+            self.flooded()
+            return False
+        length = len(packet)
+        cost = 1 if length < 4096 or type(packet) is bytes else 1 + (length >> 12)
+        self._free_at = free_at + cost / per_second
+        action = self.machine.receive(packet, via, now)
         if action is Action.DELIVER:
             self._deliver(packet)
         elif action is Action.PONGED:
@@ -172,6 +188,12 @@ class EngineSession:
         elif action is not Action.IGNORE:
             self._upgrade(action)
         return True
+
+    def flooded(self) -> None:
+        """More came than one client may send."""
+        if self.machine.state is not State.CLOSED:
+            count(self._house.stats.rate_limited, "packets")
+            self.close("flood")
 
     def _deliver(self, packet: str | bytes) -> None:
         if self._receiver is None:
@@ -217,14 +239,16 @@ class EngineSession:
             self._poll = None
 
     def payload(self) -> bytes:
-        """What waits, as the answer to a GET; a noop when nothing does."""
+        """What waits, as the answer to a GET; a noop when nothing does.
+
+        The end is told alone: a client acts on it at once, and only afterwards on the messages beside it.
+        """
         outgoing = []
         while self._socket is None and self._backlog is not None:
             outgoing.append(self._take(self._backlog))
-        if self._farewell is not None:
-            outgoing.append(self._farewell)
         if not outgoing:
-            outgoing.append(_NOOP)
+            outgoing.append(self._farewell or _NOOP)
+            self._farewell = None
         payload = joined([item.payload for item in outgoing])
         self._house.stats.packets_out += sum(item.count for item in outgoing)
         self._house.stats.bytes_out += len(payload)
@@ -232,8 +256,8 @@ class EngineSession:
 
     @property
     def has_last_words(self) -> bool:
-        """Closed by us before the client fetched all that was sent."""
-        return self._farewell is not None and self._backlog is not None
+        """Closed by us, and the client has yet to fetch what was sent before, or the end itself."""
+        return self._farewell is not None and (self._poll is None or self._backlog is not None)
 
     def _release_poll(self) -> None:
         if self._poll is not None and not self._poll.done():

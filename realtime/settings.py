@@ -10,6 +10,7 @@ from typing import Literal
 
 from realtime.limits import Rate
 
+_PACKETS, _CONNECTS = Rate(500.0, 1000.0), Rate(10.0, 50.0)
 _EVENTS, _MESSAGES = Rate(200.0, 400.0), Rate(100.0, 200.0)
 
 Deliver = Literal["batch", "single", "both"]
@@ -24,6 +25,9 @@ class EngineSettings:
     ping_timeout: float = 60.0
     max_payload: int = 1_000_000
     """The largest WebSocket message and the largest POST body that are taken."""
+    packets: Rate = _PACKETS
+    """Packets of any kind that a session may send; a text counts one more for each 4096 characters. The burst is also
+    the most that one POST may hold."""
     max_queue: int = 2**20
     """What may wait for one session before volatile packets are dropped, then conflatable ones, then the session."""
     high_water: int = 2**16
@@ -60,11 +64,13 @@ class RecoverySettings:
 class HubSettings:
     """`connect_timeout` in seconds from a connection's beginning to its first CONNECT that is accepted.
 
-    `max_attachments` for one packet. Without `recovery` every client begins anew.
+    `max_attachments` for one packet, `connects` (CONNECT packets) for one connection. Without `recovery` every client
+    begins anew.
     """
 
     connect_timeout: float = 10.0
     max_attachments: int = 10
+    connects: Rate = _CONNECTS
     recovery: RecoverySettings | None = None
 
 

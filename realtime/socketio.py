@@ -15,6 +15,8 @@ from enum import IntEnum
 from typing import Any, Final, Generic, NamedTuple, NoReturn, TypeVar
 
 MOST_DEPTH: Final = 100
+MOST_CONTAINERS: Final = 20_000
+"""Brackets in one packet: each is an object to make and to walk, up to a microsecond for a byte."""
 MOST_NAMESPACE: Final = 200
 """Characters. No application has longer names, and every answer to an unknown one repeats it."""
 LARGEST_ID: Final = 2**53
@@ -166,6 +168,7 @@ class _Head(NamedTuple):
 _HEAD = re.compile(r"([0-6])(?:([0-9]{1,9})-)?(?:(/[^,]*)(?:,|\Z))?([0-9]*)", re.ASCII)
 _KINDS = {str(int(kind)): kind for kind in Kind}
 _PLACEHOLDER = "_placeholder"
+_NESTING = frozenset({list, dict})
 
 
 def _parse(text: str, most_attachments: int) -> _Head:
@@ -226,12 +229,15 @@ def _is_name(name: Any) -> bool:
 
 
 def _value(text: str) -> Any:
+    brackets = text.count("[") + text.count("{")
+    if brackets > MOST_CONTAINERS:
+        raise Malformed("containers")
     try:
         value = _READER.decode(text)
     except (ValueError, RecursionError):
         raise Malformed("json") from None
     # Counting brackets is cheap and nearly always enough; only the rare many-bracketed text is walked.
-    if text.count("[") + text.count("{") > MOST_DEPTH and _too_deep(value):
+    if brackets > MOST_DEPTH and _too_deep(value):
         raise Malformed("depth")
     return value
 
@@ -274,11 +280,13 @@ def _rejoin(data: Any, attachments: list[bytes]) -> Any:
 
 def _replace(value: Any, attachments: list[bytes], used: set[int]) -> Any:
     if type(value) is list:
-        return [_replace(item, attachments, used) for item in value]
+        return [_replace(item, attachments, used) if type(item) in _NESTING else item for item in value]
     if type(value) is not dict:
         return value
     if value.get(_PLACEHOLDER) is not True:
-        return {key: _replace(item, attachments, used) for key, item in value.items()}
+        return {
+            key: _replace(item, attachments, used) if type(item) in _NESTING else item for key, item in value.items()
+        }
     number = value.get("num")
     if type(number) is not int or not 0 <= number < len(attachments):
         raise Malformed("placeholder")

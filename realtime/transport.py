@@ -36,6 +36,9 @@ _PARTING = 0.5
 _LINGER = 30.0
 """Seconds that last words wait for a client of long-polling."""
 
+_PARTING_AT_ONCE = 1000
+"""How many sessions wait so; beyond it the oldest is forgotten."""
+
 _NOT_KEPT = ("connection", "upgrade", "accept-encoding", "content-length", "content-type")
 
 
@@ -73,6 +76,11 @@ class EngineServer:
             self._loop = asyncio.get_running_loop()
         return self._loop
 
+    @property
+    def connections(self) -> int:
+        """WebSockets, whatever has become of their sessions; a session that polls has none of its own."""
+        return len(self._carriers)
+
     def silence(self, sid: str) -> float:
         """Seconds for which this session's client has owed a sign of life; 0 when it owes none."""
         session = self._sessions.get(sid)
@@ -106,7 +114,7 @@ class EngineServer:
             return self._open_websocket(request) if websocket else self._open_polling(request)
         session = self._found(sid)
         if session is None and request.method == "GET" and not websocket:
-            session = self._lingering.pop(sid, None)
+            session = self._parting(sid)
         if session is None:
             return self._refused(Refusal.SESSION)
         if websocket:
@@ -123,6 +131,14 @@ class EngineServer:
         if session is not None:
             session.beat(self.loop.time())
         return session if session is not None and session.is_open else None
+
+    def _parting(self, sid: str) -> EngineSession | None:
+        """The session of that name that has ended and still has something to say."""
+        session = self._lingering.get(sid)
+        if session is not None and not session.has_last_words:
+            del self._lingering[sid]
+            return None
+        return session
 
     # Beginning
 
@@ -241,6 +257,8 @@ class EngineServer:
         self._pings.discard(session)
         self._pongs.discard(session)
         if session.has_last_words:
+            if len(self._lingering) >= _PARTING_AT_ONCE:
+                del self._lingering[next(iter(self._lingering))]
             self._lingering[session.sid] = session
             self.loop.call_later(_LINGER, self._lingering.pop, session.sid, None)
 

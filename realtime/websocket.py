@@ -22,12 +22,16 @@ from realtime.session import EngineSession, House
 from realtime.stats import count
 
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
-_TEXT, _BINARY, _PING, _CLOSE = WSMsgType.TEXT, WSMsgType.BINARY, WSMsgType.PING, WSMsgType.CLOSE
+_TEXT, _BINARY, _CLOSE = WSMsgType.TEXT, WSMsgType.BINARY, WSMsgType.CLOSE
+_PING, _PONG = WSMsgType.PING, WSMsgType.PONG
 
 PINGS = 20
 """How many WebSocket pings a client may send within PINGS_WINDOW seconds. Engine.IO clients send none."""
 
 PINGS_WINDOW = 10.0
+
+LATE = 1000
+"""Frames (or KiB) that are looked through for the client's close after ours; whoever goes on is not read any more."""
 
 _CODES = {
     "drain": WSCloseCode.SERVICE_RESTART,
@@ -36,6 +40,8 @@ _CODES = {
     "protocol-error": WSCloseCode.PROTOCOL_ERROR,
     "invalid-text": WSCloseCode.INVALID_TEXT,
     "too-large": WSCloseCode.MESSAGE_TOO_BIG,
+    "flood": WSCloseCode.POLICY_VIOLATION,
+    "parse-error": WSCloseCode.POLICY_VIOLATION,
     "ping-flood": WSCloseCode.POLICY_VIOLATION,
     "session-taken": WSCloseCode.POLICY_VIOLATION,
     "internal": WSCloseCode.INTERNAL_ERROR,
@@ -125,8 +131,9 @@ class TakenWebSocket(WebSocketDataQueue, asyncio.Protocol):
     __slots__ = (
         "_closing",
         "_deflate",
-        "_fresh",
+        "_head_awaited",
         "_house",
+        "_late",
         "_linger",
         "_reader",
         "_session",
@@ -147,7 +154,8 @@ class TakenWebSocket(WebSocketDataQueue, asyncio.Protocol):
         self._tail = head, tail
         self._deflate = settings.compression if deflate else None
         self._closing = False
-        self._fresh = True
+        self._head_awaited = 2
+        self._late = 0
         self._linger: asyncio.TimerHandle | None = None
         self._session: EngineSession | None = None
         self._reader: WebSocketReader | None = WebSocketReader(self, settings.max_payload + 1, deflate, True)
@@ -215,11 +223,8 @@ class TakenWebSocket(WebSocketDataQueue, asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self._house.stats.bytes_in += len(data)
-        if self._fresh:
-            self._fresh = False
-            if len(data) > 1 and data[1] < 0x80:
-                # RFC 6455 section 5.1. aiohttp's reader takes it; who does not mask its first frame masks none.
-                self._refuse("protocol-error")
+        if self._head_awaited:
+            self._look_for_mask(data)
         if self._reader is not None:
             self._reader.feed_data(data)
 
@@ -251,11 +256,15 @@ class TakenWebSocket(WebSocketDataQueue, asyncio.Protocol):
         if self._closing:
             if kind is _CLOSE:
                 self._wire.close()
+            else:
+                self._too_late(size)
+        elif size > self._house.settings.max_payload:
+            self._refuse("too-large")  # the reader's limit is one more for what was compressed
         elif kind is _TEXT or kind is _BINARY:
             if self._session is not None:
                 self._session.arrived(data[1], Via.SOCKET)
-        elif kind is _PING:
-            self._pinged(data[1])
+        elif kind is _PING or kind is _PONG:
+            self._pinged(kind, data[1])
         elif kind is _CLOSE:
             self._closing = True
             self._wire.write(close_frame(WSCloseCode.OK))
@@ -270,14 +279,27 @@ class TakenWebSocket(WebSocketDataQueue, asyncio.Protocol):
     def feed_eof(self) -> None:
         """Nothing waits for it."""
 
-    def _pinged(self, data: bytes) -> None:
+    def _look_for_mask(self, data: bytes) -> None:
+        """RFC 6455 section 5.1. aiohttp's reader takes all; who does not mask its first frame masks none."""
+        awaited = self._head_awaited
+        self._head_awaited = max(awaited - len(data), 0)
+        if len(data) >= awaited and data[awaited - 1] < 0x80:
+            self._refuse("protocol-error")
+
+    def _too_late(self, size: int) -> None:
+        self._late += 1 + (size >> 10)
+        if self._late > LATE:
+            self._turn_away()
+            raise WebSocketError(WSCloseCode.POLICY_VIOLATION, "enough")  # so that the reader stops here
+
+    def _pinged(self, kind: WSMsgType, data: bytes) -> None:
         now = self._house.loop.time()
         if now - self.pings_since > PINGS_WINDOW:
             self.pings, self.pings_since = 0, now
         self.pings += 1
         if self.pings > PINGS:
             self._refuse("ping-flood")
-        else:
+        elif kind is _PING:
             self._wire.write(frame(PONG, bytes(data)))
 
     def _refuse(self, reason: str) -> None:
@@ -286,7 +308,10 @@ class TakenWebSocket(WebSocketDataQueue, asyncio.Protocol):
         count(self._house.stats.invalid, reason)
         self._end(reason)
         self.close(reason)
-        self._reader = None  # what still comes cannot be understood, not even the client's close
+        self._turn_away()  # what still comes cannot be understood, not even the client's close
+
+    def _turn_away(self) -> None:
+        self._reader = None
         if self._wire.can_write_eof() and not self._wire.is_closing():
             self._wire.write_eof()
 

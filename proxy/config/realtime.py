@@ -114,6 +114,10 @@ class Recovery(Section):
 class RealtimeLimits(Section):
     """What one client may do; beyond it it gets an error event that says when to try again."""
 
+    packets: PositiveCount = 500
+    """Packets of any kind per second and connection, on average; twice as many at once, or in one request of
+    long-polling; a text counts one more for each 4096 characters. More ends the session (reason `flood`). Never below
+    twice `events`."""
     events: PositiveCount = 200
     """Events of any kind per second and connection, on average; twice as many at once."""
     messages: PositiveCount = 100
@@ -167,7 +171,7 @@ class Realtime(Section):
     max_queue: Size = 2**20
     """Bytes that may wait for a slow client; beyond it its session ends, and recovers when it comes back."""
     max_sessions: PositiveCount = 8_000
-    """Sessions at once; further ones are refused with 503. They count for `server.max_connections`, too."""
+    """Sessions at once; further ones are refused with 503. WebSockets count for `server.max_connections`, too."""
     batch: Batch = Batch()
     """When messages leave."""
     typing: Typing = Typing()

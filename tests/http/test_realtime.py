@@ -137,6 +137,12 @@ class TestConnections:
             assert answer.status == 503
             assert b"too-many-connections" in answer.body
 
+    async def test_polling_sessions_that_hold_no_connection_do_not_count_for_it(self, origin: ScriptedOrigin) -> None:
+        async with edge_before(origin, server={"max_connections": 3}) as edge:
+            for _ in range(4):
+                await polled(edge)
+            assert (await edge.get("/a")).status == 200
+
     async def test_a_drain_tells_every_client_and_ends_in_time(self, edge: EdgeUnderTest) -> None:
         async with connected(url(edge)) as client:
             async with asyncio.timeout(PATIENCE):

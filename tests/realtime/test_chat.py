@@ -13,7 +13,16 @@ from hypothesis import strategies as st
 from realtime.authorship import Authorship
 from realtime.limits import Rate
 from realtime.origin import OriginAway
-from realtime.payloads import Draft, Refusal, parse_batch, parse_claim, parse_deletion, parse_message, parse_place
+from realtime.payloads import (
+    Draft,
+    Refusal,
+    parse_batch,
+    parse_claim,
+    parse_deletion,
+    parse_id,
+    parse_message,
+    parse_place,
+)
 from realtime.settings import (
     AuthenticationSettings,
     BatchSettings,
@@ -258,6 +267,35 @@ class TestFloods:
             assert (await alice.ask("subscribe", "reports"))["ok"]
             assert alice.closed is None
             assert talking.core.stats.rate_limited == {"events": 5}
+
+    async def test_an_event_that_does_not_exist_is_answered_and_told(self) -> None:
+        async with talk() as talking:
+            alice = talking.client()
+            answer = await alice.ask("send_mesage" + "e" * 1000, {"content": "x"})
+            assert (answer["ok"], answer["reason"], answer["event"][:11]) == (False, "unknown-event", "send_mesage")
+            assert answer["error"]
+            (told,) = alice.heard("message_error")
+            assert told["reason"] == "unknown-event"
+            assert len(told["event"]) == 50
+            alice.emit("send_mesage")
+            alice.say("2[7]")
+            assert [error["event"] for error in alice.heard("message_error")[1:]] == ["send_mesage", "7"]
+            assert talking.core.stats.events_unknown == 3
+
+    async def test_events_that_do_not_exist_count_like_others(self) -> None:
+        limits = LimitSettings(events=Rate(5.0, 10.0))
+        async with talk(chat={"limits": limits}) as talking:
+            alice = talking.client()
+            for _ in range(11):
+                alice.emit("nope")
+            assert [error["reason"] for error in alice.heard("message_error")] == ["unknown-event"] * 10 + [
+                "rate-limited"
+            ]
+            alice.emit("subscribe", "reports")
+            assert talking.core.stats.rate_limited == {"events": 2}
+            for _ in range(20):
+                alice.emit("nope")
+            assert alice.closed == "flood"
 
     async def test_who_goes_on_regardless_loses_the_connection(self) -> None:
         limits = LimitSettings(events=Rate(5.0, 10.0))
@@ -727,6 +765,13 @@ def test_whatever_a_client_says_is_understood_or_refused_with_a_reason(payload: 
         if told is not None:
             assert told["reason"] in ("invalid", "too-large")
             assert len(json.dumps(told)) < 2000
+
+
+@pytest.mark.parametrize("id_", [".", "..", "..."])
+def test_an_id_of_dots_alone_is_refused_since_it_would_be_another_path(id_: str) -> None:
+    with pytest.raises(Refusal, match="more than dots"):
+        parse_id(id_, "conversation_id", LIMITS)
+    assert parse_id(f"{id_}a", "conversation_id", LIMITS) == f"{id_}a"
 
 
 @given(content=st.text(max_size=200), more=st.dictionaries(st.text(max_size=10), st.integers(), max_size=5))

@@ -84,7 +84,9 @@ def test_a_probe_is_answered_and_upgrade_completes_it() -> None:
     assert it.receive("4late", Via.POST, 1000.0) is Action.IGNORE
 
 
-@pytest.mark.parametrize("packets", [["4hello"], ["5"], ["abc"], [b""], ["2"], ["2probe", "4hello"], ["2probe", "1"]])
+@pytest.mark.parametrize(
+    "packets", [["4hello"], ["5"], ["abc"], [b""], ["2"], ["2probe", "4hello"], ["2probe", "1"], ["2probe"] * 2]
+)
 def test_a_probe_that_says_anything_else_leaves_polling_as_it_was(packets: list[str | bytes]) -> None:
     it = session()
     it.probe()

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from realtime.hub import Disconnected, Hub, Namespace, Refused, Socket
+from realtime.limits import Rate
 from realtime.settings import HubSettings, RecoverySettings
 from realtime.stats import RealtimeStats
 from tests.realtime.wire import Wire, messages, turns
@@ -50,6 +51,22 @@ async def test_a_client_is_let_in_under_an_id_of_its_own(hub: Hub, root: Namespa
     first, second = Wire(hub).enter(), Wire(hub).enter()
     assert list(root.sockets) == [first["sid"], second["sid"]]
     assert set(first) == {"sid"}
+
+
+@pytest.mark.parametrize("said", [("1", "0"), ("0/x,",)])
+async def test_who_enters_and_leaves_without_end_is_closed(said: tuple[str, ...]) -> None:
+    clock = Clock()
+    hub = hub_with(connects=Rate(1.0, 4.0), clock=clock)
+    hub.namespace()
+    wire = Wire(hub)
+    wire.say("0", *said * 3)
+    assert wire.closed is None
+    clock.seconds += 1.0
+    wire.say(*said)
+    assert wire.closed is None
+    wire.say(*said)
+    assert wire.closed == "flood"
+    assert hub.stats.rate_limited == {"connects": 1}
 
 
 async def test_an_unknown_namespace_is_refused_and_the_connection_stays(hub: Hub, root: Namespace) -> None:

@@ -189,8 +189,37 @@ async def test_the_servers_close_reaches_the_get_that_waits_behind_what_was_sent
     engine.last.send("bye")
     engine.last.connection.close()
     engine.last.send("too late")
-    assert (await waiting).body == b"4bye\x1e1"
+    assert (await waiting).body == b"4bye"
     assert await engine.last.end() == "server-close"
+    assert (await client.get()).body == b"1", "alone, since clients act on it before what is in the same answer"
+    assert (await client.get()).status == 400
+
+
+async def test_the_servers_close_is_told_to_the_get_that_waits_and_to_no_other(engine: EngineUnderTest) -> None:
+    client = await engine.polling()
+    waiting = await client.waiting_get()
+    engine.last.connection.close()
+    assert (await waiting).body == b"1"
+    assert (await client.get()).status == 400
+
+
+async def test_the_servers_close_is_told_to_the_next_get_when_none_waits(engine: EngineUnderTest) -> None:
+    client = await engine.polling()
+    engine.last.connection.close()
+    assert (await client.get()).body == b"1"
+    assert (await client.get()).status == 400
+
+
+@pytest.mark.parametrize("body", ["4a\x1ezzz", "4a\x1e", "4a\x1e1", "4a\x1e1\x1e4b"])
+async def test_who_was_told_what_waited_gets_nothing_more_after_its_own_end(
+    engine: EngineUnderTest, monkeypatch: pytest.MonkeyPatch, body: str
+) -> None:
+    client = await engine.polling()
+    monkeypatch.setattr(engine.last, "received", engine.last.send)
+    waiting = await client.waiting_get()
+    await client.post(body)
+    assert (await waiting).body == b"4a"
+    assert (await client.get()).status == 400
 
 
 async def test_last_words_wait_for_the_next_get(engine: EngineUnderTest) -> None:
@@ -199,7 +228,8 @@ async def test_last_words_wait_for_the_next_get(engine: EngineUnderTest) -> None
     engine.last.connection.close()
     assert await engine.last.end() == "server-close"
     assert (await client.post("4a")).status == 400
-    assert (await client.get()).body == b"4bye\x1e1"
+    assert (await client.get()).body == b"4bye"
+    assert (await client.get()).body == b"1"
     assert (await client.get()).status == 400
 
 

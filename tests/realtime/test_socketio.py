@@ -136,8 +136,13 @@ def test_nesting_is_limited_whatever_is_nested() -> None:
     for before, after in (("[", "]"), ('{"a":', "}")):
         assert received('2["a",' + before * 99 + "1" + after * 99 + "]") is not None
         for depth in (100, 5_000, 100_000):
-            assert refusal('2["a",' + before * depth + "1" + after * depth + "]") in ("depth", "json")
+            assert refusal('2["a",' + before * depth + "1" + after * depth + "]") in ("depth", "json", "containers")
     assert received('2["a",[' + "[]," * 10_000 + "{}]]") is not None
+
+
+@pytest.mark.parametrize("head", ["2", "50-", "51-"])
+def test_of_a_packet_with_very_many_brackets_nothing_is_parsed(head: str) -> None:
+    assert refusal(head + '["a",[' + "[]," * 20_000 + "{}]]") == "containers"
 
 
 def test_nothing_but_its_answer_comes_between_connect_and_events() -> None:

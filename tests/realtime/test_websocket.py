@@ -163,6 +163,30 @@ async def test_what_is_not_websocket_closes_it(engine: EngineUnderTest, frame: b
         await ended(engine, websocket, "protocol-error", 1002)
 
 
+@pytest.mark.parametrize("first", [1, 2, 5])
+async def test_an_unmasked_first_frame_closes_it_however_it_comes(engine: EngineUnderTest, first: int) -> None:
+    unmasked = b"\x81\x054oops"
+    async with await engine.session() as websocket:
+        before = engine.stats.bytes_in
+        await websocket.client.send(unmasked[:first])
+        async with asyncio.timeout(PATIENCE):
+            while engine.stats.bytes_in == before:
+                await asyncio.sleep(0)
+        await websocket.client.send(unmasked[first:])
+        await ended(engine, websocket, "protocol-error", 1002)
+
+
+async def test_a_masked_first_frame_may_come_byte_by_byte(engine: EngineUnderTest) -> None:
+    async with await engine.session() as websocket:
+        for byte in masked("4hello"):
+            before = engine.stats.bytes_in
+            await websocket.client.send(bytes([byte]))
+            async with asyncio.timeout(PATIENCE):
+                while engine.stats.bytes_in == before:
+                    await asyncio.sleep(0)
+        assert await engine.last.message() == "hello"
+
+
 async def test_the_clients_close_is_answered(engine: EngineUnderTest) -> None:
     async with await engine.session() as websocket:
         await websocket.send((1001).to_bytes(2, "big"), opcode=8)
@@ -314,6 +338,19 @@ async def test_a_compression_bomb_is_closed_at_the_limit() -> None:
         assert len(bomb) < 10_000
         await websocket.send(bomb, opcode=1, rsv1=True)
         await ended(engine, websocket, "too-large", 1009)
+
+
+@pytest.mark.parametrize(("size", "taken"), [(10_000, True), (10_001, False)])
+async def test_the_limit_is_of_a_message_as_it_was_before_it_was_compressed(size: int, taken: bool) -> None:
+    async with (
+        engine_with(compression=100, max_payload=10_000) as engine,
+        await engine.session(OFFER) as websocket,
+    ):
+        await websocket.send(deflated(b"4" + b"y" * (size - 1)), opcode=1, rsv1=True)
+        if taken:
+            assert await engine.last.message() == "y" * (size - 1)
+        else:
+            await ended(engine, websocket, "too-large", 1009)
 
 
 # The connection

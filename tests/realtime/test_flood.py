@@ -1,0 +1,130 @@
+"""One client that sends without end, and everybody else who must not notice."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from realtime.connection import Handshake
+from realtime.engineio import Session, State, Via
+from realtime.limits import Rate
+from realtime.session import EngineSession
+from realtime.settings import EngineSettings
+from realtime.stats import RealtimeStats
+from tests.engine import EngineUnderTest, Recorder, engine_with, masked
+
+_PACKETS = {"message": "4x", "noop": "6", "pong": "3", "upgrade": "5", "binary": b"x"}
+
+
+class Clock:
+    """A loop as far as a session knows it, whose time passes when told."""
+
+    def __init__(self) -> None:
+        self.seconds = 1000.0
+        self.soon: list[tuple[object, ...]] = []
+
+    def time(self) -> float:
+        return self.seconds
+
+    def call_soon(self, *call: object) -> None:
+        self.soon.append(call)
+
+
+class House:
+    """A server with one session and a clock."""
+
+    def __init__(self, packets: Rate) -> None:
+        self.settings = EngineSettings(packets=packets)
+        self.stats = RealtimeStats()
+        self.loop = Clock()
+        machine = Session("sid", State.POLLING, 25.0, 20.0, self.loop.seconds)
+        self.session = EngineSession(self, machine, Handshake("/", {}, {}, "", False, 0.0), None)  # type: ignore[arg-type]
+        self.session.open(Recorder)
+
+    def beat_changed(self, session: EngineSession) -> None: ...
+
+    def ended(self, session: EngineSession) -> None: ...
+
+    def taken(self, most: int, packet: str | bytes = "4x") -> int:
+        """How many of `most` packets are taken before one is refused."""
+        return next((number for number in range(most) if not self.session.arrived(packet, Via.POST)), most)
+
+
+@pytest.mark.parametrize("packet", _PACKETS.values(), ids=_PACKETS)
+def test_a_burst_of_packets_of_any_kind_is_taken_and_the_next_one_ends_the_session(packet: str | bytes) -> None:
+    house = House(Rate(5.0, 1000.0))
+    assert house.taken(2000, packet) == 1000
+    assert house.stats.sessions_closed == {"flood": 1}
+    assert house.stats.rate_limited == {"packets": 1}
+
+
+def test_a_sender_at_the_rate_is_never_ended() -> None:
+    house = House(Rate(500.0, 10.0))
+    for _ in range(5_000):
+        assert house.taken(1) == 1
+        house.loop.seconds += 1 / 500
+    assert house.taken(20) == 10, "a pause does not save up for more than the burst"
+
+
+def test_what_was_spent_comes_back_with_time() -> None:
+    house = House(Rate(10.0, 20.0))
+    assert house.taken(20) == 20
+    house.loop.seconds += 0.5
+    assert house.taken(20) == 5
+
+
+def test_a_long_text_counts_for_more_and_bytes_do_not() -> None:
+    assert House(Rate(1.0, 100.0)).taken(100, "4" + "x" * 4096 * 10) == 10
+    assert House(Rate(1.0, 100.0)).taken(200, b"x" * 4096 * 10) == 100
+
+
+def test_a_text_as_long_as_may_be_is_taken_whatever_the_rate_is() -> None:
+    assert House(Rate(1.0, 2.0)).taken(5, "4" + "x" * 1_000_000) == 1
+
+
+async def test_a_flood_over_a_websocket_is_closed_with_a_code_that_says_so() -> None:
+    async with engine_with(packets=Rate(10.0, 20.0)) as engine, await engine.session() as websocket:
+        await websocket.client.send(masked("6") * 50)
+        assert await engine.last.end() == "flood"
+        assert await websocket.close_code() == 1008
+
+
+@pytest.mark.parametrize("end", ["parse-error", "flood"])
+async def test_faults_above_close_with_a_code_of_their_own(engine: EngineUnderTest, end: str) -> None:
+    async with await engine.session() as websocket:
+        engine.last.connection.close(end)
+        assert await websocket.close_code() == 1008
+
+
+async def test_who_goes_on_after_the_close_is_not_read_any_more() -> None:
+    async with engine_with(packets=Rate(10.0, 20.0), close_timeout=60.0) as engine, await engine.session() as websocket:
+        for _ in range(3):
+            await websocket.client.send(masked("6") * 1000)
+        assert await engine.last.end() == "flood"
+        assert await websocket.close_code() == 1008
+        assert await asyncio.wait_for(websocket.client.reader.read(), 5) == b"", "and told that nobody listens"
+
+
+async def test_pongs_that_nobody_asked_for_count_like_pings(engine: EngineUnderTest) -> None:
+    async with await engine.session() as websocket:
+        await websocket.client.send(masked(b"", opcode=0xA) * 21)
+        assert await engine.last.end() == "ping-flood"
+
+
+async def test_a_post_with_more_packets_than_a_burst_is_refused_before_it_is_read() -> None:
+    async with engine_with(packets=Rate(10.0, 20.0)) as engine:
+        client = await engine.polling()
+        assert (await client.post("\x1e".join(["4x"] * 21))).status == 400
+        assert await engine.last.end() == "flood"
+        assert engine.last.messages.empty()
+        assert (await client.get()).status == 400
+
+
+async def test_a_post_with_a_burst_of_packets_is_taken() -> None:
+    async with engine_with(packets=Rate(10.0, 20.0)) as engine:
+        client = await engine.polling()
+        assert (await client.post("\x1e".join(["4x"] * 20))).body == b"ok"
+        assert engine.last.messages.qsize() == 20
+        assert (await client.post("\x1e".join(["4x"] * 20))).status == 400
+        assert await engine.last.end() == "flood"
