@@ -13,6 +13,7 @@ import signal
 from pathlib import Path
 
 from aiohttp import web
+
 from realtime.core import Core
 from realtime.settings import AuthenticationSettings, CoreSettings
 
