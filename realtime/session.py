@@ -53,6 +53,8 @@ class House(Protocol):
 
     settings: EngineSettings
     stats: RealtimeStats
+    inbox: memoryview
+    """What WebSockets read into, one after the other: asyncio would make, and unmap, 256 KiB for each read."""
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop: ...

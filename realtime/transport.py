@@ -36,6 +36,9 @@ _PARTING = 0.5
 _LINGER = 30.0
 """Seconds that last words wait for a client of long-polling."""
 
+_INBOX = 2**16
+"""Bytes that one read of a WebSocket takes; a larger message takes several."""
+
 _NOT_KEPT = ("connection", "upgrade", "accept-encoding", "content-length", "content-type")
 
 
@@ -52,6 +55,7 @@ class EngineServer:
     ) -> None:
         self.settings = settings
         self.stats = stats
+        self.inbox = memoryview(bytearray(_INBOX))
         self._opened = opened
         self._new_id = new_id
         self._sessions: dict[str, EngineSession] = {}
