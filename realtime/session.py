@@ -159,6 +159,9 @@ class EngineSession:
         """Act on one packet; False when it was none that the session may get."""
         house = self._house
         house.stats.packets_in += 1
+        if self.machine.carries(packet, via):
+            self._deliver(packet)
+            return True
         action = self.machine.receive(packet, via, house.loop.time())
         if action is Action.DELIVER:
             self._deliver(packet)
