@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from realtime.alarm import Wake
 from realtime.batching import Windows
+from realtime.later import Later
 from realtime.origin import Origin, OriginAway, OriginRefused
 from realtime.payloads import Draft, Refusal
 from realtime.settings import BatchSettings
@@ -37,34 +38,38 @@ _RECENT = 300.0  # seconds for which a repeated client_id is recognised
 _log = logging.getLogger("cachewire.realtime")
 
 
-class Sending:
-    """What one event sends, a message or several: `done` is what its sender is told, once all are settled.
+class Sending(Later[Told]):
+    """What one event sends, a message or several; the answer is what its sender is told, once all are settled.
 
     `authors` are the users of its socket by id, which go along where the application says nothing better.
     """
 
-    __slots__ = ("_failure", "_missing", "authors", "done", "ids", "socket")
+    __slots__ = ("_failure", "_ids", "_missing", "authors", "socket")
 
     def __init__(self, socket: Socket, authors: Mapping[str, Any], count: int) -> None:
+        super().__init__()
         self.socket = socket
         self.authors = authors
-        self.ids: list[Any] = [None] * count
-        self.done: asyncio.Future[Told] = asyncio.get_running_loop().create_future()
+        self._ids: list[Any] = [None] * count
         self._failure: Told | None = None
         self._missing = count
 
     def settle(self, place: int, id_: Any, failure: Told | None) -> None:
         """The message at `place` was delivered as `id_`, or has failed."""
-        self.ids[place] = id_
+        self._ids[place] = id_
         self._failure = self._failure or failure
         self._missing -= 1
-        if not self._missing and not self.done.done():
-            self.done.set_result(self._told())
+        if not self._missing:
+            self.told()
 
-    def _told(self) -> Told:
+    @property
+    def known(self) -> bool:
+        return not self._missing
+
+    def answer(self) -> Told:
         if self._failure is None:
-            return {"ok": True, "messages": self.ids}
-        return {"ok": False, "error": self._failure["message"], **self._failure, "messages": self.ids}
+            return {"ok": True, "messages": self._ids}
+        return {"ok": False, "error": self._failure["message"], **self._failure, "messages": self._ids}
 
 
 class Item(NamedTuple):
@@ -118,7 +123,7 @@ class Conversations:
         self._windows: Windows[Item] = Windows(settings.mode, settings.delay, settings.max_messages, settings.max_bytes)
         self._waiting: dict[str, tuple[int, int]] = {}  # messages and bytes taken and not settled, by conversation
         self._bytes = 0
-        self._recent: OrderedDict[tuple[str, str, str], tuple[float, asyncio.Future[Told]]] = OrderedDict()
+        self._recent: OrderedDict[tuple[str, str, str], tuple[float, Sending]] = OrderedDict()
         self._senders_of: OrderedDict[tuple[str, str], str] = OrderedDict()
         self._closed = False
 
@@ -139,22 +144,27 @@ class Conversations:
         self._settings = settings
         self._windows.change(settings.mode, settings.delay, settings.max_messages, settings.max_bytes)
 
-    def send(self, socket: Socket, authors: Mapping[str, Any], drafts: Sequence[Draft]) -> asyncio.Future[Told]:
+    def send(self, socket: Socket, authors: Mapping[str, Any], drafts: Sequence[Draft]) -> Sending:
         """Take the drafts of one event, all of one conversation and sender. Raises Refusal when there is no room.
 
         A draft whose client_id this sender used in the conversation a short while ago is not sent again: it is
-        what a client repeats when an answer did not come through. The future is what the sender is to be told.
+        what a client repeats when an answer did not come through.
         """
-        if len(drafts) == 1 and (before := self._before(drafts[0])) is not None:
+        first = drafts[0]
+        known = first.client_id is not None and len(drafts) == 1
+        if known and (before := self._before(first)) is not None:
             return before
-        self._check_room(drafts)
+        self._make_room(drafts)
         sending = Sending(socket, authors, len(drafts))
-        if len(drafts) == 1:
-            self._remember(drafts[0], sending.done)
+        if known:
+            self._remember(first, sending)
+        now = self._now()
         for place, draft in enumerate(drafts):
-            self._take(Item(draft, sending, place))
+            batch = self._windows.add(first.conversation, Item(draft, sending, place), draft.size, now)
+            if batch is not None:
+                self._leave(first.conversation, batch)
         self._wake(self._windows.deadline)
-        return sending.done
+        return sending
 
     def due(self, now: float) -> None:
         """Send the batches whose windows have ended."""
@@ -174,40 +184,36 @@ class Conversations:
         while self._tasks:
             await self._tasks.settled()
 
-    def _check_room(self, drafts: Sequence[Draft]) -> None:
+    def _make_room(self, drafts: Sequence[Draft]) -> None:
+        """Count them as waiting. Raises Refusal when too much waits already."""
         conversation, settings = drafts[0].conversation, self._settings
         messages, bytes_ = self._waiting.get(conversation, (0, 0))
         size = drafts[0].size if len(drafts) == 1 else sum(draft.size for draft in drafts)
+        messages, bytes_, in_all = messages + len(drafts), bytes_ + size, self._bytes + size
         if self._closed:
             raise Refusal("shutting-down", "The server is being restarted.", conversation_id=conversation)
-        full = messages + len(drafts) > settings.queued_messages or bytes_ + size > settings.queued_bytes
-        if full or self._bytes + size > settings.queued_bytes_in_all:
+        full = messages > settings.queued_messages or bytes_ > settings.queued_bytes
+        if full or in_all > settings.queued_bytes_in_all:
             raise Refusal("queue-full", "Too many messages are waiting.", conversation_id=conversation, retry_after=1)
+        self._waiting[conversation] = messages, bytes_
+        self._bytes = in_all
 
-    def _before(self, draft: Draft) -> asyncio.Future[Told] | None:
-        if draft.client_id is None:
-            return None
-        until, future = self._recent.get((draft.conversation, draft.sender, draft.client_id), (0.0, None))
-        return future if until > self._now() else None
+    def _before(self, draft: Draft) -> Sending | None:
+        until, sending = self._recent.get((draft.conversation, draft.sender, draft.client_id or ""), (0.0, None))
+        return sending if until > self._now() else None
 
-    def _remember(self, draft: Draft, future: asyncio.Future[Told]) -> None:
-        if draft.client_id is None:
-            return
-        key = (draft.conversation, draft.sender, draft.client_id)
-        self._recent[key] = (self._now() + _RECENT, future)
+    def _remember(self, draft: Draft, sending: Sending) -> None:
+        key = (draft.conversation, draft.sender, draft.client_id or "")
+        self._recent[key] = (self._now() + _RECENT, sending)
         self._recent.move_to_end(key)
-        future.add_done_callback(lambda done: None if done.result()["ok"] else self._recent.pop(key, None))
+
+        def forget(told: Told) -> None:
+            if not told["ok"]:
+                self._recent.pop(key, None)
+
+        sending.then(forget)
         if len(self._recent) > _MOST_RECENT:
             self._recent.popitem(last=False)
-
-    def _take(self, item: Item) -> None:
-        conversation = item.draft.conversation
-        messages, bytes_ = self._waiting.get(conversation, (0, 0))
-        size = item.draft.size
-        self._waiting[conversation] = (messages + 1, bytes_ + size)
-        self._bytes += size
-        if (batch := self._windows.add(conversation, item, size, self._now())) is not None:
-            self._leave(conversation, batch)
 
     def _leave(self, conversation: str, batch: list[Item] | None) -> None:
         if self._origin is not None or self._senders is not None:
@@ -284,7 +290,7 @@ class Conversations:
         if messages and not self._delivered(conversation, messages):
             messages, settled = [], [_FAILED] * len(batch)
         self._release(conversation, batch)
-        if self._settle is None or not messages:
+        if self._settle is None or not messages or not any(item.sending.wanted for item in batch):
             self._tell(batch, settled)
         else:
             self._tasks.spawn(self._tell_when_settled(self._settle, batch, settled), "acknowledgement")
