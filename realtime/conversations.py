@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from realtime.alarm import Wake
 from realtime.authorship import Authorship
 from realtime.batching import Windows
+from realtime.later import Later
 from realtime.origin import Origin, OriginAway, OriginRefused
 from realtime.payloads import Draft, Refusal
 from realtime.repeats import Key, Repeats, id_of
@@ -36,34 +37,38 @@ Settle = Callable[[], Awaitable[object]]
 _log = logging.getLogger("cachewire.realtime")
 
 
-class Sending:
-    """What one event sends, a message or several: `done` is what its sender is told, once all are settled.
+class Sending(Later[Told]):
+    """What one event sends, a message or several; the answer is what its sender is told, once all are settled.
 
     `authors` are the users of its socket by id, which go along where the application says nothing better.
     """
 
-    __slots__ = ("_failure", "_missing", "authors", "done", "ids", "socket")
+    __slots__ = ("_failure", "_ids", "_missing", "authors", "socket")
 
     def __init__(self, socket: Socket, authors: Mapping[str, Any], count: int) -> None:
+        super().__init__()
         self.socket = socket
         self.authors = authors
-        self.ids: list[Any] = [None] * count
-        self.done: asyncio.Future[Told] = asyncio.get_running_loop().create_future()
+        self._ids: list[Any] = [None] * count
         self._failure: Told | None = None
         self._missing = count
 
     def settle(self, place: int, id_: Any, failure: Told | None) -> None:
         """The message at `place` was delivered as `id_`, or has failed."""
-        self.ids[place] = id_
+        self._ids[place] = id_
         self._failure = self._failure or failure
         self._missing -= 1
-        if not self._missing and not self.done.done():
-            self.done.set_result(self._told())
+        if not self._missing:
+            self.told()
 
-    def _told(self) -> Told:
+    @property
+    def known(self) -> bool:
+        return not self._missing
+
+    def answer(self) -> Told:
         if self._failure is None:
-            return {"ok": True, "messages": self.ids}
-        return {"ok": False, "error": self._failure["message"], **self._failure, "messages": self.ids}
+            return {"ok": True, "messages": self._ids}
+        return {"ok": False, "error": self._failure["message"], **self._failure, "messages": self._ids}
 
 
 class Item(NamedTuple):
@@ -136,22 +141,24 @@ class Conversations:
         self._settings = settings
         self._windows.change(settings.mode, settings.delay, settings.max_messages, settings.max_bytes)
 
-    def send(self, socket: Socket, authors: Mapping[str, Any], drafts: Sequence[Draft]) -> asyncio.Future[Told]:
+    def send(self, socket: Socket, authors: Mapping[str, Any], drafts: Sequence[Draft]) -> Sending:
         """Take the drafts of one event, all of one conversation and sender. Raises Refusal when there is no room.
 
         A draft whose client_id this sender used in the conversation a short while ago is not sent again: it is
-        what a client repeats when an answer did not come through. The future is what the sender is to be told.
+        what a client repeats when an answer did not come through.
         """
         now = self._now()
-        if fresh := [draft for draft in drafts if not self._was_sent(draft, now)]:
-            self._check_room(fresh)
+        if fresh := self._fresh(drafts, now):
+            self._make_room(fresh)
         sending = Sending(socket, authors, len(drafts))
         for place, draft in enumerate(drafts):
             item = Item(draft, sending, place)
             if draft.client_id is None or not self._answered_before(_key(draft), item, now):
-                self._take(item)
+                batch = self._windows.add(draft.conversation, item, draft.size, now)
+                if batch is not None:
+                    self._leave(draft.conversation, batch)
         self._wake(self._windows.deadline)
-        return sending.done
+        return sending
 
     def due(self, now: float) -> None:
         """Send the batches whose windows have ended."""
@@ -171,20 +178,33 @@ class Conversations:
         while self._tasks:
             await self._tasks.settled()
 
-    def _check_room(self, drafts: Sequence[Draft]) -> None:
+    def _make_room(self, drafts: Sequence[Draft]) -> None:
+        """Count them as waiting. Raises Refusal when too much waits already."""
         conversation, settings = drafts[0].conversation, self._settings
         messages, bytes_ = self._waiting.get(conversation, (0, 0))
         size = drafts[0].size if len(drafts) == 1 else sum(draft.size for draft in drafts)
+        messages, bytes_, in_all = messages + len(drafts), bytes_ + size, self._bytes + size
         if self._closed:
             raise Refusal("shutting-down", "The server is being restarted.", conversation_id=conversation)
-        full = messages + len(drafts) > settings.queued_messages or bytes_ + size > settings.queued_bytes
-        if full or self._bytes + size > settings.queued_bytes_in_all:
+        full = messages > settings.queued_messages or bytes_ > settings.queued_bytes
+        if full or in_all > settings.queued_bytes_in_all:
             raise Refusal("queue-full", "Too many messages are waiting.", conversation_id=conversation, retry_after=1)
+        self._waiting[conversation] = messages, bytes_
+        self._bytes = in_all
 
-    def _was_sent(self, draft: Draft, now: float) -> bool:
-        if draft.client_id is None:
-            return False
-        return _key(draft) in self._under_way or self._repeats.find(_key(draft), now) is not None
+    def _fresh(self, drafts: Sequence[Draft], now: float) -> Sequence[Draft]:
+        """Those that were not sent before, each name once."""
+        if all(draft.client_id is None for draft in drafts):
+            return drafts
+        fresh, names = [], set()
+        for draft in drafts:
+            if draft.client_id is not None:
+                key = _key(draft)
+                if key in names or key in self._under_way or self._repeats.find(key, now) is not None:
+                    continue
+                names.add(key)
+            fresh.append(draft)
+        return fresh
 
     def _answered_before(self, key: Key, item: Item, now: float) -> bool:
         """Whether a message was sent before: then its answer is that of the first time. Otherwise it is under way."""
@@ -196,15 +216,6 @@ class Conversations:
             return True
         self._under_way[key] = []
         return False
-
-    def _take(self, item: Item) -> None:
-        conversation = item.draft.conversation
-        messages, bytes_ = self._waiting.get(conversation, (0, 0))
-        size = item.draft.size
-        self._waiting[conversation] = (messages + 1, bytes_ + size)
-        self._bytes += size
-        if (batch := self._windows.add(conversation, item, size, self._now())) is not None:
-            self._leave(conversation, batch)
 
     def _leave(self, conversation: str, batch: list[Item] | None) -> None:
         if self._origin is not None or self._senders is not None:
@@ -283,10 +294,14 @@ class Conversations:
             messages, settled = [], [_FAILED] * len(batch)
         self._release(conversation, batch)
         self._note_delivered(batch, settled)
-        if self._settle is None or not messages:
+        if self._settle is None or not messages or not any(self._is_awaited(item) for item in batch):
             self._tell(batch, settled)
         else:
             self._tasks.spawn(self._tell_when_settled(self._settle, batch, settled), "acknowledgement")
+
+    def _is_awaited(self, item: Item) -> bool:
+        """Whether somebody wants to know: its sender, or whoever has repeated it since."""
+        return item.sending.wanted or (item.draft.client_id is not None and bool(self._under_way.get(_key(item.draft))))
 
     def _delivered(self, conversation: str, messages: list[dict[str, Any]]) -> bool:
         try:

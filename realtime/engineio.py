@@ -145,6 +145,14 @@ class Session:
         """Seconds since the last pong, if the next one is being waited for; 0 while none is."""
         return 0.0 if self._pinged is None else now - self._pinged + self._interval
 
+    def carries(self, packet: str | bytes, via: Via) -> bool:
+        """Whether this is what nearly everything is, a message over the session's own WebSocket: `receive` would only
+        say DELIVER, after a look at the table and the clock.
+        """
+        if via is not Via.SOCKET or self.state is not State.WEBSOCKET:
+            return False
+        return isinstance(packet, bytes) or packet[:1] == MESSAGE
+
     def receive(self, packet: str | bytes, via: Via, now: float) -> Action:
         """What `packet` means; the state is already the one after it."""
         kind = packet[:1] if isinstance(packet, str) else MESSAGE

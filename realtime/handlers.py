@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from realtime import socketio
 from realtime.frames import Outgoing
+from realtime.later import Later
 
 if TYPE_CHECKING:
     from realtime.hub import Hub
@@ -61,7 +62,8 @@ class Handlers:
         """Decorate the handler of `event`, a plain or a coroutine function. Raises ValueError for a second one.
 
         It is called with the socket and the arguments that came, those missing as None. What it returns is the
-        acknowledgement, if the client wants one: None is no argument, a tuple its items, anything else one argument.
+        acknowledgement, if the client wants one: None is no argument, a tuple its items, anything else one argument;
+        of an awaitable or a `Later`, what it results in.
         "connect" gets the CONNECT payload (or None) and may raise Refused; "disconnect" gets the reason, exactly
         once for every client that was not refused.
         """
@@ -112,10 +114,9 @@ class Handlers:
         except Exception as error:
             self._hub.failed(event, error)
             return
-        if result is None:
-            self._finish(socket, packet.id, event, None)
+        if isinstance(result, Later):
+            self._answer_later(socket, packet.id, event, result)
         elif isinstance(result, asyncio.Future):
-            # Chat answers thousands of messages with futures; a task for each would cost more than the message.
             result.add_done_callback(lambda done: self._settled(socket, packet.id, event, done))
         elif inspect.isawaitable(result):
             self._hub.spawn(self._await(socket, packet.id, event, result))
@@ -144,20 +145,29 @@ class Handlers:
         else:
             self._finish(socket, number, event, done.result())
 
+    def _answer_later(self, socket: Socket, number: int | None, event: str, answer: Later[Any]) -> None:
+        if number is None:
+            answer.dismiss()
+        else:
+            answer.then(lambda value: self._acknowledge(socket, number, event, value))
+
     def _finish(self, socket: Socket, number: int | None, event: str, value: Any) -> None:
         """A handler is done: acknowledge the event, and note what it may have changed."""
+        if number is not None:
+            self._acknowledge(socket, number, event, value)
+        if socket.peer is not None and socket.has_data:
+            self.touch(socket)
+
+    def _acknowledge(self, socket: Socket, number: int, event: str, value: Any) -> None:
         if socket.peer is None:
             return
-        if number is not None:
-            arguments = [] if value is None else list(value) if isinstance(value, tuple) else [value]
-            try:
-                messages = socketio.ack(self.name, arguments, number)
-            except (TypeError, ValueError) as error:
-                self._hub.failed(event, error)
-            else:
-                socket.sink.send(Outgoing(messages))
-        if socket.has_data:
-            self.touch(socket)
+        arguments = [] if value is None else list(value) if isinstance(value, tuple) else [value]
+        try:
+            messages = socketio.ack(self.name, arguments, number)
+        except (TypeError, ValueError) as error:
+            self._hub.failed(event, error)
+        else:
+            socket.sink.send(Outgoing(messages))
 
 
 _POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)

@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Callable, Collection, Coroutine
 from typing import TYPE_CHECKING, Any
 
+from realtime.later import Later
 from realtime.payloads import Refusal
 from realtime.quality import ClientReport
 from realtime.tasks import Tasks
@@ -94,8 +95,8 @@ class Member:
         """Run `handle`, or line up behind an event of this client that is still being decided.
 
         A client sends authenticate, join and its first message in one go: the second may not overtake the first.
-        A handler that is a coroutine function holds the others up until it ends; a future that one returns does
-        not. Raises what the handler raises; Refusal when too many wait.
+        A handler that is a coroutine function holds the others up until it ends; what one returns to be known later
+        does not. Raises what the handler raises; Refusal when too many wait.
         """
         if not self._busy:
             return self._run(handle, payload)
@@ -143,6 +144,9 @@ class Member:
 
 def _hand_on(result: Any, future: asyncio.Future[Any]) -> None:
     """Let `future` end as `result` does."""
+    if isinstance(result, Later):
+        result.then(lambda value: None if future.done() else future.set_result(value))
+        return
     if not isinstance(result, asyncio.Future):
         future.set_result(result)
         return

@@ -53,6 +53,8 @@ class House(Protocol):
 
     settings: EngineSettings
     stats: RealtimeStats
+    inbox: memoryview
+    """What WebSockets read into, one after the other: asyncio would make, and unmap, 256 KiB for each read."""
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop: ...
@@ -173,6 +175,9 @@ class EngineSession:
         length = len(packet)
         cost = 1 if length < 4096 or type(packet) is bytes else 1 + (length >> 12)
         self._free_at = free_at + cost / per_second
+        if self.machine.carries(packet, via):
+            self._deliver(packet)
+            return True
         action = self.machine.receive(packet, via, now)
         if action is Action.DELIVER:
             self._deliver(packet)

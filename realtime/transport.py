@@ -39,6 +39,9 @@ _LINGER = 30.0
 _PARTING_AT_ONCE = 1000
 """How many sessions wait so; beyond it the oldest is forgotten."""
 
+_INBOX = 2**16
+"""Bytes that one read of a WebSocket takes; a larger message takes several."""
+
 _NOT_KEPT = ("connection", "upgrade", "accept-encoding", "content-length", "content-type")
 
 
@@ -55,6 +58,7 @@ class EngineServer:
     ) -> None:
         self.settings = settings
         self.stats = stats
+        self.inbox = memoryview(bytearray(_INBOX))
         self._opened = opened
         self._new_id = new_id
         self._sessions: dict[str, EngineSession] = {}

@@ -121,7 +121,7 @@ def _head(accept: bytes, deflate: bool) -> bytes:
     return b"\r\n".join([*lines, b"", b""])
 
 
-class TakenWebSocket(WebSocketDataQueue, asyncio.Protocol):
+class TakenWebSocket(WebSocketDataQueue, asyncio.BufferedProtocol):
     """One WebSocket: a Carrier for a session, the protocol of a transport, and the queue its own reader feeds.
 
     Being the queue means that a message is acted on where it is read, without a queue and a task in between. What the
@@ -182,7 +182,7 @@ class TakenWebSocket(WebSocketDataQueue, asyncio.Protocol):
         _, tail = self._tail
         self._tail = b"", b""
         if tail:
-            self.data_received(tail)
+            self._read(tail)
 
     # The session's side
 
@@ -221,7 +221,14 @@ class TakenWebSocket(WebSocketDataQueue, asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         raise AssertionError("the connection was there before")
 
-    def data_received(self, data: bytes) -> None:
+    def get_buffer(self, sizehint: int) -> memoryview:
+        """The same for all connections: transports fill it and say so in one go, and what was read is copied out."""
+        return self._house.inbox
+
+    def buffer_updated(self, nbytes: int) -> None:
+        self._read(bytes(self._house.inbox[:nbytes]))
+
+    def _read(self, data: bytes) -> None:
         self._house.stats.bytes_in += len(data)
         if self._head_awaited:
             self._look_for_mask(data)

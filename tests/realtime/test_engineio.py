@@ -107,6 +107,20 @@ def test_a_session_has_one_candidate_at_a_time_and_none_after_the_upgrade() -> N
     assert it.state is State.WEBSOCKET
 
 
+@pytest.mark.parametrize("state", State)
+@pytest.mark.parametrize("via", Via)
+@pytest.mark.parametrize("packet", ["4", "4text", "", "2", "2probe", "3", "5", "x", b"", b"4"])
+def test_what_needs_no_look_at_the_table_is_what_the_table_delivers(
+    state: State, via: Via, packet: str | bytes
+) -> None:
+    machine = session(state)
+    if machine.carries(packet, via):
+        assert machine.receive(packet, via, 1000.0) is Action.DELIVER
+        assert machine.state is state
+    elif (state, via) == (State.WEBSOCKET, Via.SOCKET):
+        assert machine.receive(packet, via, 1000.0) is not Action.DELIVER
+
+
 def test_a_ping_is_due_after_the_interval_and_the_pong_after_the_timeout() -> None:
     it = session()
     assert it.beat(1024.999) is Beat.NOTHING

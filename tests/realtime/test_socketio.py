@@ -240,6 +240,21 @@ def test_whatever_comes_is_a_packet_or_malformed(messages: list[str | bytes]) ->
         assert packet is None or packet.namespace.startswith("/")
 
 
+@given(
+    st.tuples(
+        st.sampled_from(("2", "20", "2007", "2" + "9" * 15, "2" + "9" * 16, "2" * 40, "21-", "5", "2/,", "3")),
+        st.sampled_from((" ", "", "[", '["a",[')),
+        (st.lists(values, max_size=3) | values).map(lambda value: json.dumps(value, default=str)),
+        st.sampled_from(("", " ", "]", "x", "\n")),
+    ).map("".join)
+    | st.sampled_from(('2["connect"]', "2[]", "2[7]", "2[true]", '2["a",NaN]', '2["a",1e999]', "2" + "[" * 2000))
+    | st.integers(90, 110).map(lambda depth: '2["a",' + "[" * depth + "]" * depth + "]")
+)
+def test_the_short_way_to_an_event_says_what_the_long_one_says(text: str) -> None:
+    packet = socketio._plain_event(text)
+    assert packet is None or socketio._parse(text, 10).packet == packet
+
+
 def understood(speaker: Client[str], message: str | bytes) -> Packet | str | None:
     try:
         return speaker.receive(message)
