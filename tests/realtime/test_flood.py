@@ -12,6 +12,7 @@ from realtime.limits import Rate
 from realtime.session import EngineSession
 from realtime.settings import EngineSettings
 from realtime.stats import RealtimeStats
+from realtime.websocket import READ, TakenWebSocket
 from tests.engine import EngineUnderTest, Recorder, engine_with, masked
 
 _PACKETS = {"message": "4x", "noop": "6", "pong": "3", "upgrade": "5", "binary": b"x"}
@@ -104,6 +105,25 @@ async def test_who_goes_on_after_the_close_is_not_read_any_more() -> None:
         assert await engine.last.end() == "flood"
         assert await websocket.close_code() == 1008
         assert await asyncio.wait_for(websocket.client.reader.read(), 5) == b"", "and told that nobody listens"
+
+
+async def test_of_what_one_client_sends_at_once_a_little_is_read_in_each_turn(
+    engine: EngineUnderTest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes: list[int] = []
+    read = TakenWebSocket.data_received
+
+    def noted(websocket: TakenWebSocket, data: bytes) -> None:
+        sizes.append(len(data))
+        read(websocket, data)
+
+    monkeypatch.setattr(TakenWebSocket, "data_received", noted)
+    async with await engine.session() as websocket:
+        await websocket.client.send(masked("4" + "x" * 9_000) * 10)
+        for _ in range(10):
+            assert await engine.last.message() == "x" * 9_000
+    assert max(sizes) <= READ
+    assert sum(sizes) > 90_000
 
 
 async def test_pongs_that_nobody_asked_for_count_like_pings(engine: EngineUnderTest) -> None:
