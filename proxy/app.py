@@ -12,6 +12,7 @@ import logging
 import os
 import secrets
 import signal
+import socket
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
@@ -34,6 +35,7 @@ from proxy.exchange import HttpExchange
 from proxy.explain import explain
 from proxy.fetching import Fetcher, Landing
 from proxy.flight import Flights
+from proxy.listening import BACKLOG
 from proxy.operations.ledger import Ledger
 from proxy.operations.metrics import KeptFigures, Metrics
 from proxy.operations.performance import performance
@@ -62,10 +64,18 @@ SWEEP_EVERY = 30.0
 
 class App:
     """One edge: build, start, drain, close. `now` is the wall clock that caching policy goes by, `sleep` what the
-    outbox and the precache wait with between their attempts."""
+    outbox and the precache wait with between their attempts; `early` listens at `server.listen` already."""
 
-    def __init__(self, config: Config, *, now: Callable[[], float] = time.time, sleep: Sleep = asyncio.sleep) -> None:
+    def __init__(
+        self,
+        config: Config,
+        *,
+        now: Callable[[], float] = time.time,
+        sleep: Sleep = asyncio.sleep,
+        early: socket.socket | None = None,
+    ) -> None:
         self.config = config
+        self._early = early
         self._now = now
         self._sleep = sleep
         self.ready = False
@@ -133,7 +143,9 @@ class App:
             public_url=lambda: config.precache.public_url or self.public_url,
             realtime=self.realtime,
         )
-        self.public_address = await self._listen(self.server.listener, config.server.listen, "server.listen")
+        self.public_address = await self._listen(
+            self.server.listener, config.server.listen, "server.listen", self._early
+        )
         admin = self._admin(edge)
         await admin.setup()
         self._open.push_async_callback(admin.cleanup)
@@ -295,10 +307,15 @@ class App:
         # A head that never ends, and an idle connection, are cut by this one deadline.
         return web.AppRunner(app, access_log=None, handle_signals=False, keepalive_timeout=15)
 
-    async def _listen(self, factory: Callable[[], asyncio.Protocol], address: Address, key: str) -> Address:
+    async def _listen(
+        self, factory: Callable[[], asyncio.Protocol], address: Address, key: str, early: socket.socket | None = None
+    ) -> Address:
         loop = asyncio.get_running_loop()
         try:
-            listening = await loop.create_server(factory, address.host, address.port, backlog=1024)
+            if early is not None:
+                listening = await loop.create_server(factory, sock=early, backlog=BACKLOG)
+            else:
+                listening = await loop.create_server(factory, address.host, address.port, backlog=BACKLOG)
         except OSError as error:
             raise CachewireError(_cannot_listen(address, key, error)) from error
         self._listening.append(listening)
@@ -318,18 +335,21 @@ def run(
     sources: Mapping[str, str],
     announce: Callable[[str], None],
     banner_hints: Sequence[str] = (),
+    early: socket.socket | None = None,
 ) -> int:
     """Serve until SIGTERM or SIGINT, then drain and return 0. A second signal ends the process at once.
 
-    `announce` gets the lines of the start-up banner. Raises CachewireError when the edge cannot start.
+    `announce` gets the lines of the start-up banner; `early` may listen at `server.listen` already. Raises CachewireError when the edge cannot start.
     """
     logging.basicConfig(level=config.log.level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    return asyncio.run(_serve(config, announce, banner_hints))
+    return asyncio.run(_serve(config, announce, banner_hints, early))
 
 
-async def _serve(config: Config, announce: Callable[[str], None], hints: Sequence[str]) -> int:
+async def _serve(
+    config: Config, announce: Callable[[str], None], hints: Sequence[str], early: socket.socket | None
+) -> int:
     provide_for(config)
-    app = App(config)
+    app = App(config, early=early)
     await app.start()
     stop = _signalled()
     announce(f"cachewire {__version__}")
