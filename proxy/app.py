@@ -157,27 +157,44 @@ class App:
         self.ready = True
 
     async def drain(self) -> None:
-        """Accept nothing more, and let what is under way end within `server.drain_timeout`."""
+        """Let what is under way end within `server.drain_timeout`, then close the realtime sessions, last of all.
+
+        A session's client makes few attempts to come back, so nothing slow may lie between its end and that of the
+        process: sessions are served, and newcomers taken, while everything else ends.
+        """
         self.ready = False
+        began, within = time.monotonic(), self.config.server.drain_timeout
         if self.outbox is not None:
             self.outbox.drain()
+        self.server.listener.drain()
+        before = self.server.busy
+        await self._quiet(lambda: not before & self.server.busy, until=began + within * 0.5)
+        if self.realtime is not None:
+            await self.realtime.settle(began + within * 0.8 - time.monotonic())
+        await self._stop_listening(until=began + within * 0.9)
+        if self.realtime is not None:
+            await self.realtime.leave()
+        await self._quiet(lambda: not self.server.listener.connections, until=began + within)
+        if self.server.listener.connections:
+            _log.warning("%d connection(s) cut off after server.drain_timeout", len(self.server.listener.connections))
+        await self.server.listener.shutdown(0.1)
+        await self.background.drain(0)
+
+    async def _stop_listening(self, until: float) -> None:
+        """Accept nothing more, and let what has come meanwhile end, and what was left to do behind it."""
         for listening in self._listening:
             listening.close()
-        ends = time.monotonic() + self.config.server.drain_timeout
-        listener = self.server.listener
-        listener.drain()
-        if self.realtime is not None:
-            # Polls wait for it, so it comes before the wait for connections, and leaves them some time.
-            await self.realtime.drain(self.config.server.drain_timeout * 0.8)
-        while listener.connections and time.monotonic() < ends:  # noqa: ASYNC110 (nobody tells when the last one closes)
-            await asyncio.sleep(0.02)
-        if listener.connections:
-            _log.warning("%d connection(s) cut off after server.drain_timeout", len(listener.connections))
-        await listener.shutdown(0.1)
+        self.server.listener.drain()
+        await self._quiet(lambda: not self.server.busy, until)
         self.background.cancel("sweep")
         self.background.cancel(TASK)  # copies can be made again, and a busy store would hold up the shutdown
         self.background.cancel("precache")
-        await self.background.drain(max(0.1, ends - time.monotonic()))
+        await self._quiet(lambda: not self.background and not self.store.stats().write_behind_bytes, until)
+
+    async def _quiet(self, is_quiet: Callable[[], bool], until: float) -> None:
+        """Wait for a condition that nobody tells of."""
+        while not is_quiet() and time.monotonic() < until:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
 
     async def close(self) -> None:
         """Release everything; the write-behind is flushed first."""
@@ -339,7 +356,8 @@ def run(
 ) -> int:
     """Serve until SIGTERM or SIGINT, then drain and return 0. A second signal ends the process at once.
 
-    `announce` gets the lines of the start-up banner; `early` may listen at `server.listen` already. Raises CachewireError when the edge cannot start.
+    `announce` gets the lines of the start-up banner; `early` may listen at `server.listen` already. Raises
+    CachewireError when the edge cannot start.
     """
     logging.basicConfig(level=config.log.level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     return asyncio.run(_serve(config, announce, banner_hints, early))

@@ -30,8 +30,8 @@ from realtime.websocket import TakenWebSocket, acceptance, deflate_accepted, is_
 __all__ = ["Connection", "EngineServer", "Handshake", "Opened", "Receiver"]
 
 _RETRY_AFTER = "5"
-_PARTING = 0.5
-"""Seconds that a WebSocket may take to close when the server does."""
+_PARTING = 0.1
+"""Seconds that a WebSocket may take to close when the server does: its successor waits, and all clients with it."""
 
 _LINGER = 30.0
 """Seconds that last words wait for a client of long-polling."""
