@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import gc
 import json
 import logging
 import os
@@ -381,6 +382,8 @@ async def _serve(
         await app.drain()
     finally:
         await app.close()
+        # The interpreter would look through everything for garbage once more, while clients wait for a successor.
+        gc.freeze()
     return 0
 
 
