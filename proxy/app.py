@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import gc
 import json
 import logging
 import os
 import secrets
 import signal
+import socket
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
@@ -34,6 +36,7 @@ from proxy.exchange import HttpExchange
 from proxy.explain import explain
 from proxy.fetching import Fetcher, Landing
 from proxy.flight import Flights
+from proxy.listening import BACKLOG
 from proxy.operations.ledger import Ledger
 from proxy.operations.metrics import KeptFigures, Metrics
 from proxy.operations.performance import performance
@@ -62,10 +65,18 @@ SWEEP_EVERY = 30.0
 
 class App:
     """One edge: build, start, drain, close. `now` is the wall clock that caching policy goes by, `sleep` what the
-    outbox and the precache wait with between their attempts."""
+    outbox and the precache wait with between their attempts; `early` listens at `server.listen` already."""
 
-    def __init__(self, config: Config, *, now: Callable[[], float] = time.time, sleep: Sleep = asyncio.sleep) -> None:
+    def __init__(
+        self,
+        config: Config,
+        *,
+        now: Callable[[], float] = time.time,
+        sleep: Sleep = asyncio.sleep,
+        early: socket.socket | None = None,
+    ) -> None:
         self.config = config
+        self._early = early
         self._now = now
         self._sleep = sleep
         self.ready = False
@@ -133,7 +144,9 @@ class App:
             public_url=lambda: config.precache.public_url or self.public_url,
             realtime=self.realtime,
         )
-        self.public_address = await self._listen(self.server.listener, config.server.listen, "server.listen")
+        self.public_address = await self._listen(
+            self.server.listener, config.server.listen, "server.listen", self._early
+        )
         admin = self._admin(edge)
         await admin.setup()
         self._open.push_async_callback(admin.cleanup)
@@ -145,27 +158,44 @@ class App:
         self.ready = True
 
     async def drain(self) -> None:
-        """Accept nothing more, and let what is under way end within `server.drain_timeout`."""
+        """Let what is under way end within `server.drain_timeout`, then close the realtime sessions, last of all.
+
+        A session's client makes few attempts to come back, so nothing slow may lie between its end and that of the
+        process: sessions are served, and newcomers taken, while everything else ends.
+        """
         self.ready = False
+        began, within = time.monotonic(), self.config.server.drain_timeout
         if self.outbox is not None:
             self.outbox.drain()
+        self.server.listener.drain()
+        before = self.server.busy
+        await self._quiet(lambda: not before & self.server.busy, until=began + within * 0.5)
+        if self.realtime is not None:
+            await self.realtime.settle(began + within * 0.8 - time.monotonic())
+        await self._stop_listening(until=began + within * 0.9)
+        if self.realtime is not None:
+            await self.realtime.leave()
+        await self._quiet(lambda: not self.server.listener.connections, until=began + within)
+        if self.server.listener.connections:
+            _log.warning("%d connection(s) cut off after server.drain_timeout", len(self.server.listener.connections))
+        await self.server.listener.shutdown(0.1)
+        await self.background.drain(0)
+
+    async def _stop_listening(self, until: float) -> None:
+        """Accept nothing more, and let what has come meanwhile end, and what was left to do behind it."""
         for listening in self._listening:
             listening.close()
-        ends = time.monotonic() + self.config.server.drain_timeout
-        listener = self.server.listener
-        listener.drain()
-        if self.realtime is not None:
-            # Polls wait for it, so it comes before the wait for connections, and leaves them some time.
-            await self.realtime.drain(self.config.server.drain_timeout * 0.8)
-        while listener.connections and time.monotonic() < ends:  # noqa: ASYNC110 (nobody tells when the last one closes)
-            await asyncio.sleep(0.02)
-        if listener.connections:
-            _log.warning("%d connection(s) cut off after server.drain_timeout", len(listener.connections))
-        await listener.shutdown(0.1)
+        self.server.listener.drain()
+        await self._quiet(lambda: not self.server.busy, until)
         self.background.cancel("sweep")
         self.background.cancel(TASK)  # copies can be made again, and a busy store would hold up the shutdown
         self.background.cancel("precache")
-        await self.background.drain(max(0.1, ends - time.monotonic()))
+        await self._quiet(lambda: not self.background and not self.store.stats().write_behind_bytes, until)
+
+    async def _quiet(self, is_quiet: Callable[[], bool], until: float) -> None:
+        """Wait for a condition that nobody tells of."""
+        while not is_quiet() and time.monotonic() < until:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
 
     async def close(self) -> None:
         """Release everything; the write-behind is flushed first."""
@@ -295,10 +325,15 @@ class App:
         # A head that never ends, and an idle connection, are cut by this one deadline.
         return web.AppRunner(app, access_log=None, handle_signals=False, keepalive_timeout=15)
 
-    async def _listen(self, factory: Callable[[], asyncio.Protocol], address: Address, key: str) -> Address:
+    async def _listen(
+        self, factory: Callable[[], asyncio.Protocol], address: Address, key: str, early: socket.socket | None = None
+    ) -> Address:
         loop = asyncio.get_running_loop()
         try:
-            listening = await loop.create_server(factory, address.host, address.port, backlog=1024)
+            if early is not None:
+                listening = await loop.create_server(factory, sock=early, backlog=BACKLOG)
+            else:
+                listening = await loop.create_server(factory, address.host, address.port, backlog=BACKLOG)
         except OSError as error:
             raise CachewireError(_cannot_listen(address, key, error)) from error
         self._listening.append(listening)
@@ -318,18 +353,22 @@ def run(
     sources: Mapping[str, str],
     announce: Callable[[str], None],
     banner_hints: Sequence[str] = (),
+    early: socket.socket | None = None,
 ) -> int:
     """Serve until SIGTERM or SIGINT, then drain and return 0. A second signal ends the process at once.
 
-    `announce` gets the lines of the start-up banner. Raises CachewireError when the edge cannot start.
+    `announce` gets the lines of the start-up banner; `early` may listen at `server.listen` already. Raises
+    CachewireError when the edge cannot start.
     """
     logging.basicConfig(level=config.log.level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    return asyncio.run(_serve(config, announce, banner_hints))
+    return asyncio.run(_serve(config, announce, banner_hints, early))
 
 
-async def _serve(config: Config, announce: Callable[[str], None], hints: Sequence[str]) -> int:
+async def _serve(
+    config: Config, announce: Callable[[str], None], hints: Sequence[str], early: socket.socket | None
+) -> int:
     provide_for(config)
-    app = App(config)
+    app = App(config, early=early)
     await app.start()
     stop = _signalled()
     announce(f"cachewire {__version__}")
@@ -343,6 +382,8 @@ async def _serve(config: Config, announce: Callable[[str], None], hints: Sequenc
         await app.drain()
     finally:
         await app.close()
+        # The interpreter would look through everything for garbage once more, while clients wait for a successor.
+        gc.freeze()
     return 0
 
 

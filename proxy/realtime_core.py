@@ -49,8 +49,16 @@ from realtime.stats import ROUND_TRIP_BOUNDS
 LARGEST_ANSWER = 8 * 2**20
 """Bytes of an answer to one of the core's questions; a batch of messages comes back with their senders."""
 
-LEAVING = 500.0
-"""Sessions that are sent elsewhere in one second of a drain: they all come back at once otherwise, somewhere."""
+PATIENCE = 5.0
+"""Seconds that a drain waits, at most, for the application to take the messages under way."""
+
+LEAVING = 8000.0
+"""Sessions that are closed in one second of a drain, so that others are heard between them; clients come back spread
+out by themselves."""
+
+LONGEST_LEAVING = 0.5
+"""Seconds from the first closed session to the last. A client makes few attempts to come back, and whoever is closed
+first makes them while the edge still closes the others."""
 
 _log = logging.getLogger("cachewire.realtime")
 
@@ -123,13 +131,17 @@ class RealtimeCore:
             where = "" if self._journal is None else f"{self._journal} (realtime.recovery.dir): "
             raise CachewireError(f"the realtime core cannot start: {where}{error}") from error
 
-    async def drain(self, seconds: float) -> None:
-        """Finish what is under way and send everybody elsewhere, one after the other, within `seconds`."""
+    async def settle(self, seconds: float) -> None:
+        """See the messages under way to their end within `seconds`; sessions are served meanwhile and afterwards."""
         try:
             async with asyncio.timeout(seconds):
-                await self.core.drain(min(seconds, self.open_sessions / LEAVING))
+                await self.core.settle(min(PATIENCE, seconds * 0.9))
         except TimeoutError:
-            _log.warning("%d realtime session(s) cut off after server.drain_timeout", self.open_sessions)
+            _log.warning("messages under way were cut off: the realtime journal cannot be written in time")
+
+    async def leave(self) -> None:
+        """Close all sessions together, so that their clients come back: the last thing before the process ends."""
+        await self.core.engine.drain(min(LONGEST_LEAVING, self.open_sessions / LEAVING))
 
     async def close(self) -> None:
         await self.core.close()

@@ -83,6 +83,7 @@ class Server:
         self._purge_method = purge_method
         self._public_url = public_url
         self._realtime = realtime
+        self._polls: set[object] = set()
         self._limits = Limits(settings.max_target, settings.max_head, settings.max_body)
         self._trusted = tuple(ipaddress.ip_network(text, strict=False) for text in settings.trusted_proxies)
         self.listener = ClientListener(
@@ -99,6 +100,11 @@ class Server:
     def is_local(self, path: str) -> bool:
         """Whether GET for this path is answered here, ahead of all routes."""
         return path in self._local or (self._edge.outbox is not None and path.startswith(STATUS_PATH))
+
+    @property
+    def busy(self) -> set[object]:
+        """The connections that are open, except those of polls, which wait for nothing in particular."""
+        return {connection for connection in self.listener.connections if connection not in self._polls}
 
     async def handle(self, http: web.BaseRequest) -> web.StreamResponse:
         """Answer one request. Whatever happens, there is an answer and an outcome."""
@@ -230,8 +236,12 @@ class Server:
         elif http.method == "GET":
             outcome.reason = "polling"
             # It may wait long for something to say, and nobody should wait for who has left.
-            with watched(http):
-                response = await core.handle(http)
+            self._polls.add(http.protocol)
+            try:
+                with watched(http):
+                    response = await core.handle(http)
+            finally:
+                self._polls.discard(http.protocol)
         else:
             outcome.reason = "polling"
             Continue(http).wanted()

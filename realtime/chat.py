@@ -133,6 +133,10 @@ class Chat:
         self.publisher.flush()
         await self.conversations.drain()
 
+    async def give_up(self) -> None:
+        """After `drain`: refuse the messages that the application has not taken, and tell their senders."""
+        await self.conversations.give_up()
+
     async def close(self) -> None:
         """End what is under way; whoever waits for it is not told any more."""
         for member in self.members.values():

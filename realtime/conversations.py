@@ -8,18 +8,19 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from realtime.alarm import Wake
 from realtime.authorship import Authorship
 from realtime.batching import Windows
 from realtime.later import Later
-from realtime.origin import Origin, OriginAway, OriginRefused
+from realtime.origin import GivenUp, Origin, OriginAway, OriginRefused
 from realtime.payloads import Draft, Refusal
 from realtime.repeats import Key, Repeats, id_of
 from realtime.settings import BatchSettings
 from realtime.stats import RealtimeStats
+from realtime.stopping import Stop, Stopped
 from realtime.tasks import Tasks
 
 if TYPE_CHECKING:
@@ -127,6 +128,8 @@ class Conversations:
         self._under_way: dict[Key, list[tuple[Sending, int]]] = {}  # and who has repeated it meanwhile
         self.authorship = Authorship()
         self._closed = False
+        self._stop = Stop()
+        self._unsettled: set[asyncio.Task[None]] = set()
 
     @property
     def deadline(self) -> float | None:
@@ -178,6 +181,14 @@ class Conversations:
         while self._tasks:
             await self._tasks.settled()
 
+    async def give_up(self) -> None:
+        """After `drain`: refuse what the application has not taken yet, and wait until its senders have been told."""
+        self._stop.now()
+        if self._origin is not None:
+            self._origin.give_up()
+        while self._unsettled:
+            await asyncio.wait(list(self._unsettled))
+
     def _make_room(self, drafts: Sequence[Draft]) -> None:
         """Count them as waiting. Raises Refusal when too much waits already."""
         conversation, settings = drafts[0].conversation, self._settings
@@ -185,7 +196,9 @@ class Conversations:
         size = drafts[0].size if len(drafts) == 1 else sum(draft.size for draft in drafts)
         messages, bytes_, in_all = messages + len(drafts), bytes_ + size, self._bytes + size
         if self._closed:
-            raise Refusal("shutting-down", "The server is being restarted.", conversation_id=conversation)
+            raise Refusal(
+                "shutting-down", "The server is being restarted.", conversation_id=conversation, retry_after=2
+            )
         full = messages > settings.queued_messages or bytes_ > settings.queued_bytes
         if full or in_all > settings.queued_bytes_in_all:
             raise Refusal("queue-full", "Too many messages are waiting.", conversation_id=conversation, retry_after=1)
@@ -219,12 +232,17 @@ class Conversations:
 
     def _leave(self, conversation: str, batch: list[Item] | None) -> None:
         if self._origin is not None or self._senders is not None:
-            self._tasks.spawn(self._carry(conversation, batch), "batch")
+            self._spawn(self._carry(conversation, batch), "batch")
             return
         while batch is not None:  # nobody has to be asked: it is delivered before this returns
             now = self._wall()
             self._hand_over(conversation, batch, [self._finished(item, {}, None, now) for item in batch])
             batch = self._windows.done(conversation, self._now())
+
+    def _spawn(self, work: Coroutine[Any, Any, None], name: str) -> None:
+        task = self._tasks.spawn(work, name)
+        self._unsettled.add(task)
+        task.add_done_callback(self._unsettled.discard)
 
     async def _carry(self, conversation: str, batch: list[Item] | None) -> None:
         """See a batch, and those that become ready meanwhile, through persistence and delivery."""
@@ -250,7 +268,11 @@ class Conversations:
     async def _authors(self, batch: Sequence[Item]) -> Mapping[str, Any]:
         if self._senders is None:
             return {}
-        return await self._senders(list({item.draft.sender: None for item in batch}))
+        try:
+            with self._stop.watching():
+                return await self._senders(list({item.draft.sender: None for item in batch}))
+        except Stopped:
+            return {}
 
     async def _persisted(self, conversation: str, batch: Sequence[Item]) -> list[Settled]:
         """What the application says about each message, or why it did not take it.
@@ -265,6 +287,8 @@ class Conversations:
             return list(await self._origin.persist(conversation, [item.draft.encoded for item in batch], named=named))
         except OriginAway:
             return [_AWAY] * len(batch)
+        except GivenUp as error:
+            return [_UNKNOWN if error.unanswered else _SHUTTING_DOWN] * len(batch)
         except OriginRefused as error:
             if len(batch) == 1:
                 return [Refusal("origin-refused", str(error), status=error.status)]
@@ -297,7 +321,7 @@ class Conversations:
         if self._settle is None or not messages or not any(self._is_awaited(item) for item in batch):
             self._tell(batch, settled)
         else:
-            self._tasks.spawn(self._tell_when_settled(self._settle, batch, settled), "acknowledgement")
+            self._spawn(self._tell_when_settled(self._settle, batch, settled), "acknowledgement")
 
     def _is_awaited(self, item: Item) -> bool:
         """Whether somebody wants to know: its sender, or whoever has repeated it since."""
@@ -363,3 +387,11 @@ def _key(draft: Draft) -> Key:
 
 _FAILED = Refusal("internal", "The message could not be delivered.")
 _AWAY = Refusal("origin-away", "The message could not be saved: the application does not answer. Try again.")
+_SHUTTING_DOWN = Refusal(
+    "shutting-down", "The message was not sent: the server is being restarted. Try again.", retry_after=2
+)
+_UNKNOWN = Refusal(
+    "origin-away",
+    "The message may have been saved, and was not sent: the server is being restarted. Look before you repeat it.",
+    may_be_kept=True,
+)

@@ -114,17 +114,23 @@ class Core:
         """Publish without waiting and without tags to purge: what the edge itself has to say."""
         self.chat.publisher.tell(publication)
 
-    async def drain(self, seconds: float, *, patience: float = 5.0) -> None:
-        """Finish the batches under way, then take no new sessions and send everybody elsewhere within `seconds`.
+    async def settle(self, patience: float = 5.0) -> None:
+        """Finish the batches under way; the sessions, and new ones, are served meanwhile and afterwards.
 
-        Messages that come meanwhile are refused. What the application has not taken after `patience` seconds is
-        given up.
+        Messages that come from now on are refused. What the application has not taken after `patience` seconds is
+        refused as well. Whoever does not hear of it any more will when it recovers.
         """
         try:
             async with asyncio.timeout(patience):
                 await self.chat.drain()
         except TimeoutError:
-            _log.warning("messages still wait for the application; their senders are not told any more")
+            _log.warning("messages still wait for the application: they are refused, and their senders told so")
+            await self.chat.give_up()
+        await self.hub.settled()
+
+    async def drain(self, seconds: float, *, patience: float = 5.0) -> None:
+        """`settle`, then take no new sessions and send everybody elsewhere within `seconds`."""
+        await self.settle(patience)
         await self.engine.drain(seconds)
 
     async def close(self) -> None:

@@ -20,6 +20,7 @@ from urllib.parse import quote
 
 from realtime.settings import OriginSettings
 from realtime.stats import RealtimeStats
+from realtime.stopping import Stop, Stopped
 
 Fields = Sequence[tuple[str, str]]
 Ask = Callable[[str, str, list[tuple[str, str]], bytes], Awaitable[tuple[int, Fields, bytes]]]
@@ -34,6 +35,14 @@ _log = logging.getLogger("cachewire.realtime")
 
 class OriginAway(Exception):
     """The application gave no usable answer: unreachable, too slow, or failing."""
+
+
+class GivenUp(Exception):
+    """The process ends, and the application has not taken it. `unanswered`: it was asked, and may have taken it."""
+
+    def __init__(self, *, unanswered: bool) -> None:
+        super().__init__("given up")
+        self.unanswered = unanswered
 
 
 class OriginRefused(Exception):
@@ -93,6 +102,7 @@ class Origin:
         self._ask = ask
         self._now = now
         self._sleep = sleep
+        self._stop = Stop()
 
     async def user(self, credentials: Credentials) -> dict[str, Any] | None:
         """Whose credentials these are; None when they are nobody's (401, 403, or an answer without a user)."""
@@ -138,7 +148,7 @@ class Origin:
         Returns what it says about each. One request, repeated with the same Idempotency-Key while the application
         is away. `named`: they all bear names of their senders' own (client_id), so that the same batch is the same
         again after a crash, and has the same key. Raises OriginRefused when it says no, OriginAway when patience is
-        over.
+        over, GivenUp after `give_up`.
         """
         assert self.settings.persist is not None
         name = json.dumps(conversation).encode()
@@ -154,18 +164,34 @@ class Origin:
             raise OriginRefused(status, _said(answer))
         return _messages(answer, len(drafts))
 
+    def give_up(self) -> None:
+        """Wait for the application no longer where it should keep something."""
+        self._stop.now()
+
     async def _until_answered(
         self, method: str, target: str, fields: list[tuple[str, str]], body: bytes
+    ) -> tuple[int, bytes]:
+        asked = _Asked()
+        try:
+            with self._stop.watching():
+                return await self._attempted(method, target, fields, body, asked)
+        except Stopped:
+            raise GivenUp(unanswered=asked.unanswered) from None
+
+    async def _attempted(
+        self, method: str, target: str, fields: list[tuple[str, str]], body: bytes, asked: _Asked
     ) -> tuple[int, bytes]:
         end, backoff = self._now() + self.settings.patience, self.settings.backoff
         while True:
             asked_for = 0.0
+            answers, asked.unanswered = not asked.unanswered, True
             try:
-                async with asyncio.timeout(end - self._now()):
+                async with asyncio.timeout(end - self._now() if self.settings.patience else None):
                     status, answered, answer = await self._ask(method, target, list(fields), body)
             except (OriginAway, OSError, TimeoutError) as error:
                 why = str(error) or "no answer in time"
             else:
+                asked.unanswered = not answers
                 if status < 500 and status not in (408, 425, 429):
                     return status, answer
                 why, asked_for = f"status {status}", _retry_after(answered)
@@ -198,6 +224,15 @@ class Origin:
         if status >= 500:
             raise OriginAway(f"status {status}")
         return status, body
+
+
+class _Asked:
+    """How far the asking has come: whether one of the attempts has had no answer."""
+
+    __slots__ = ("unanswered",)
+
+    def __init__(self) -> None:
+        self.unanswered = False
 
 
 def _filled(target: str, **values: Sequence[str]) -> str:

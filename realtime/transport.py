@@ -30,8 +30,8 @@ from realtime.websocket import TakenWebSocket, acceptance, deflate_accepted, is_
 __all__ = ["Connection", "EngineServer", "Handshake", "Opened", "Receiver"]
 
 _RETRY_AFTER = "5"
-_PARTING = 0.5
-"""Seconds that a WebSocket may take to close when the server does."""
+_PARTING = 0.1
+"""Seconds that a WebSocket may take to close when the server does: its successor waits, and all clients with it."""
 
 _LINGER = 30.0
 """Seconds that last words wait for a client of long-polling."""
@@ -39,8 +39,8 @@ _LINGER = 30.0
 _PARTING_AT_ONCE = 1000
 """How many sessions wait so; beyond it the oldest is forgotten."""
 
-_INBOX = 2**16
-"""Bytes that one read of a WebSocket takes; a larger message takes several."""
+INBOX = 2**13
+"""Bytes that are read of one WebSocket before others have their turn; asyncio's 256 KiB may be 40,000 frames."""
 
 _NOT_KEPT = ("connection", "upgrade", "accept-encoding", "content-length", "content-type")
 
@@ -58,7 +58,7 @@ class EngineServer:
     ) -> None:
         self.settings = settings
         self.stats = stats
-        self.inbox = memoryview(bytearray(_INBOX))
+        self.inbox = memoryview(bytearray(INBOX))
         self._opened = opened
         self._new_id = new_id
         self._sessions: dict[str, EngineSession] = {}

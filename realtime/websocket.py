@@ -30,9 +30,6 @@ PINGS = 20
 
 PINGS_WINDOW = 10.0
 
-READ = 2**13
-"""Bytes that are read of one client before others have their turn; asyncio's 256 KiB may be 40,000 frames."""
-
 LATE = 1000
 """Frames (or KiB) that are looked through for the client's close after ours; whoever goes on is not read any more."""
 
@@ -174,7 +171,6 @@ class TakenWebSocket(WebSocketDataQueue, asyncio.BufferedProtocol):
         self._session = session
         self._house.connected(self)
         wire.set_protocol(self)
-        wire.max_size = READ  # type: ignore[attr-defined]  # of asyncio's own transports
         wire.set_write_buffer_limits(high=self._house.settings.high_water)
         wire.write(head + (first.frame if first is not None else b""))
         self.writable = not self.congested

@@ -31,6 +31,9 @@ def serve(ctx: click.Context, path: Path | None, origin: str | None, overrides: 
 
     option = [] if origin is None else [Setting("origin.url", origin, "--origin")]
     result = loaded(path, [*overrides, *option])
+    from proxy.listening import listening_early
+
+    early = listening_early(result.config.server.listen)
     from proxy.app import run
 
-    ctx.exit(run(result.config, sources=result.sources, announce=click.echo))
+    ctx.exit(run(result.config, sources=result.sources, announce=click.echo, early=early))

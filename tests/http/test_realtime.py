@@ -11,9 +11,10 @@ import aiohttp
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from proxy.realtime_core import RealtimeCore
 from tests.edge import PATIENCE, EdgeUnderTest, edge_before
 from tests.live import LiveClient, connected, member, message
-from tests.origin import ScriptedOrigin, Wire, reply
+from tests.origin import ScriptedOrigin, Wire, head, raw, reply, steps, when
 
 POLL = "/socket.io/?EIO=4&transport=polling"
 TRUSTED: dict[str, Any] = {"auth": "trusted", "origin": {"persist": "/messages", "patience": 0}}
@@ -170,6 +171,45 @@ class TestConnections:
         assert edge.app.ledger.recent(1)[0].reason == "client-left"
         assert (await edge.get(f"{POLL}&sid={sid}")).status == 400
         assert (await admin(edge, "GET", "/api/realtime"))["counters"]["sessions_closed"] == {"transport-error": 1}
+
+    async def test_sessions_are_served_and_newcomers_taken_while_a_drain_waits_for_other_exchanges(
+        self, origin: ScriptedOrigin
+    ) -> None:
+        gate = asyncio.Event()
+        origin.on("/slow", steps(raw(head(200, {"Content-Length": "6"}), b"abc"), when(gate), raw(b"def")))
+        async with (
+            edge_before(origin, realtime=TRUSTED, server={"drain_timeout": "60s"}) as edge,
+            connected(url(edge)) as anna,
+            aiohttp.ClientSession() as session,
+        ):
+            response = await session.get(f"{url(edge)}/slow")
+            draining = asyncio.ensure_future(edge.app.drain())
+            await until(lambda: not edge.app.ready)
+            await member(anna, "u1", "c1")
+            async with connected(url(edge)) as ben:
+                await member(ben, "u2", "c1")
+                assert (await anna.ask("send_message", message("c1", "u1", "still here")))["ok"]
+                assert [one["content"] for one in await ben.heard("new_messages_batch")] == ["still here"]
+                gate.set()
+                assert await response.read() == b"abcdef"
+                assert await anna.closed() == await ben.closed() == "connection"
+            await draining
+
+    async def test_however_many_sessions_there_are_they_are_closed_within_half_a_second(
+        self, edge: EdgeUnderTest, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        assert edge.app.realtime is not None
+        spread: list[float] = []
+
+        async def drained(over: float) -> None:
+            spread.append(over)
+
+        monkeypatch.setattr(edge.app.realtime.core.engine, "drain", drained)
+        for sessions in (2000, 100_000):
+            monkeypatch.setattr(RealtimeCore, "open_sessions", sessions)
+            await edge.app.realtime.leave()
+        assert spread == [0.25, 0.5]
+        monkeypatch.undo()
 
     async def test_an_operator_can_see_sessions_and_end_one(self, edge: EdgeUnderTest) -> None:
         async with connected(url(edge)) as client:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +13,11 @@ import aiohttp
 import pytest
 
 from tests.live import connected, member, message
+from tests.origin import ScriptedOrigin, head, raw, steps, when
 from tests.process.edge_process import EdgeProcess, demonstrating, serving
 from tests.socketio_client import run
+
+PATIENT = {"listen": "127.0.0.1:0", "drain_timeout": "60s"}
 
 
 @pytest.fixture
@@ -100,6 +105,61 @@ async def test_a_terminated_edge_closes_its_websockets_so_that_clients_come_back
         edge.signal(signal.SIGTERM)
         assert await client.closed() == "connection"
         assert await edge.ended() == 0
+
+
+async def test_two_hundred_clients_are_served_until_the_last_moment_of_a_restart_and_recover(tmp_path: Path) -> None:
+    trusted, gate = {"auth": "trusted"}, asyncio.Event()
+    async with ScriptedOrigin() as origin, AsyncExitStack() as stack, aiohttp.ClientSession() as session:
+        origin.on("/slow", steps(raw(head(200, {"Content-Length": "6"}), b"abc"), when(gate), raw(b"def")))
+        edge = await stack.enter_async_context(serving(tmp_path, origin.url, realtime=trusted, server=PATIENT))
+        clients = [await stack.enter_async_context(connected(edge.url)) for _ in range(200)]
+        before = [{"pid": client.welcome["pid"]} for client in clients]
+        download = await session.get(f"{edge.url}/slow")
+        edge.signal(signal.SIGTERM)
+        await draining(edge)
+        async with connected(edge.url) as newcomer:
+            await member(newcomer, "u1", "c1")
+            assert (await newcomer.ask("send_message", message("c1", "u1", "late")))["ok"]
+        assert not any(client.close_reason for client in clients)
+        gate.set()
+        assert await download.read() == b"abcdef"
+        assert {await client.closed() for client in clients} == {"connection"}
+        assert await edge.ended() == 0
+        again = await stack.enter_async_context(serving(tmp_path, origin.url, realtime=trusted))
+        for auth in before:
+            async with connected(again.url, auth=auth) as client:
+                assert client.welcome["pid"] == auth["pid"]
+
+
+async def test_whoever_was_away_hears_after_a_restart_that_its_message_was_given_up(tmp_path: Path) -> None:
+    asks = {"auth": "trusted", "origin": {"persist": "/messages"}}
+    server = {"listen": "127.0.0.1:0", "drain_timeout": "500ms"}
+    async with ScriptedOrigin() as origin:
+        origin.on("/messages", when(asyncio.Event()))
+        async with serving(tmp_path, origin.url, realtime=asks, server=server) as edge, connected(edge.url) as anna:
+            await member(anna, "u1", "c1")
+            await anna.emit("send_message", message("c1", "u1", "lost?", client_id="one"))
+            while not origin.count("/messages"):
+                await asyncio.sleep(0.01)
+            await anna.socket.close()
+            edge.signal(signal.SIGTERM)
+            assert await edge.ended() == 0
+        async with (
+            serving(tmp_path, origin.url, realtime=asks) as again,
+            connected(again.url, auth={"pid": anna.welcome["pid"]}) as anna,
+        ):
+            error = await anna.heard("message_error")
+            assert (error["client_id"], error["reason"]) == ("one", "origin-away")
+
+
+async def draining(edge: EdgeProcess) -> None:
+    """Until the process has heard the signal."""
+    async with asyncio.timeout(30), aiohttp.ClientSession() as session:
+        while True:
+            async with session.get(f"{edge.admin_url}/readyz") as response:
+                if response.status == 503:
+                    return
+            await asyncio.sleep(0.01)
 
 
 @pytest.mark.parametrize(

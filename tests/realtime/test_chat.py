@@ -62,6 +62,12 @@ PERSIST = {"persist": "/messages", "backoff": 60.0}
 """One attempt: patience is over before a second."""
 
 
+async def _silent(*_: object) -> Answer:
+    """An application that never answers."""
+    never: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+    return await never
+
+
 class TestWhoMaySpeak:
     async def test_nobody_for_a_user_who_is_not_authenticated_on_the_same_socket(self) -> None:
         async with talk() as talking:
@@ -503,6 +509,50 @@ class TestMessages:
             gate.answers[1].set_result(answer())
             await asyncio.wait_for(drained, 5)
             assert [alice.answered(number)["ok"] for number in (taken, waiting)] == [True, True]
+
+    async def test_what_the_application_has_not_taken_when_a_drain_gives_up_is_refused_and_told(self) -> None:
+        async with talk(_silent, origin=PERSIST) as talking:
+            alice = await talking.member("u1", "7")
+            asked = alice.begin("send_message", text("asked for", client_id="one"))
+            await turns()
+            waiting = alice.begin("send_message", text("waiting", client_id="two"))
+            await asyncio.wait_for(talking.core.settle(patience=0), 5)
+            assert alice.answered(asked)["reason"] == "origin-away"
+            assert alice.answered(asked)["may_be_kept"] is True
+            assert alice.answered(waiting)["reason"] == "shutting-down"
+            told = [(error["client_id"], error["reason"]) for error in alice.heard("message_error")]
+            assert told == [("one", "origin-away"), ("two", "shutting-down")]
+            assert alice.closed is None
+            assert talking.core.chat.conversations.waiting("7") == 0
+
+    async def test_a_batch_that_the_application_has_refused_to_take_so_far_was_certainly_not_kept(self) -> None:
+        async def failing(*_: object) -> Answer:
+            return answer(status=503)
+
+        async with talk(failing, origin={"persist": "/m", "backoff": 60.0, "patience": 999.0}) as talking:
+            alice = await talking.member("u1", "7")
+            sent = alice.begin("send_message", text("hello"))
+            await turns()
+            await asyncio.wait_for(talking.core.settle(patience=0), 5)
+            assert alice.answered(sent)["reason"] == "shutting-down"
+
+    async def test_a_message_that_was_kept_is_delivered_when_a_drain_gives_up_on_profiles(self) -> None:
+        silent: list[bool] = []
+
+        async def keeps(method: str, *_: object) -> Answer:
+            if method == "GET" and silent:
+                return await _silent()
+            return answer([{"id": 5}] if method == "POST" else [])
+
+        async with talk(keeps, origin=PERSIST | {"profiles": "/profiles"}) as talking:
+            alice = await talking.member("u1", "7")
+            talking.core.forget_profiles()
+            silent.append(True)
+            sent = alice.begin("send_message", text("hello"))
+            await turns()
+            await asyncio.wait_for(talking.core.settle(patience=0), 5)
+            assert alice.answered(sent) == {"ok": True, "messages": [5]}
+            assert alice.contents == ["hello"]
 
     async def test_profiles_come_from_the_application_once(self) -> None:
         asked: list[str] = []

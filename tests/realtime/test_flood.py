@@ -12,7 +12,8 @@ from realtime.limits import Rate
 from realtime.session import EngineSession
 from realtime.settings import EngineSettings
 from realtime.stats import RealtimeStats
-from realtime.websocket import READ, TakenWebSocket
+from realtime.transport import INBOX
+from realtime.websocket import TakenWebSocket
 from tests.engine import EngineUnderTest, Recorder, engine_with, masked
 
 _PACKETS = {"message": "4x", "noop": "6", "pong": "3", "upgrade": "5", "binary": b"x"}
@@ -111,18 +112,18 @@ async def test_of_what_one_client_sends_at_once_a_little_is_read_in_each_turn(
     engine: EngineUnderTest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sizes: list[int] = []
-    read = TakenWebSocket.data_received
+    read = TakenWebSocket.buffer_updated
 
-    def noted(websocket: TakenWebSocket, data: bytes) -> None:
-        sizes.append(len(data))
-        read(websocket, data)
+    def noted(websocket: TakenWebSocket, nbytes: int) -> None:
+        sizes.append(nbytes)
+        read(websocket, nbytes)
 
-    monkeypatch.setattr(TakenWebSocket, "data_received", noted)
+    monkeypatch.setattr(TakenWebSocket, "buffer_updated", noted)
     async with await engine.session() as websocket:
         await websocket.client.send(masked("4" + "x" * 9_000) * 10)
         for _ in range(10):
             assert await engine.last.message() == "x" * 9_000
-    assert max(sizes) <= READ
+    assert max(sizes) <= INBOX
     assert sum(sizes) > 90_000
 
 
