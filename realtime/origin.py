@@ -158,7 +158,7 @@ class Origin:
         while True:
             asked_for = 0.0
             try:
-                async with asyncio.timeout(end - self._now()):
+                async with asyncio.timeout(end - self._now() if self.settings.patience else None):
                     status, answered, answer = await self._ask(method, target, list(fields), body)
             except (OriginAway, OSError, TimeoutError) as error:
                 why = str(error) or "no answer in time"
