@@ -109,7 +109,7 @@ class OriginSettings:
     delete: str | None = None
     fields: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     backoff: float = 0.25  # before the second attempt to persist a batch; doubles with each, up to 2 s
-    patience: float = 15.0  # after which no attempt is under way any more
+    patience: float = 15.0  # after which no attempt is under way any more; 0: one attempt, of any length
     remember_consent: float = 30.0
     remember_profiles: float = 300.0
     wait_for_profiles: float = 0.1  # what is sent waits no longer for profiles and likes, and goes without

@@ -85,6 +85,19 @@ class TestPersisting:
         expected = [min(0.25 * 2**attempt, 2.0) for attempt in range(len(application.pauses))]
         assert all(0.8 * wait <= pause <= 1.2 * wait for pause, wait in zip(application.pauses, expected, strict=True))
 
+    async def test_without_patience_is_tried_once(self) -> None:
+        application = Application(answer(status=503))
+        with pytest.raises(OriginAway):
+            await application.origin(patience=0.0).persist("7", [b"{}"])
+        assert len(application.asked) == 1
+
+        async def answer_later(*_: object) -> Answer:
+            await asyncio.sleep(0)
+            return answer()
+
+        settings = OriginSettings(persist="/m", patience=0.0)
+        await Origin(answer_later, settings, stats=RealtimeStats(), now=time.monotonic).persist("7", [b"{}"])
+
     async def test_no_attempt_outlasts_patience(self) -> None:
         async def never_answer(*_: object) -> Answer:
             never: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
