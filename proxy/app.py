@@ -7,15 +7,13 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import gc
 import json
 import logging
 import os
 import secrets
-import signal
 import socket
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from functools import partial
@@ -29,7 +27,6 @@ from proxy.compression import CODERS, TASK, Compression
 from proxy.config.model import Config, PrecacheEntry
 from proxy.config.units import Address
 from proxy.dashboard import Dashboard
-from proxy.descriptors import provide_for
 from proxy.edge import Edge
 from proxy.errors import CachewireError
 from proxy.exchange import HttpExchange
@@ -345,60 +342,6 @@ class App:
             await self.store.sweep()
             if self.outbox is not None:
                 await self.outbox.sweep()
-
-
-def run(
-    config: Config,
-    *,
-    sources: Mapping[str, str],
-    announce: Callable[[str], None],
-    banner_hints: Sequence[str] = (),
-    early: socket.socket | None = None,
-) -> int:
-    """Serve until SIGTERM or SIGINT, then drain and return 0. A second signal ends the process at once.
-
-    `announce` gets the lines of the start-up banner; `early` may listen at `server.listen` already. Raises
-    CachewireError when the edge cannot start.
-    """
-    logging.basicConfig(level=config.log.level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    return asyncio.run(_serve(config, announce, banner_hints, early))
-
-
-async def _serve(
-    config: Config, announce: Callable[[str], None], hints: Sequence[str], early: socket.socket | None
-) -> int:
-    provide_for(config)
-    app = App(config, early=early)
-    await app.start()
-    stop = _signalled()
-    announce(f"cachewire {__version__}")
-    announce(f"  edge       {app.public_url}  in front of {config.origin.url}")
-    announce(f"  dashboard  http://{app.admin_address}")
-    for hint in hints or (f"  try        curl -i {app.public_url}/",):
-        announce(hint)
-    try:
-        name = await stop
-        announce(f"{name}: draining; once more to stop at once")
-        await app.drain()
-    finally:
-        await app.close()
-        # The interpreter would look through everything for garbage once more, while clients wait for a successor.
-        gc.freeze()
-    return 0
-
-
-def _signalled() -> asyncio.Future[str]:
-    loop = asyncio.get_running_loop()
-    stop: asyncio.Future[str] = loop.create_future()
-
-    def received(number: signal.Signals) -> None:
-        if stop.done():
-            os._exit(128 + number)
-        stop.set_result(number.name)
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, received, number)
-    return stop
 
 
 def _store(config: Config, now: Callable[[], float]) -> Tiers:

@@ -71,7 +71,7 @@ def demo(
 
     # A mistake should show before anything is started; a port 0 is known only afterwards.
     likely = configured(f"http://{origin_listen}").config if origin_listen.port else None
-    from proxy.app import run
+    from proxy.process import run
 
     publish = _publishing(likely)
     token = None if likely is None else likely.admin.token

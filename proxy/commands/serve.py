@@ -34,6 +34,6 @@ def serve(ctx: click.Context, path: Path | None, origin: str | None, overrides: 
     from proxy.listening import listening_early
 
     early = listening_early(result.config.server.listen)
-    from proxy.app import run
+    from proxy.process import run
 
     ctx.exit(run(result.config, sources=result.sources, announce=click.echo, early=early))
