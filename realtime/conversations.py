@@ -60,11 +60,7 @@ class Sending(Later[Told]):
         self._failure = self._failure or failure
         self._missing -= 1
         if not self._missing:
-            self.told()
-
-    @property
-    def known(self) -> bool:
-        return not self._missing
+            self.became_known()
 
     def answer(self) -> Told:
         if self._failure is None:
@@ -372,7 +368,7 @@ class Conversations:
                 self._repeats.add(_key(item.draft), outcome["id"], now)
 
     def _release(self, conversation: str, batch: Sequence[Item]) -> None:
-        size = sum(item.draft.size for item in batch)
+        size = sum([item.draft.size for item in batch])
         messages, bytes_ = self._waiting[conversation]
         self._bytes -= size
         if messages == len(batch):

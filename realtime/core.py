@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import secrets
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
@@ -23,6 +22,7 @@ from realtime.chat import Chat
 from realtime.hub import Hub
 from realtime.journal import Journal
 from realtime.member import Member
+from realtime.names import Names
 from realtime.origin import Ask, Origin, OriginAway
 from realtime.profiles import Fetch, Profiles
 from realtime.publishing import Lookup, Publication, PurgeTags, parse_publication
@@ -55,7 +55,7 @@ class Core:
         wall: Callable[[], float] = time.time,
         journal_path: Path | None = None,
         purge_tags: PurgeTags | None = None,
-        new_id: Callable[[], str] = lambda: secrets.token_urlsafe(12),
+        new_id: Callable[[], str] | None = None,
     ) -> None:
         """Raises AuthenticationUnavailable when the settings ask for what is not installed."""
         self.settings = settings
@@ -89,7 +89,7 @@ class Core:
             stats=self.stats,
             now=now,
             wall=lambda: _timestamp(wall()),
-            new_id=new_id,
+            new_id=new_id or Names(),
         )
 
     async def start(self) -> None:

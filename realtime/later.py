@@ -5,47 +5,45 @@ The rule of this room: it comes once and never fails, and what nobody wants to k
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
 Value = TypeVar("Value")
 
 
-class Later(ABC, Generic[Value]):
+class Later(Generic[Value]):
     """What a handler may return instead of a future, if it has left the socket's data alone.
 
     `wanted`: somebody waits for it, or may still come to.
     """
 
-    __slots__ = ("_listeners", "wanted")
+    __slots__ = ("_listeners", "known", "wanted")
 
     def __init__(self) -> None:
+        self.known = False
         self.wanted = True
-        self._listeners: list[Callable[[Value], None]] = []
+        self._listeners: list[Callable[[Value], None]] | None = None
 
-    @property
-    @abstractmethod
-    def known(self) -> bool:
-        """Whether there is an answer; once there is, it stays."""
-
-    @abstractmethod
     def answer(self) -> Value:
         """What is answered, once it is known."""
+        raise NotImplementedError
 
     def then(self, tell: Callable[[Value], None]) -> None:
         """Have `tell` called with the answer: at once when it is known."""
         if self.known:
             tell(self.answer())
+        elif self._listeners is None:
+            self._listeners = [tell]
         else:
             self._listeners.append(tell)
 
     def dismiss(self) -> None:
         """Whoever got this does not want to know."""
-        self.wanted = bool(self._listeners)
+        self.wanted = self._listeners is not None
 
-    def told(self) -> None:
-        """It is known now: for whoever knows it to call, once."""
-        listeners, self._listeners = self._listeners, []
-        for tell in listeners:
+    def became_known(self) -> None:
+        """For whoever knows the answer to call, once."""
+        self.known = True
+        listeners, self._listeners = self._listeners, None
+        for tell in listeners or ():
             tell(self.answer())

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import inspect
 from collections import deque
 from collections.abc import Callable, Collection, Coroutine
+from types import CoroutineType
 from typing import TYPE_CHECKING, Any
 
 from realtime.later import Later
@@ -117,7 +117,7 @@ class Member:
 
     def _run(self, handle: Handle, payload: Any) -> Any:
         result = handle(self, payload)
-        if not inspect.iscoroutine(result):
+        if not isinstance(result, CoroutineType):
             return result
         self._busy = True
         return self._tasks.spawn(self._hold(result), "decision")

@@ -67,10 +67,13 @@ class Namespace(Handlers):
             return 0
         outgoing = self._outgoing(names, event, args, skip, volatile, conflate)
         # A copy, because a connection may end while it is written to and then leaves the room.
-        chosen = [sink for socket, sink in sinks.items() if socket.id not in skip] if skip else list(sinks.values())
-        for sink in chosen:
-            sink.send(outgoing)
-        return len(chosen)
+        if skip:
+            sends = [sink.send for socket, sink in sinks.items() if socket.id not in skip]
+        else:
+            sends = [sink.send for sink in sinks.values()]
+        for send in sends:
+            send(outgoing)
+        return len(sends)
 
     def reaches(self, room: str) -> bool:
         """Whether anybody, here or away, would get what is sent to `room` now."""

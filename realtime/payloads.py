@@ -168,6 +168,8 @@ def _content(value: object, limits: LimitSettings) -> tuple[str, int]:
         raise Refusal("invalid", "content must be a text.")
     if len(value) > limits.content_length:
         raise Refusal("too-large", f"content must have at most {limits.content_length} characters.")
+    if value.isascii():
+        return value, len(value)
     try:
         return value, len(value.encode())
     except UnicodeEncodeError:

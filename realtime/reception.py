@@ -6,9 +6,9 @@ event, because a client may listen to either.
 
 from __future__ import annotations
 
-import inspect
 import math
 from collections.abc import Callable, Coroutine
+from types import CoroutineType
 from typing import Any
 
 from realtime.limits import Rate, TokenBuckets
@@ -53,7 +53,7 @@ class Reception:
                 result = handle(member, payload)
             except Refusal as refusal:
                 return self._refuse(member, error_event, refusal)
-            return self._decided(member, error_event, result) if inspect.iscoroutine(result) else result
+            return self._decided(member, error_event, result) if isinstance(result, CoroutineType) else result
 
         def received(socket: Socket, payload: Any) -> Any:
             member = self.members.get(socket.id)

@@ -34,13 +34,12 @@ _ABRUPT = _GONE | _AT_FAULT | _COMING_BACK
 class Carrier(Protocol):
     """A WebSocket below a session."""
 
-    writable: bool
-    """Open, with its buffer below the high-water mark and nothing waiting in front of it."""
-
     @property
-    def congested(self) -> bool: ...
+    def congested(self) -> bool:
+        """Its buffer is above the high-water mark."""
 
-    def write(self, outgoing: Outgoing) -> None: ...
+    def write(self, outgoing: Outgoing) -> None:
+        """Send; nothing once it is closed."""
 
     def close(self, reason: str) -> None: ...
 
@@ -69,7 +68,11 @@ class House(Protocol):
 
 
 class EngineSession:
-    """A Connection. Whatever calls come in whatever order, `closed` reaches the receiver exactly once."""
+    """A Connection. Whatever calls come in whatever order, `closed` reaches the receiver exactly once.
+
+    What is sent to hundreds of sessions goes through `send` of each, so that is the very function that has to be
+    called: the WebSocket's `write` while it takes bytes, else one that lets it wait, or after the end drops it.
+    """
 
     __slots__ = (
         "_backlog",
@@ -83,6 +86,7 @@ class EngineSession:
         "handshake",
         "is_posting",
         "machine",
+        "send",
     )
 
     def __init__(self, house: House, machine: Session, handshake: Handshake, socket: Carrier | None) -> None:
@@ -97,6 +101,7 @@ class EngineSession:
         self._farewell: Outgoing | None = None
         self._free_at = 0.0  # when its allowance of packets will be whole again
         self.is_posting = False
+        self.send: Callable[[Outgoing], None] = self._hold
 
     @property
     def sid(self) -> str:
@@ -127,13 +132,6 @@ class EngineSession:
             _log.exception("a session could not be opened")
             self.close("internal")
 
-    def send(self, outgoing: Outgoing) -> None:
-        socket = self._socket
-        if socket is not None and socket.writable:
-            socket.write(outgoing)
-        elif self.machine.state is not State.CLOSED:
-            self._hold(outgoing)
-
     def close(self, reason: str = "server-close") -> None:
         if self.machine.state is State.CLOSED:
             return
@@ -152,6 +150,7 @@ class EngineSession:
             self._backlog = None
         elif reason not in _ABRUPT or self._backlog is None:
             self._farewell = _NOOP if reason == "client-close" else _CLOSE
+        self.send = _drop
         self._release_poll()
         house.ended(self)
         house.loop.call_soon(self._tell_closed, reason)
@@ -288,8 +287,13 @@ class EngineSession:
             self._candidate = None
             self.machine.abandon()
 
+    def congested(self, carrier: Carrier) -> None:
+        """A WebSocket takes no more bytes for now."""
+        if carrier is self._socket and self.is_open:
+            self.send = self._hold
+
     def resumed(self, carrier: Carrier) -> None:
-        """A WebSocket takes bytes again."""
+        """A WebSocket takes bytes, again or for the first time."""
         if carrier is self._socket:
             self._flush(carrier)
 
@@ -324,7 +328,8 @@ class EngineSession:
     def _flush(self, socket: Carrier, *, whole: bool = False) -> None:
         while self._backlog is not None and (whole or not socket.congested):
             socket.write(self._take(self._backlog))
-        socket.writable = self._backlog is None and not socket.congested
+        if self._backlog is None and not socket.congested:
+            self.send = socket.write
 
     def _take(self, backlog: Backlog) -> Outgoing:
         outgoing = backlog.take()
@@ -336,3 +341,7 @@ class EngineSession:
         receiver, self._receiver = self._receiver, None
         if receiver is not None:
             receiver.closed(reason)
+
+
+def _drop(outgoing: Outgoing) -> None:
+    """The session has ended."""

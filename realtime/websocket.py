@@ -142,7 +142,6 @@ class TakenWebSocket(WebSocketDataQueue, asyncio.BufferedProtocol):
         "congested",
         "pings",
         "pings_since",
-        "writable",
     )
 
     def __init__(
@@ -160,7 +159,6 @@ class TakenWebSocket(WebSocketDataQueue, asyncio.BufferedProtocol):
         self._session: EngineSession | None = None
         self._reader: WebSocketReader | None = WebSocketReader(self, settings.max_payload + 1, deflate, True)
         self.congested = congested
-        self.writable = False
         self.pings = 0
         self.pings_since = 0.0
 
@@ -173,7 +171,8 @@ class TakenWebSocket(WebSocketDataQueue, asyncio.BufferedProtocol):
         wire.set_protocol(self)
         wire.set_write_buffer_limits(high=self._house.settings.high_water)
         wire.write(head + (first.frame if first is not None else b""))
-        self.writable = not self.congested
+        if session is not None and not self.congested:
+            session.resumed(self)
         if not wire.is_reading():
             wire.resume_reading()
 
@@ -199,7 +198,6 @@ class TakenWebSocket(WebSocketDataQueue, asyncio.BufferedProtocol):
 
     def close(self, reason: str) -> None:
         """Say why and wait a while for the client to close too (RFC 6455 section 7.1.1)."""
-        self.writable = False
         if self._closing:
             return
         self._closing = True
@@ -240,7 +238,8 @@ class TakenWebSocket(WebSocketDataQueue, asyncio.BufferedProtocol):
 
     def pause_writing(self) -> None:
         self.congested = True
-        self.writable = False
+        if self._session is not None:
+            self._session.congested(self)
 
     def resume_writing(self) -> None:
         self.congested = False
@@ -323,7 +322,6 @@ class TakenWebSocket(WebSocketDataQueue, asyncio.BufferedProtocol):
             self._wire.write_eof()
 
     def _end(self, reason: str) -> None:
-        self.writable = False
         session, self._session = self._session, None
         if session is not None:
             session.lost(self, reason)
