@@ -164,7 +164,10 @@ class Windows(Generic[Item]):
         window = self._windows.get(conversation)
         if window is None:
             window = self._windows[conversation] = Window(*self._settings)
-        return self._settled(conversation, window, window.add(item, size, now))
+        batch = window.add(item, size, now)
+        if batch is None and len(window) > 1:
+            return None  # it waits with others: nothing that is known of the window has changed
+        return self._settled(conversation, window, batch)
 
     def due(self, now: float) -> list[tuple[str, list[Item]]]:
         """Every conversation whose window has ended with something in it, and its batch."""

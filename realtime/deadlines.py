@@ -52,9 +52,13 @@ class Deadlines(Generic[Key]):
     @property
     def earliest(self) -> float | None:
         """The deadline that comes first, None when there is none."""
-        while self._heap and not self._holds(self._heap[0]):
-            heappop(self._heap)
-        return self._heap[0][0] if self._heap else None
+        heap, at = self._heap, self._at
+        while heap:
+            due, count, key = heap[0]
+            if at.get(key) == (due, count):
+                return due
+            heappop(heap)
+        return None
 
     def due(self, now: float) -> list[Key]:
         """Take every key whose deadline is `now` or earlier, first come first."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from realtime import socketio
@@ -115,7 +116,10 @@ class Handlers:
             self._hub.failed(event, error)
             return
         if isinstance(result, Later):
-            self._answer_later(socket, packet.id, event, result)
+            if packet.id is None:
+                result.dismiss()
+            else:
+                result.then(partial(self._acknowledge, socket, packet.id, event))
         elif isinstance(result, asyncio.Future):
             result.add_done_callback(lambda done: self._settled(socket, packet.id, event, done))
         elif inspect.isawaitable(result):
@@ -144,12 +148,6 @@ class Handlers:
             self._hub.failed(event, error)
         else:
             self._finish(socket, number, event, done.result())
-
-    def _answer_later(self, socket: Socket, number: int | None, event: str, answer: Later[Any]) -> None:
-        if number is None:
-            answer.dismiss()
-        else:
-            answer.then(lambda value: self._acknowledge(socket, number, event, value))
 
     def _finish(self, socket: Socket, number: int | None, event: str, value: Any) -> None:
         """A handler is done: acknowledge the event, and note what it may have changed."""

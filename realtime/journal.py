@@ -21,6 +21,7 @@ from base64 import b64decode, b64encode
 from collections.abc import Callable, Iterator
 from io import FileIO
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any, Final
 
 from realtime.recovery import Record
@@ -28,7 +29,7 @@ from realtime.recovery import Record
 log = logging.getLogger("cachewire.realtime")
 
 GATHER: Final = 0.001
-"""Seconds for which the thread lets records come together before it writes them."""
+"""Seconds between two times at which records are handed to the thread, unless somebody waits for them."""
 RETRY: Final = 30.0
 """Seconds after a failure of the disk until the journal is begun anew."""
 
@@ -45,12 +46,13 @@ class Journal:
         self._lock: int | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._snapshot: Callable[[], list[Record]] = list
-        self._ready = threading.Condition()
-        self._queue: list[Record | _Cut] = []
+        self._gathered: list[Record | _Cut] = []
+        self._handing: asyncio.Handle | None = None
+        self._handed_at = 0.0
+        self._queue: SimpleQueue[tuple[list[Record | _Cut], bool] | None] = SimpleQueue()
         self._appended = 0
         self._written = 0
         self._waiters: list[tuple[int, asyncio.Future[bool]]] = []
-        self._stopping = False
         self._files: list[_File] = []
         self._file: FileIO | None = None
         self._broken = False
@@ -82,6 +84,7 @@ class Journal:
             return True
         answer: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         self._waiters.append((self._appended, answer))
+        self._hand_over(asked=True)
         return await answer
 
     def tend(self) -> None:
@@ -102,9 +105,8 @@ class Journal:
         """Write what is left and release the directory."""
         thread, self._thread = self._thread, None
         if thread is not None:
-            with self._ready:
-                self._stopping = True
-                self._ready.notify()
+            self._hand_over()
+            self._queue.put(None)
             await asyncio.to_thread(thread.join)
         self._answer(self._appended, self._failed_at is None)
         if self._lock is not None:
@@ -128,13 +130,23 @@ class Journal:
 
     def _put(self, item: Record | _Cut) -> None:
         self._appended += 1
-        with self._ready:
-            self._queue.append(item)
-            if len(self._queue) == 1:
-                self._ready.notify()
+        self._gathered.append(item)
+        if self._handing is None:
+            # Waking the thread costs more than a record: once for all that one turn of the loop has to say.
+            loop, at = asyncio.get_running_loop(), self._handed_at + GATHER
+            soon = at <= loop.time()
+            self._handing = loop.call_soon(self._hand_over) if soon else loop.call_at(at, self._hand_over)
+
+    def _hand_over(self, asked: bool = False) -> None:
+        """Give the thread what has come together; `asked`: and have it say when that is written."""
+        if self._handing is not None:
+            self._handing.cancel()
+            self._handing = None
+        self._handed_at = asyncio.get_running_loop().time()
+        gathered, self._gathered = self._gathered, []
+        self._queue.put((gathered, asked))
 
     def _answer(self, written: int, well: bool) -> None:
-        self._written = written
         if not well and self._failed_at is None:
             self._failed_at = time.monotonic()
         while self._waiters and self._waiters[0][0] <= written:
@@ -145,22 +157,30 @@ class Journal:
     # In the thread
 
     def _run(self) -> None:
-        written = 0
-        while True:
-            with self._ready:
-                while not self._queue and not self._stopping:
-                    self._ready.wait()
-                if not self._queue:
-                    break
-            if not self._stopping:
-                time.sleep(GATHER)
-            with self._ready:
-                batch, self._queue = self._queue, []
+        written, stopping = 0, False
+        while not stopping:
+            batch, asked, stopping = self._handed()
             well = self._write(batch)
             written += len(batch)
-            self._tell(written, well)
+            if well:
+                self._written = written
+            if asked or not well:
+                self._tell(written, well)
         if self._file is not None:
             self._file.close()
+
+    def _handed(self) -> tuple[list[Record | _Cut], bool, bool]:
+        """Wait for what is handed over: the records, whether somebody waits for them, and whether they are the last."""
+        batch: list[Record | _Cut] = []
+        asked = False
+        handed = self._queue.get()
+        while handed is not None:
+            batch += handed[0]
+            asked = asked or handed[1]
+            if self._queue.empty():
+                return batch, asked, False
+            handed = self._queue.get()
+        return batch, asked, True
 
     def _tell(self, written: int, well: bool) -> None:
         assert self._loop is not None

@@ -83,14 +83,15 @@ class Peer(Client[Socket]):
                 self._handle(packet)
 
     def _handle(self, packet: Packet) -> None:
-        if packet.kind is Kind.CONNECT:
+        kind = packet.kind
+        if kind is Kind.CONNECT:
             self._connect(packet)
             return
         socket = self.namespaces[packet.namespace]
         assert socket is not None  # receive() lets nothing else through
-        if packet.kind is Kind.EVENT:
+        if kind is Kind.EVENT:
             socket.namespace.dispatch(socket, packet)
-        elif packet.kind is Kind.DISCONNECT:
+        elif kind is Kind.DISCONNECT:
             socket.namespace.part(socket, "client-disconnect", may_return=False)
         elif not socket.acknowledged(packet.id or 0, packet.data):
             # Late, or for a question asked over an earlier connection: nobody waits for it.

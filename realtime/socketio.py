@@ -107,6 +107,10 @@ class Client(Generic[T]):
 
     def receive(self, message: Message, most_attachments: int = 10) -> Packet | None:
         """Take one message; the packet it completes, or None while attachments are missing. Raises Malformed."""
+        if isinstance(message, str) and self._head is None and self.namespaces.get("/") is not None:
+            event = _plain_event(message)
+            if event is not None:
+                return event
         packet = self._decode(message, most_attachments)
         if packet is not None:
             self._check(packet)
@@ -117,8 +121,6 @@ class Client(Generic[T]):
             return self._attach(message)
         if self._head is not None:
             raise Malformed("attachment-missing")
-        if (packet := _plain_event(message)) is not None:
-            return packet
         head = _parse(message, most_attachments)
         if head.attachments == 0:
             return head.packet
