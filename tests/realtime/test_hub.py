@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from realtime.hub import Disconnected, Hub, Namespace, Refused, Socket
+from realtime.later import Later
 from realtime.limits import Rate
 from realtime.settings import HubSettings, RecoverySettings
 from realtime.stats import RealtimeStats
@@ -314,6 +315,48 @@ async def test_what_a_handler_returns_is_the_acknowledgement(
         wire.say(f'2["{event}"]', f'21["{event}"]')
         await turns()
         assert wire.taken() == [acknowledged], event
+
+
+class Promise(Later[Any]):
+    """An answer that a test gives."""
+
+    def keep(self, value: Any) -> None:
+        self.value = value
+        self.became_known()
+
+    def answer(self) -> Any:
+        return self.value
+
+
+async def test_an_answer_may_be_known_later_or_at_once(hub: Hub, root: Namespace) -> None:
+    promise = Promise()
+    root.on("ask")(lambda socket: promise)
+    wire = Wire(hub)
+    wire.enter()
+    wire.say('21["ask"]', '22["ask"]')
+    assert wire.taken() == []
+    promise.keep({"ok": True})
+    wire.say('23["ask"]')
+    assert wire.taken() == ['31[{"ok":true}]', '32[{"ok":true}]', '33[{"ok":true}]']
+
+
+async def test_an_answer_is_wanted_unless_nobody_asked_for_it(hub: Hub, root: Namespace) -> None:
+    asked, unasked, both = Promise(), Promise(), Promise()
+    root.on("ask")(lambda socket, which: (asked, unasked, both)[which])
+    wire = Wire(hub)
+    wire.enter()
+    wire.say('21["ask",0]', '2["ask",1]', '22["ask",2]', '2["ask",2]')
+    assert [answer.wanted for answer in (asked, unasked, both)] == [True, False, True]
+
+
+async def test_an_answer_for_a_client_that_has_left_is_nobody_s(hub: Hub, root: Namespace) -> None:
+    promise = Promise()
+    root.on("ask")(lambda socket: promise)
+    wire = Wire(hub)
+    wire.enter()
+    wire.say('21["ask"]', "1")
+    promise.keep(1)
+    assert wire.taken() == []
 
 
 async def test_bytes_come_and_go(hub: Hub, root: Namespace) -> None:

@@ -59,6 +59,28 @@ async def test_what_is_settled_is_read_again_in_order(tmp_path: Path) -> None:
     assert await read(tmp_path) == [("packet", number, b"\x00\xff", "\ud800 \n ü") for number in range(1000)]
 
 
+async def test_what_nobody_waits_for_is_written_all_the_same(tmp_path: Path) -> None:
+    async with journal(tmp_path) as first:
+        for number in range(3):
+            first.append(("packet", number))
+            async with asyncio.timeout(10):
+                while first._written < first._appended:
+                    await asyncio.sleep(0)
+            assert (tmp_path / "00000001.journal").read_bytes().count(b"\n") == number + 1
+
+
+async def test_everybody_who_waits_hears_of_what_was_there_when_they_asked(tmp_path: Path) -> None:
+    async with journal(tmp_path) as first:
+        asked = []
+        for number in range(50):
+            first.append(("packet", number))
+            asked.append(asyncio.create_task(first.settled()))
+            if number % 7 == 0:
+                await asyncio.sleep(0)
+        assert await asyncio.gather(*asked) == [True] * 50
+        assert (tmp_path / "00000001.journal").read_bytes().count(b"\n") == 50
+
+
 async def test_the_files_are_nobody_else_s(tmp_path: Path) -> None:
     directory = tmp_path / "journal"
     async with journal(directory) as first:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import gc
 import random
+import ssl
 import zlib
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -83,6 +85,36 @@ async def test_a_message_in_fragments_is_put_together_around_control_frames(engi
         assert await websocket.frame() == (PONG, b"beat")
         await websocket.send(b"lo", opcode=0)
         assert await engine.last.message() == "hello"
+
+
+async def test_connections_read_in_turns_and_none_reads_what_is_another_s(engine: EngineUnderTest) -> None:
+    async with await engine.session() as one, await engine.session() as other:
+        first, second = engine.receivers
+        for number in range(5):
+            long, short = masked(f"4{number}" + "a" * 9_000), masked(f"4{number}b")
+            await one.client.send(long[:5_000])
+            await other.client.send(short[:3])
+            await one.client.send(long[5_000:])
+            assert await first.message() == f"{number}" + "a" * 9_000
+            await other.client.send(short[3:])
+            assert await second.message() == f"{number}b"
+
+
+async def test_it_works_over_tls(certificate: Path) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+    async with engine_with() as engine:
+        server = await asyncio.get_running_loop().create_server(engine.listener, "127.0.0.1", 0, ssl=context)
+        url = f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}{PATH}?EIO=4&transport=websocket"
+        async with aiohttp.ClientSession() as session, session.ws_connect(url, ssl=False, max_msg_size=0) as socket:
+            assert (await socket.receive_str())[0] == "0"
+            for size in (1, 70_000, 500_000):
+                await socket.send_str("4" + "x" * size)
+                assert await engine.last.message() == "x" * size
+                engine.last.send("y" * size)
+                assert await socket.receive_str() == "4" + "y" * size
+        assert await engine.last.end() == "transport-close"
+        server.close()
 
 
 async def ended(engine: EngineUnderTest, websocket: RawWebSocket, reason: str, code: int) -> None:
