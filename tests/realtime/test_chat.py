@@ -392,6 +392,43 @@ class TestMessages:
             await turns(10)
             assert alice.answered(number)["ok"]
 
+    async def test_also_when_only_its_repetition_asks_for_an_answer(self) -> None:
+        journaled = asyncio.Event()
+        async with talk() as talking:
+            talking.core.chat.conversations._settle = journaled.wait
+            alice = await talking.member("u1", "7")
+            alice.emit("send_message", text("a"))
+            alice.emit("send_message", text("b", client_id="c1"))
+            await talking.pass_time(0.05)
+            number = alice.begin("send_message", text("b", client_id="c1"))
+            await turns(10)
+            assert (alice.answered(number), alice.contents) == (None, ["a", "b"])
+            journaled.set()
+            await turns(10)
+            assert alice.answered(number)["ok"]
+
+    async def test_messages_whose_answers_nobody_wants_wait_for_no_journal(self) -> None:
+        waits = 0
+
+        async def journaled() -> None:
+            nonlocal waits
+            waits += 1
+
+        async with talk() as talking:
+            talking.core.chat.conversations._settle = journaled
+            alice = await talking.member("u1", "7")
+            alice.emit("send_message", text("a"))
+            await turns()
+            before = waits
+            for content in "bc":
+                alice.emit("send_message", text(content))
+            await talking.pass_time(0.05)
+            assert (alice.contents, waits) == (["a", "b", "c"], before)
+            for content in "de":
+                alice.begin("send_message", text(content))
+            await talking.pass_time(0.05)
+            assert (alice.contents[3:], waits) == (["d", "e"], before + 1)
+
     @pytest.mark.parametrize("said", [None, {}, [], {"messages": [1, 2]}, {"messages": "x"}, {"ids": [9]}, [{"id": 9}]])
     async def test_an_answer_of_another_shape_is_a_success_all_the_same(self, said: Any) -> None:
         async def persist(*_: object) -> Answer:
