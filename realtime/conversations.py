@@ -320,8 +320,10 @@ class Conversations:
             self._spawn(self._tell_when_settled(self._settle, batch, settled), "acknowledgement")
 
     def _is_awaited(self, item: Item) -> bool:
-        """Whether somebody wants to know: its sender, or whoever has repeated it since."""
-        return item.sending.wanted or (item.draft.client_id is not None and bool(self._under_way.get(_key(item.draft))))
+        """Whether somebody wants to know, or may come to: what bears a name of its sender's can be repeated, and the
+        repetition is answered from what is noted here.
+        """
+        return item.sending.wanted or item.draft.client_id is not None
 
     def _delivered(self, conversation: str, messages: list[dict[str, Any]]) -> bool:
         try:
