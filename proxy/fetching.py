@@ -11,15 +11,14 @@ from proxy.errors import BodyIncomplete, OriginProtocolError, StorageError
 from proxy.flight import Flight, Interim
 from proxy.partial import PARTS, PLACE, Completion, completed, join, placed, rest_lines, unplaced
 from proxy.policy.dates import format_date, moment_or, parse_date
-from proxy.policy.directives import response_directives
 from proxy.policy.forwarding import end_to_end
 from proxy.policy.freshness import fresh_until
 from proxy.policy.groups import group_tags, groups
 from proxy.policy.matching import has_dot_segments, is_private, vary_of
-from proxy.policy.messages import Fields, Request, Response, StoredResponse, Vary
+from proxy.policy.messages import Fields, Request, Response, StoredResponse, Vary, media_type
 from proxy.policy.no_vary_search import NoVarySearch, parse_no_vary_search
 from proxy.policy.parts import received_part
-from proxy.policy.storing import Storing, credentials_of, has_credentials, storing
+from proxy.policy.storing import Storing, credentials_of, has_credentials, listed_names, storing
 from proxy.policy.validation import conditional_lines, confirms, freshened
 from proxy.routing import Route
 from proxy.storage.base import Entry, Spool, Store
@@ -191,7 +190,7 @@ class Fetcher:
                 outdated = plan.validating[0]
                 await self._store.remove(lambda entry: entry is outdated)
             return Unshared(response, verdict.reason, _duration(head))
-        if media_type(head.fields) in ENDLESS:
+        if media_type(head.fields.first("Content-Type")) in ENDLESS:
             return Unshared(response, "endless", _duration(head))
         if not plan.route.match.admits(head.fields.first("Content-Type")):
             # A page at /account/x.css is no stylesheet: its route was chosen by a name that the client made up.
@@ -304,11 +303,6 @@ def dated(fields: Fields, received: float) -> Fields:
     return fields.replacing(("Date", format_date(received)))
 
 
-def media_type(fields: Fields) -> str:
-    """The type and subtype of Content-Type in lower case, without parameters; empty when there is none."""
-    return (fields.first("Content-Type") or "").partition(";")[0].strip().lower()
-
-
 def field_tags(fields: Fields, request: Request) -> tuple[str, ...]:
     """The tags a response brings: Surrogate-Key separated by spaces, Cache-Tag by commas, and its Cache-Groups."""
     spaced = [tag for value in fields.all("Surrogate-Key") for tag in value.split()]
@@ -338,9 +332,8 @@ def rederived(updated: StoredResponse, before: StoredResponse, request: Request)
 
 def personal_lines(fields: Fields) -> Fields:
     """The lines that are for the one who asked and nobody after (RFC 9111 sections 5.2.2.4, 5.2.2.7 and 7.3)."""
-    directives = response_directives(fields)
-    listed = {"set-cookie", *directives.field_names("no-cache"), *directives.field_names("private")}
-    return Fields([(name, value) for name, value in end_to_end(fields) if name.lower() in listed])
+    personal = {"set-cookie", *listed_names(fields)}
+    return Fields([(name, value) for name, value in end_to_end(fields) if name.lower() in personal])
 
 
 def _overtaken(stored: StoredResponse, before: Entry) -> bool:

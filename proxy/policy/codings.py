@@ -14,7 +14,7 @@ from hashlib import blake2b
 
 from proxy.policy.dates import parse_date
 from proxy.policy.directives import parse_directives, response_directives
-from proxy.policy.messages import Fields, Request, StoredResponse
+from proxy.policy.messages import Fields, Request, StoredResponse, media_type
 from proxy.policy.ranges import range_applies
 from proxy.policy.validation import not_modified
 
@@ -184,7 +184,7 @@ _ALIASES = {"x-gzip": "gzip"}
 
 
 def _is_text(content_type: str) -> bool:
-    essence = content_type.partition(";")[0].strip(" \t").lower()
+    essence = media_type(content_type)
     if essence == "text/event-stream":
         return False
     return essence.startswith("text/") or essence in _TEXT or essence.endswith(_TEXT_SUFFIXES)

@@ -9,9 +9,9 @@ from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import Literal
 
-from proxy.policy.dates import parse_date
+from proxy.policy.dates import moment_or, parse_date
 from proxy.policy.directives import parse_seconds, response_directives
-from proxy.policy.messages import Response, Rules, StoredResponse
+from proxy.policy.messages import Response, Rules, StoredResponse, media_type
 
 Source = Literal["s-maxage", "max-age", "expires", "content-type", "route", "heuristic", "none"]
 
@@ -131,8 +131,7 @@ def _age_value(response: Response | StoredResponse) -> int:
 
 def _date(response: Response | StoredResponse) -> float:
     """The value of Date; the time of arrival when it is missing (RFC 9110 section 6.6.1) or unreadable."""
-    date = parse_date(response.fields.first("Date") or "", response.response_time)
-    return response.response_time if date is None else date
+    return moment_or(response.fields.first("Date"), response.response_time)
 
 
 def _explicit(response: Response | StoredResponse) -> Lifetime | None:
@@ -153,9 +152,9 @@ def _assigned(response: Response | StoredResponse, rules: Rules) -> Lifetime | N
         return None
     if response_directives(response.fields).unqualified("no-cache"):
         return None
-    media_type = (response.fields.first("Content-Type") or "").partition(";")[0].strip(" \t").lower()
+    kind = media_type(response.fields.first("Content-Type"))
     for pattern, seconds in rules.expiry:
-        if fnmatchcase(media_type, pattern.lower()):
+        if fnmatchcase(kind, pattern.lower()):
             return Lifetime(seconds if rules.max_age is None else min(seconds, rules.max_age), "content-type")
     return None if rules.max_age is None else Lifetime(rules.max_age, "route")
 

@@ -185,3 +185,8 @@ class Rules:
     credentials: str = "bypass"
     honour_request_directives: bool = True
     partial: bool = False
+
+
+def media_type(content_type: str | None) -> str:
+    """Type and subtype of a Content-Type value in lower case, without parameters (RFC 9110 section 8.3.1)."""
+    return (content_type or "").partition(";")[0].strip(" \t").lower()

@@ -15,7 +15,7 @@ from typing import Generic, TypeVar
 
 from proxy.policy.globs import Glob, alternatives
 from proxy.policy.matching import normalised_authority, normalised_path
-from proxy.policy.messages import Request
+from proxy.policy.messages import Request, media_type
 
 T = TypeVar("T")
 
@@ -65,7 +65,7 @@ class RouteMatch:
         """
         if not self.content_types:
             return True
-        name = (content_type or "").partition(";")[0].strip(" \t").lower()
+        name = media_type(content_type)
         name = _TYPE_ALIASES.get(name, name)
         return any(fnmatchcase(name, _type_pattern(pattern)) for pattern in self.content_types)
 

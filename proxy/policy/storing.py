@@ -65,9 +65,13 @@ def storing(request: Request, response: Response, rules: Rules, *, content_keyed
 def stored_fields(fields: Fields) -> Fields:
     """The fields to keep (RFC 9111 section 3.1): all but hop-by-hop ones, a proxy's, and those that a qualified
     `no-cache` or `private` lists."""
+    return end_to_end(fields).without(*(name for name in listed_names(fields) if name not in _INDISPENSABLE))
+
+
+def listed_names(fields: Fields) -> tuple[str, ...]:
+    """The fields, in lower case, that a qualified `no-cache` or `private` keeps from all but the one who asked."""
     directives = response_directives(fields)
-    listed = (*directives.field_names("no-cache"), *directives.field_names("private"))
-    return end_to_end(fields).without(*(name for name in listed if name not in _INDISPENSABLE))
+    return (*directives.field_names("no-cache"), *directives.field_names("private"))
 
 
 def credentials_of(request: Request) -> Credentials:
