@@ -21,12 +21,11 @@ from pathlib import Path
 
 from aiohttp import web
 
-from proxy.admin import AdminApi
 from proxy.background import Background
 from proxy.compression import CODERS, TASK, Compression
 from proxy.config.model import Config, PrecacheEntry
 from proxy.config.units import Address
-from proxy.dashboard import Dashboard
+from proxy.control_room import ControlRoom
 from proxy.edge import Edge
 from proxy.errors import CachewireError
 from proxy.exchange import HttpExchange
@@ -35,7 +34,7 @@ from proxy.fetching import Fetcher, Landing
 from proxy.flight import Flights
 from proxy.listening import BACKLOG
 from proxy.operations.ledger import Ledger
-from proxy.operations.metrics import KeptFigures, Metrics
+from proxy.operations.metrics import KeptFigures
 from proxy.operations.performance import performance
 from proxy.outbox import Outbox
 from proxy.outbox_delivery import Delivery, Sleep
@@ -51,9 +50,6 @@ from proxy.storage.tiers import Tiers
 from proxy.updates import Updates
 from proxy.upstream import Origin
 from proxy.variances import Variances
-from proxy.version import __version__
-from webui import pages
-from webui.auth import security
 
 _log = logging.getLogger("cachewire")
 
@@ -286,41 +282,25 @@ class App:
         return Compression(self.store, self.background, settings.codings, settings.minimum)
 
     def _admin(self, edge: Edge) -> web.AppRunner:
-        config = self.config
-        dashboard = Dashboard(
-            config,
+        room = ControlRoom(
+            self.config,
             ledger=self.ledger,
             store=self.store,
             origin=self.origin,
             purger=self.purger,
+            outbox=self.outbox,
+            realtime=self.realtime,
             now=self._now,
             connections=self._connections,
-            public_url=lambda: self.public_url,
+            public_address=lambda: self.public_address,
             kept=self._kept,
-        )
-        app = web.Application(middlewares=security(config.admin.token, (config.admin.listen.host,)))
-        AdminApi(
-            metrics=Metrics(
-                self.ledger,
-                store=dashboard.store_figures,
-                origin=dashboard.origin_figures,
-                connections=self._connections,
-                version=__version__,
-                kept=self._kept,
-                realtime=lambda: None if self.realtime is None else self.realtime.figures(),
-            ),
-            purger=self.purger,
             explain=partial(self._explained, edge),
             performance=self.performance,
             ready=lambda: self.ready,
-            public_host=lambda: str(self.public_address),
             listed=self._listed,
-            outbox=self.outbox,
-            realtime=self.realtime,
-        ).setup(app)
-        pages.setup(app, overview=dashboard.overview, cache=dashboard.cache, actions=dashboard)
+        )
         # A head that never ends, and an idle connection, are cut by this one deadline.
-        return web.AppRunner(app, access_log=None, handle_signals=False, keepalive_timeout=15)
+        return web.AppRunner(room.application(), access_log=None, handle_signals=False, keepalive_timeout=15)
 
     async def _listen(
         self, factory: Callable[[], asyncio.Protocol], address: Address, key: str, early: socket.socket | None = None

@@ -150,13 +150,13 @@ class CacheList:
         return max(1, -(-self.total // self.query.PAGE_SIZE))
 
 
-class Actions(Protocol):
-    """What an operator can do from the pages."""
+class CacheActions(Protocol):
+    """What an operator can do with stored responses; `by` says who it is."""
 
-    async def purge_entry(self, entry_id: str) -> int:
+    async def purge_entry(self, entry_id: str, *, by: str) -> int:
         """Remove the stored response with this id; how many were removed (0: it was gone already)."""
         ...
 
-    async def purge(self, query: CacheQuery) -> int:
+    async def purge(self, query: CacheQuery, *, by: str) -> int:
         """Remove every stored response that `query` accepts, whatever its page; how many were removed."""
         ...

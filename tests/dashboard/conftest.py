@@ -8,10 +8,11 @@ import pytest
 from aiohttp import web
 
 from proxy.storage.base import Entry
-from webui import pages
 from webui.auth import security
+from webui.frame import Frame
 from webui.health import judge
 from webui.listing import cache_list, entry_id
+from webui.pages import cache, overview
 from webui.query import CacheQuery
 from webui.snapshot import CacheList, Origin, Overview, RecentExchange, Tier
 
@@ -21,7 +22,7 @@ ORIGIN = Origin("http://127.0.0.1:3000", "up", since=NOW - 300, p50=0.03, p95=0.
 
 
 class EdgeUnderView:
-    """Implements the three things `pages.setup` asks for, and counts how often the overview was looked at."""
+    """Implements what the overview and the cache page ask for, and counts how often the overview was looked at."""
 
     def __init__(self) -> None:
         self.looks = 0
@@ -61,10 +62,10 @@ class EdgeUnderView:
 
         return cache_list(self.entries, query, now=NOW, variants=variants, public_url=PUBLIC_URL)
 
-    async def purge_entry(self, entry_id_: str) -> int:
+    async def purge_entry(self, entry_id_: str, *, by: str = "operator") -> int:
         return self._remove([entry for entry in self.entries if entry_id(entry) == entry_id_])
 
-    async def purge(self, query: CacheQuery) -> int:
+    async def purge(self, query: CacheQuery, *, by: str = "operator") -> int:
         return self._remove([entry for entry in self.entries if query.accepts(entry, NOW)])
 
     def store(self, path: str, **changes: object) -> Entry:
@@ -94,7 +95,9 @@ class EdgeUnderView:
     def application(self, token: str | None = None, *allowed_hosts: str) -> web.Application:
         """The admin listener's application with the pages on it."""
         app = web.Application(middlewares=security(token, allowed_hosts))
-        pages.setup(app, overview=self.overview, cache=self.cache, actions=self)
+        frame = Frame(app)
+        overview.setup(frame, self.overview)
+        cache.setup(frame, self.cache, self)
         return app
 
     def _remove(self, doomed: list[Entry]) -> int:

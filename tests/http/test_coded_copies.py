@@ -16,7 +16,8 @@ import pytest
 import proxy.compression
 from proxy.answer import Answer
 from proxy.compression import CODERS
-from proxy.dashboard import Dashboard
+from proxy.dashboard.cache import CacheSource
+from proxy.operations.timeline import Timeline
 from proxy.policy.codings import coding_of
 from proxy.policy.messages import Fields, Request
 from proxy.purge import parse_purge
@@ -188,18 +189,10 @@ async def test_the_dashboards_purge_of_one_response_takes_its_copies_along(origi
     async with edge_before(origin) as edge:
         await compressed(edge)
         app = edge.app
-        dashboard = Dashboard(
-            app.config,
-            ledger=app.ledger,
-            store=app.store,
-            origin=app.origin,
-            purger=app.purger,
-            now=edge.clock,
-            connections=lambda: 0,
-            public_url=lambda: "",
-        )
+        timeline = Timeline(edge.clock)
+        stored = CacheSource(app.store, app.purger, timeline, now=edge.clock, public_url=lambda: "")
         (source,) = (entry for entry in app.store.entries() if not entry.tags)
-        assert await dashboard.purge_entry(entry_id(source)) == 1
+        assert await stored.purge_entry(entry_id(source), by="operator") == 1
 
 
 async def test_a_source_that_changes_before_its_turn_gives_no_copy(

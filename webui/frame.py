@@ -1,0 +1,101 @@
+"""What all pages share: the layout, the way a page is shown whole and as its live part, and the list of pages.
+
+A page is a module of `webui.pages` with a `setup` that registers its addresses and its name here. It is rendered by
+one template: whole for a visitor, and as its live part for htmx, which asks the page's own address again and again.
+Everything works without script.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import aiohttp_jinja2
+import jinja2
+from aiohttp import web
+
+from webui import charts, formats
+from webui.assets import Assets
+
+_TEMPLATES = Path(__file__).resolve().parent / "templates"
+_log = logging.getLogger(__name__)
+
+ORDER = ("overview", "traffic", "cache", "routes", "realtime", "outbox", "alerts", "tuning", "timeline", "config")
+"""Pages as the navigation lists them, whatever the order they are set up in."""
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One entry of the navigation."""
+
+    name: str
+    path: str
+    label: str
+
+
+class Frame:
+    """The layout on one application. Pages are added before the application starts."""
+
+    def __init__(self, app: web.Application) -> None:
+        self.app = app
+        self.assets = Assets()
+        self._pages: list[Page] = []
+        self._environment = _environment(app, self.assets)
+        self._environment.globals["pages"] = self._pages
+        app.router.add_get("/static/{name:.+}", self.assets.serve)
+
+    def add(self, name: str, path: str, label: str) -> None:
+        """List a page in the navigation."""
+        self._pages.append(Page(name, path, label))
+        self._pages.sort(key=lambda page: ORDER.index(page.name))
+
+    def render(
+        self, request: web.Request, template: str, *, page: str, status: int = 200, **context: Any
+    ) -> web.Response:
+        """The page, or its live part when htmx asks."""
+        layout = "live.html" if is_live(request) else "page.html"
+        found = aiohttp_jinja2.render_template(
+            template, request, {"layout": layout, "page": page, **context}, status=status
+        )
+        found.headers["Vary"] = "HX-Request"
+        return found
+
+    def failed(self, request: web.Request, page: str) -> web.Response:
+        """To be called where an exception is handled: the figures of a page could not be read."""
+        _log.exception("the %s page has no figures", page)
+        return self.render(request, "failed.html", status=500, page=page)
+
+
+def is_live(request: web.Request) -> bool:
+    """The live part is asked for, not the whole page."""
+    return request.headers.get("HX-Request") == "true"
+
+
+def actor(request: web.Request) -> str:
+    """Who asks, as the timeline names it: a word, never a secret."""
+    return str(request.get("actor", "operator"))
+
+
+def _environment(app: web.Application, assets: Assets) -> jinja2.Environment:
+    environment = aiohttp_jinja2.setup(
+        app,
+        loader=jinja2.FileSystemLoader(_TEMPLATES),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        default_helpers=False,
+    )
+    environment.filters.update(
+        age=formats.age,
+        clock=formats.clock,
+        count=formats.count,
+        duration=formats.duration,
+        rate=formats.rate,
+        ratio=formats.ratio,
+        size=formats.size,
+        timestamp=formats.timestamp,
+    )
+    environment.globals.update(asset=assets.url, chart_area=charts.area, chart_line=charts.line)
+    return environment
