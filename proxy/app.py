@@ -140,13 +140,19 @@ class App:
         self.public_address = await self._listen(
             self.server.listener, config.server.listen, "server.listen", self._early
         )
-        admin = self._admin(edge)
+        self.control_room = self._control_room(edge)
+        # A head that never ends, and an idle connection, are cut by this one deadline.
+        admin = web.AppRunner(
+            self.control_room.application(), access_log=None, handle_signals=False, keepalive_timeout=15
+        )
         await admin.setup()
         self._open.push_async_callback(admin.cleanup)
         assert admin.server is not None
         self.admin_address = await self._listen(admin.server, config.admin.listen, "admin.listen")
         self.background.spawn(self._sweep(), "sweep")
         self._precache(edge, manifest)
+        self._open.push_async_callback(self.control_room.close)
+        await self.control_room.start()
         self._started = time.monotonic()
         self.ready = True
 
@@ -281,8 +287,8 @@ class App:
             return None
         return Compression(self.store, self.background, settings.codings, settings.minimum)
 
-    def _admin(self, edge: Edge) -> web.AppRunner:
-        room = ControlRoom(
+    def _control_room(self, edge: Edge) -> ControlRoom:
+        return ControlRoom(
             self.config,
             ledger=self.ledger,
             store=self.store,
@@ -299,8 +305,6 @@ class App:
             ready=lambda: self.ready,
             listed=self._listed,
         )
-        # A head that never ends, and an idle connection, are cut by this one deadline.
-        return web.AppRunner(room.application(), access_log=None, handle_signals=False, keepalive_timeout=15)
 
     async def _listen(
         self, factory: Callable[[], asyncio.Protocol], address: Address, key: str, early: socket.socket | None = None

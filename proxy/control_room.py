@@ -65,6 +65,7 @@ class ControlRoom:
                 version=__version__,
                 kept=kept,
                 realtime=lambda: None if realtime is None else realtime.figures(),
+                more=(),
             ),
             purger=purger,
             explain=explain,
@@ -90,6 +91,12 @@ class ControlRoom:
             public_url=public_url,
             kept=kept,
         )
+
+    async def start(self) -> None:
+        """Begin to watch: to be called when the edge serves."""
+
+    async def close(self) -> None:
+        """Stop watching."""
 
     def application(self) -> web.Application:
         """The admin listener's application, with the API and all pages on it."""

@@ -6,7 +6,7 @@ Labels come from the configuration and from closed vocabularies only, never from
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry, ProcessCollector
@@ -67,10 +67,15 @@ class OriginFigures:
     idle_connections: int = 0
 
 
+Series = Callable[[], Iterable[Metric]]
+"""The series of one room, as they are now."""
+
+
 class Metrics:
     """The exposition of one process, in a registry of its own.
 
-    Each source is asked at every scrape and must answer at once, on the event loop.
+    Each source is asked at every scrape and must answer at once, on the event loop; `more` are the series of rooms
+    that describe themselves.
     """
 
     def __init__(
@@ -83,15 +88,26 @@ class Metrics:
         version: str,
         kept: Callable[[], KeptFigures] = KeptFigures,
         realtime: Callable[[], RealtimeFigures | None] = lambda: None,
+        more: Sequence[Series] = (),
     ) -> None:
         self.registry = CollectorRegistry()
         self.registry.register(_EdgeCollector(ledger, store, origin, connections, version, kept, realtime))
+        for series in more:
+            self.registry.register(_Further(series))
         ProcessCollector(registry=self.registry)
 
     def render(self, accept: str = "") -> tuple[bytes, str]:
         """The series as the `Accept` field value asks (Prometheus text or OpenMetrics), with its content type."""
         encode, content_type = choose_encoder(accept)
         return encode(self.registry), content_type
+
+
+class _Further(Collector):
+    def __init__(self, series: Series) -> None:
+        self._series = series
+
+    def collect(self) -> Iterable[Metric]:
+        return self._series()
 
 
 class _EdgeCollector(Collector):
