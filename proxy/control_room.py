@@ -7,9 +7,12 @@ is made here. Besides the rooms of `dashboard` the only file that knows `webui`.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from aiohttp import web
 
+from proxy.access_log.series import access_log_series
+from proxy.access_log.writer import AccessLog
 from proxy.admin import AdminApi, Explain
 from proxy.config.model import Config
 from proxy.config.units import Address
@@ -52,6 +55,7 @@ class ControlRoom:
         performance: Callable[[], dict[str, int | float]],
         ready: Callable[[], bool],
         listed: Listed,
+        access_log: AccessLog | None = None,
     ) -> None:
         self._config = config
         self.timeline = Timeline(now)
@@ -65,7 +69,7 @@ class ControlRoom:
                 version=__version__,
                 kept=kept,
                 realtime=lambda: None if realtime is None else realtime.figures(),
-                more=(),
+                more=() if access_log is None else (partial(access_log_series, access_log),),
             ),
             purger=purger,
             explain=explain,
