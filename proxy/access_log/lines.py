@@ -53,19 +53,19 @@ def text_line(outcome: Outcome, *, coloured: bool = False) -> str:
     verdict = f"{outcome.verdict:<11}"
     if coloured and (colour := _COLOURS.get(outcome.verdict)):
         verdict = f"\x1b[{colour}m{verdict}\x1b[0m"
-    took = _duration(outcome.duration)
-    asked = "" if outcome.origin_duration is None else f" (origin {_duration(outcome.origin_duration)})"
-    what = _plain(f"{outcome.method or '-'} {masked(outcome.target) or '-'}")
+    took = spoken_duration(outcome.duration)
+    asked = "" if outcome.origin_duration is None else f" (origin {spoken_duration(outcome.origin_duration)})"
+    what = plain(f"{outcome.method or '-'} {masked(outcome.target) or '-'}")
     broken = "" if outcome.complete else " broken off"
-    why = _plain(outcome.reason or "-")
+    why = plain(outcome.reason or "-")
     return (
         f"{_moment(outcome.started).isoformat(timespec='milliseconds')[11:23]} {outcome.status or '-':>3} {verdict} "
-        f"{took:>8} {_size(outcome.bytes_out):>9}  {what}  {why}{broken}{asked}  "
-        f"{_plain(outcome.client or '-')} {_plain(outcome.route or '-')} {outcome.request_id or '-'}"
+        f"{took:>8} {spoken_size(outcome.bytes_out):>9}  {what}  {why}{broken}{asked}  "
+        f"{plain(outcome.client or '-')} {plain(outcome.route or '-')} {outcome.request_id or '-'}"
     )
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
     """Without anything a terminal acts on; what is not printable ASCII is written as its escape."""
     if text.isascii() and text.isprintable():
         return text
@@ -76,13 +76,13 @@ def _moment(seconds: float) -> datetime:
     return datetime.fromtimestamp(seconds, UTC)
 
 
-def _duration(seconds: float) -> str:
+def spoken_duration(seconds: float) -> str:
     if seconds < 0.001:
         return f"{seconds * 1e6:.0f}us"
     return f"{seconds * 1e3:.1f}ms" if seconds < 1 else f"{seconds:.2f}s"
 
 
-def _size(count: float) -> str:
+def spoken_size(count: float) -> str:
     for unit in _UNITS:
         if count < 1024 or unit == _UNITS[-1]:
             break

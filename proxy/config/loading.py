@@ -42,8 +42,9 @@ def load(
 ) -> Loaded:
     """The configuration of a file (None: only defaults), overridden by `env`, overridden by `overrides`.
 
-    Relative paths (`cache.dir`, `outbox.dir`, `realtime.recovery.dir`, key files, `precache.manifest`, `log.access.file`) are taken from
-    `directory`, or else from the file's directory, or else from the working directory.
+    Relative paths (`cache.dir`, `outbox.dir`, `realtime.recovery.dir`, key files, `precache.manifest`,
+    `log.access.file`) are taken from `directory`, or else from the file's directory, or else from where
+    we run.
     Raises ConfigurationError whose text is a report of one screen.
     """
     document = Document("") if path is None else read_document(path)
