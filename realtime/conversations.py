@@ -332,8 +332,7 @@ class Conversations:
             # What the application answered may be more than JSON can say. The next batch must go on all the same.
             _log.exception("a batch of %d messages could not be delivered", len(messages))
             return False
-        self._stats.batches += 1
-        self._stats.batch_messages += len(messages)
+        self._stats.batch(len(messages))
         self._stats.messages += len(messages)
         self._stats.deliveries += sessions * len(messages)
         return True
