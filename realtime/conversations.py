@@ -157,6 +157,8 @@ class Conversations:
                 if batch is not None:
                     self._leave(draft.conversation, batch)
         self._wake(self._windows.deadline)
+        if (patience := self._windows.patience(drafts[0].conversation, now)) > 0.0:
+            socket.connection.rest(patience)
         return sending
 
     def due(self, now: float) -> None:
@@ -233,7 +235,7 @@ class Conversations:
         while batch is not None:  # nobody has to be asked: it is delivered before this returns
             now = self._wall()
             self._hand_over(conversation, batch, [self._finished(item, {}, None, now) for item in batch])
-            batch = self._windows.done(conversation, self._now())
+            batch = self._done(conversation, batch)
 
     def _spawn(self, work: Coroutine[Any, Any, None], name: str) -> None:
         task = self._tasks.spawn(work, name)
@@ -249,8 +251,17 @@ class Conversations:
                 _log.exception("a batch of %d messages could not be persisted", len(batch))
                 settled = [_FAILED] * len(batch)
             self._hand_over(conversation, batch, settled)
-            batch = self._windows.done(conversation, self._now())
+            batch = self._done(conversation, batch)
         self._wake(self._windows.deadline)
+
+    def _done(self, conversation: str, batch: Sequence[Item]) -> list[Item] | None:
+        """A batch is settled: the next one, or its senders may rest until shortly before there is one."""
+        now = self._now()
+        following = self._windows.done(conversation, now)
+        if following is None and (patience := self._windows.patience(conversation, now)) > 0.0:
+            for connection in {item.sending.socket.connection for item in batch}:
+                connection.rest(patience)
+        return following
 
     async def _settled(self, conversation: str, batch: Sequence[Item]) -> Sequence[Settled]:
         """Ask the application to keep the batch and, at the same time, who its senders are."""

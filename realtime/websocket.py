@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import binascii
 import hashlib
+import math
 from base64 import b64decode, b64encode
 from typing import Any
 
@@ -29,6 +30,9 @@ PINGS = 20
 """How many WebSocket pings a client may send within PINGS_WINDOW seconds. Engine.IO clients send none."""
 
 PINGS_WINDOW = 10.0
+
+TALKS = 0.1
+"""Seconds between two reads, at most, of a connection that is worth resting: others have little to be read together."""
 
 LATE = 1000
 """Frames (or KiB) that are looked through for the client's close after ours; whoever goes on is not read any more."""
@@ -131,13 +135,16 @@ class TakenWebSocket(WebSocketDataQueue, asyncio.BufferedProtocol):
     __slots__ = (
         "_closing",
         "_deflate",
+        "_drained",
         "_head_awaited",
         "_house",
         "_late",
         "_linger",
+        "_read_at",
         "_reader",
         "_session",
         "_tail",
+        "_talks",
         "_wire",
         "congested",
         "pings",
@@ -153,8 +160,11 @@ class TakenWebSocket(WebSocketDataQueue, asyncio.BufferedProtocol):
         self._tail = head, tail
         self._deflate = settings.compression if deflate else None
         self._closing = False
+        self._drained = True
         self._head_awaited = 2
         self._late = 0
+        self._read_at = -math.inf
+        self._talks = False
         self._linger: asyncio.TimerHandle | None = None
         self._session: EngineSession | None = None
         self._reader: WebSocketReader | None = WebSocketReader(self, settings.max_payload + 1, deflate, True)
@@ -205,6 +215,15 @@ class TakenWebSocket(WebSocketDataQueue, asyncio.BufferedProtocol):
             self._wire.write(close_frame(_CODES.get(reason, WSCloseCode.OK), reason))
             self._linger = self._house.loop.call_later(self._house.settings.close_timeout, self._wire.abort)
         self._session = None
+        self.wake()  # the client's close is waited for
+
+    def rest(self, seconds: float) -> None:
+        if self._talks and self._drained and not self._closing and self._house.resting.add(self, seconds):
+            self._wire.pause_reading()
+
+    def wake(self) -> None:
+        if self._house.resting.discard(self):
+            self._wire.resume_reading()
 
     @property
     def buffered(self) -> int:
@@ -224,6 +243,9 @@ class TakenWebSocket(WebSocketDataQueue, asyncio.BufferedProtocol):
         return self._house.inbox
 
     def buffer_updated(self, nbytes: int) -> None:
+        now = self._house.loop.time()
+        self._talks, self._read_at = now - self._read_at < TALKS, now
+        self._drained = nbytes < len(self._house.inbox)
         self._read(bytes(self._house.inbox[:nbytes]))
 
     def _read(self, data: bytes) -> None:
@@ -249,6 +271,7 @@ class TakenWebSocket(WebSocketDataQueue, asyncio.BufferedProtocol):
     def connection_lost(self, exc: BaseException | None) -> None:
         self._end("transport-close" if exc is None else "transport-error")
         self._house.disconnected(self)
+        self._house.resting.discard(self)
         self._reader = None  # it refers to us
         if self._linger is not None:
             self._linger.cancel()
