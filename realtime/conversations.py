@@ -85,7 +85,8 @@ class Conversations:
 
     `repeats` knows what was delivered a short while ago; `senders` loads profiles, None where there are none;
     `failed` hears of every message that was taken and failed, with the socket and the user it came from, whether or
-    not an ack was asked for; `wake` hears of deadlines; `wall` is the time as text.
+    not an ack was asked for; `wake` hears of deadlines; `unread` tells
+    whether those who were left unheard are read in the next turn of the loop; `wall` is the time as text.
     """
 
     def __init__(
@@ -101,6 +102,7 @@ class Conversations:
         stats: RealtimeStats,
         tasks: Tasks,
         wake: Wake,
+        unread: Callable[[], bool],
         now: Callable[[], float],
         wall: Callable[[], str],
         new_id: Callable[[], str],
@@ -114,6 +116,7 @@ class Conversations:
         self._stats = stats
         self._tasks = tasks
         self._wake = wake
+        self._unread = unread
         self._now = now
         self._wall = wall
         self._new_id = new_id
@@ -162,7 +165,13 @@ class Conversations:
         return sending
 
     def due(self, now: float) -> None:
-        """Send the batches whose windows have ended."""
+        """Send the batches whose windows have ended.
+
+        When the loop is so late that their speakers are only now being read, it does nothing: it will be called again
+        after that, since the deadline has not changed.
+        """
+        if self._unread():
+            return
         for conversation, batch in list(self._windows.due(now)):
             self._leave(conversation, batch)
 

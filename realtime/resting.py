@@ -29,6 +29,8 @@ class Resting:
         self._loop = loop
         self._until: dict[Rests, float] = {}
         self._timer: asyncio.TimerHandle | None = None
+        self.unread = False
+        """Somebody was woken in this turn of the loop, and is read in the next."""
 
     def __len__(self) -> int:
         return len(self._until)
@@ -61,8 +63,14 @@ class Resting:
         soon = loop.time() + TOGETHER
         for connection in [connection for connection, until in self._until.items() if until <= soon]:
             connection.wake()
+        if not self.unread:
+            self.unread = True
+            loop.call_soon(self._read)
         if self._until and self._timer is None:
             self._set(loop, min(self._until.values()))
+
+    def _read(self) -> None:
+        self.unread = False
 
     def _set(self, loop: asyncio.AbstractEventLoop, until: float) -> None:
         if self._timer is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -17,6 +18,7 @@ from realtime.limits import Rate
 from realtime.resting import TOGETHER, Resting, Rests
 from realtime.settings import (
     AuthenticationSettings,
+    BatchSettings,
     ChatSettings,
     CoreSettings,
     EngineSettings,
@@ -35,6 +37,7 @@ class Clock:
     def __init__(self) -> None:
         self.now = 100.0
         self.timers: list[Timer] = []
+        self.soon: list[Callable[[], None]] = []
 
     def time(self) -> float:
         return self.now
@@ -43,12 +46,18 @@ class Clock:
         self.timers.append(Timer(when, callback))
         return self.timers[-1]
 
+    def call_soon(self, callback: Callable[[], None]) -> None:
+        self.soon.append(callback)
+
     @property
     def pending(self) -> list[Timer]:
         return [timer for timer in self.timers if not timer.is_over]
 
     def pass_time(self, seconds: float) -> None:
         self.now += seconds
+        soon, self.soon = self.soon, []
+        for callback in soon:
+            callback()
         for timer in self.pending:
             if timer.when() <= self.now:
                 timer.is_over = True
@@ -146,6 +155,16 @@ def test_who_rests_anew_when_woken_is_left_until_its_next_time() -> None:
     assert (tired.woken, anna.woken, len(resting)) == (1, 1, 1)
     clock.pass_time(0.02)
     assert tired.woken == 2
+
+
+def test_what_those_who_are_woken_have_said_is_unread_until_the_next_turn() -> None:
+    clock, resting, (anna, *_) = bedroom()
+    resting.add(anna, 0.02)
+    assert not resting.unread
+    clock.pass_time(0.02)
+    assert resting.unread
+    clock.pass_time(0.0)
+    assert not resting.unread
 
 
 def test_at_the_end_everybody_is_woken_and_no_timer_is_left() -> None:
@@ -291,6 +310,7 @@ class Speaker:
 
     def __init__(self, websocket: RawWebSocket) -> None:
         self.heard: list[dict[str, Any]] = []
+        self.batches: list[list[str]] = []
         self._websocket = websocket
         self._answers = asyncio.Queue[str]()
         self._more = asyncio.Event()
@@ -302,9 +322,14 @@ class Speaker:
             async with asyncio.timeout(PATIENCE):
                 await self._answers.get()
 
-    async def say(self, user: str, content: str) -> None:
-        message = {"conversation_id": "7", "sender_id": user, "content": content, "message_type": "text"}
-        await self._websocket.send("42" + json.dumps(["send_message", message]))
+    async def say(self, user: str, *contents: str) -> None:
+        """In one piece, and given to the system before this returns, if it takes it."""
+        messages = [
+            {"conversation_id": "7", "sender_id": user, "content": content, "message_type": "text"}
+            for content in contents
+        ]
+        packets = ["42" + json.dumps(["send_message", message]) for message in messages]
+        await self._websocket.client.send(b"".join(map(masked, packets)))
 
     async def hears(self, count: int) -> None:
         async with asyncio.timeout(PATIENCE):
@@ -324,19 +349,25 @@ class Speaker:
             elif data.startswith((b"40", b"43")):
                 self._answers.put_nowait(data.decode())
             elif data.startswith(b'42["new_messages_batch"'):
-                self.heard += json.loads(data[2:])[1]
+                messages = json.loads(data[2:])[1]
+                self.heard += messages
+                self.batches.append([message["content"] for message in messages])
                 self._more.set()
 
 
 @asynccontextmanager
-async def conversation(count: int) -> AsyncIterator[tuple[Core, list[Speaker]]]:
-    """A core that pings all the time, and so many speakers in one conversation."""
+async def conversation(
+    count: int, ping_interval: float = 25.0, delay: float = 0.05
+) -> AsyncIterator[tuple[Core, list[Speaker]]]:
+    """A core, and so many speakers in one conversation."""
     plenty = Rate(1e6, 1e6)
     settings = CoreSettings(
-        engine=EngineSettings(ping_interval=0.03, ping_timeout=PATIENCE),
+        engine=EngineSettings(ping_interval=ping_interval, ping_timeout=PATIENCE),
         hub=HubSettings(recovery=None),
         authentication=AuthenticationSettings(kind="trusted"),
-        chat=ChatSettings(limits=LimitSettings(messages=plenty, user_messages=plenty)),
+        chat=ChatSettings(
+            batch=BatchSettings(delay=delay), limits=LimitSettings(messages=plenty, user_messages=plenty)
+        ),
     )
     core = Core(settings)
     listener = web.Server(core.handle)
@@ -374,7 +405,7 @@ async def test_all_that_is_said_in_a_busy_conversation_arrives_in_order_and_no_p
         return add(self, connection, seconds)
 
     monkeypatch.setattr(Resting, "add", watched)
-    async with conversation(5) as (core, speakers):
+    async with conversation(5, ping_interval=0.03) as (core, speakers):
         for number in range(60):
             for place, speaker in enumerate(speakers):
                 await speaker.say(f"u{place}", str(number))
@@ -386,3 +417,19 @@ async def test_all_that_is_said_in_a_busy_conversation_arrives_in_order_and_no_p
         assert dict(said) == {f"u{place}": [str(number) for number in range(60)] for place in range(5)}
         assert rested > 0
         assert sum(core.stats.round_trips) > 0
+
+
+async def test_a_loop_that_is_late_reads_who_rests_before_the_window_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("realtime.batching.UNHEARD", LONG)
+    async with conversation(2, delay=0.5) as (core, (anna, ben)):
+        await anna.say("u0", *"abcdefghijkl")
+        await anna.hears(12)
+        while not len(core.engine.resting):
+            await asyncio.sleep(0)
+        await ben.say("u1", "early")
+        while not core.chat.conversations.waiting("7"):
+            await asyncio.sleep(0)
+        await anna.say("u0", "late")
+        time.sleep(0.6)  # noqa: ASYNC251 - everybody is late now: who rests, and the window
+        await ben.hears(14)
+        assert ben.batches[-1] == ["early", "late"]
