@@ -19,8 +19,8 @@ BUSY = 8
 IN_TIME = 0.005
 """Seconds before a window's end by which whoever was left unheard is heard, and stays so until it has ended."""
 
-UNHEARD = 0.025
-"""Seconds that somebody is left unheard at once, about; words for a quiet conversation may be among what is said."""
+UNHEARD = 0.05
+"""Seconds that somebody is left unheard at most, about; words for a quiet conversation may be among what is said."""
 
 _WORTH = 0.003
 """Seconds below which nobody is left unheard: it would cost more than it spares."""
