@@ -204,25 +204,20 @@ class TakenWebSocket(WebSocketDataQueue, asyncio.BufferedProtocol):
             return
         threshold = self._deflate
         data = outgoing.frame if threshold is None or outgoing.size < threshold else outgoing.deflated
-        if self._descriptor < 0 or wire.get_write_buffer_size():
-            wire.write(data)
-        else:
-            self._write_through(data)
+        written = 0
+        if self._descriptor >= 0 and not wire.get_write_buffer_size():
+            # Past the transport, which would only add to what the system takes for it. Its buffer is empty, so nothing
+            # is overtaken, and it is not closing, so the descriptor is still its own; what the system does not take,
+            # or says of the connection, the transport gets to see.
+            try:
+                written = os.write(self._descriptor, data)
+            except OSError:
+                written = 0
+        if written < len(data):
+            wire.write(data[written:])
         stats = self._house.stats
         stats.packets_out += outgoing.count
         stats.bytes_out += len(data)
-
-    def _write_through(self, data: bytes) -> None:
-        """Write past the transport, which would only add to what the system takes for it. Its buffer is empty, so
-        nothing is overtaken, and it is not closing, so the descriptor is still its own; whatever the system does not
-        take, or says of the connection, the transport gets to see.
-        """
-        try:
-            written = os.write(self._descriptor, data)
-        except OSError:
-            written = 0
-        if written < len(data):
-            self._wire.write(data[written:])
 
     def close(self, reason: str) -> None:
         """Say why and wait a while for the client to close too (RFC 6455 section 7.1.1)."""
