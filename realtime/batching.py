@@ -78,13 +78,18 @@ class Window(Generic[Item]):
         return None if self._sending else self._deadline
 
     def add(self, item: Item, size: int, now: float) -> list[Item] | None:
-        """Take an item of `size` bytes; the batch that leaves now, if one does."""
-        if not self._collected and (self._deadline is None or now >= self._deadline):
+        """Take an item of `size` bytes; the batch that leaves now, if one does.
+
+        In a busy conversation whose window has ended, `due` is what is waited for: others are heard together with
+        this one, and would miss the batch if it left with the first of them.
+        """
+        late = self._last >= BUSY and self._deadline is not None and now >= self._deadline
+        if not late and not self._collected and (self._deadline is None or now >= self._deadline):
             alone = self.mode == "adaptive" and not self._sending
             self._deadline = now if alone else now + self.delay
         self._collected.append((item, size))
         self._bytes += size
-        return self._ready(now)
+        return None if late and not self._full else self._ready(now)
 
     def due(self, now: float) -> list[Item] | None:
         """The batch whose window has ended, if one has. A window that ends empty makes the conversation quiet."""
@@ -127,8 +132,11 @@ class Window(Generic[Item]):
     def _ready(self, now: float) -> list[Item] | None:
         if self._sending or not self._collected or self._deadline is None:
             return None
-        full = len(self._collected) >= self.max_messages or self._bytes >= self.max_bytes
-        return self._leave(now) if full or now >= self._deadline else None
+        return self._leave(now) if self._full or now >= self._deadline else None
+
+    @property
+    def _full(self) -> bool:
+        return len(self._collected) >= self.max_messages or self._bytes >= self.max_bytes
 
     def _leave(self, now: float) -> list[Item]:
         count, size = self._fitting()

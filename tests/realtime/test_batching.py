@@ -208,6 +208,13 @@ def test_a_long_window_is_listened_to_in_between() -> None:
     assert _busy(delay=IN_TIME + 1.01 * UNHEARD).patience(now=0.05) == pytest.approx(1.01 * UNHEARD)  # not two rests
 
 
+def test_in_a_busy_conversation_those_who_are_heard_too_late_together_leave_together() -> None:
+    window = _busy()
+    assert [window.add(number, 1, now=0.11) for number in range(5)] == [None] * 5
+    assert window.deadline == pytest.approx(0.1)
+    assert window.due(now=0.11) == list(range(5))
+
+
 def test_while_a_batch_is_being_sent_everybody_is_heard() -> None:
     window = _busy()
     window.add(0, 1, now=0.06)
