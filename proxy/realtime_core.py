@@ -104,8 +104,8 @@ class RealtimeCore:
         """The core's own path, with its last slash or without; what lies below it is the application's."""
         return path == self._path or path == self._path[:-1]
 
-    async def handle(self, http: web.BaseRequest) -> web.StreamResponse:
-        return await self.core.handle(http)
+    async def handle(self, http: web.BaseRequest, client: str) -> web.StreamResponse:
+        return await self.core.handle(http, client)
 
     @property
     def open_sessions(self) -> int:

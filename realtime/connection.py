@@ -11,7 +11,10 @@ from realtime.frames import Outgoing
 
 @dataclass(frozen=True, slots=True)
 class Handshake:
-    """The request that opened a session. `at` is wall-clock time in seconds; header names are in lower case."""
+    """The request that opened a session. `at` is wall-clock time in seconds; header names are in lower case.
+
+    `peer` is the client's address, also where the connection is a proxy's.
+    """
 
     path: str
     query: dict[str, str]

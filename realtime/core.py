@@ -96,9 +96,9 @@ class Core:
         """Read the journal. Raises OSError when it cannot be had."""
         await self.hub.start()
 
-    async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
-        """Everything below the core's path."""
-        return await self.engine.handle(request)
+    async def handle(self, request: web.BaseRequest, client: str | None = None) -> web.StreamResponse:
+        """Everything below the core's path. `client`: its address, where that is not the one of the connection."""
+        return await self.engine.handle(request, client)
 
     async def publish(self, publication: Publication | Mapping[str, Any]) -> dict[str, Any]:
         """Tell the subscribers of a channel: `{channel, event?, data?, key?, purge_tags?}`.

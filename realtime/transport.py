@@ -90,20 +90,25 @@ class EngineServer:
         session = self._sessions.get(sid)
         return 0.0 if session is None else session.machine.silence(self.loop.time())
 
-    async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
-        """Answer any request of the path: a handshake, a session's GET or POST, a preflight, a WebSocket."""
+    async def handle(self, request: web.BaseRequest, client: str | None = None) -> web.StreamResponse:
+        """Answer any request of the path: a handshake, a session's GET or POST, a preflight, a WebSocket.
+
+        `client` is the address of whoever asks, where a proxy is in between.
+        """
         origin = request.headers.get("Origin")
         if not may_connect(origin, request.headers.get("Host", ""), self.settings.allowed_origins):
             return self._refused(Refusal.FORBIDDEN, status=403)
         if request.method == "OPTIONS":
             response: web.StreamResponse = web.Response(status=204)
         else:
-            response = await self._answered(request, self._cross_origin(request))
+            response = await self._answered(request, client, self._cross_origin(request))
         if not response.prepared and not isinstance(response, Ended):
             response.headers.update(self._cross_origin(request))
         return response
 
-    async def _answered(self, request: web.BaseRequest, headers: dict[str, str]) -> web.StreamResponse:
+    async def _answered(
+        self, request: web.BaseRequest, client: str | None, headers: dict[str, str]
+    ) -> web.StreamResponse:
         transport, sid = request.query.get("transport"), request.query.get("sid")
         websocket = is_websocket(request)
         if transport not in self.settings.transports:
@@ -115,7 +120,8 @@ class EngineServer:
         if websocket is not (transport == "websocket"):
             return self._refused(Refusal.REQUEST)
         if sid is None:
-            return self._open_websocket(request) if websocket else self._open_polling(request)
+            handshake = _handshake(request, client)
+            return self._open_websocket(request, handshake) if websocket else self._open_polling(handshake)
         session = self._found(sid)
         if session is None and request.method == "GET" and not websocket:
             session = self._parting(sid)
@@ -146,21 +152,21 @@ class EngineServer:
 
     # Beginning
 
-    def _open_polling(self, request: web.BaseRequest) -> web.StreamResponse:
+    def _open_polling(self, handshake: Handshake) -> web.StreamResponse:
         if self._is_full:
             return _full()
-        session = self._session(request, State.POLLING, None)
+        session = self._session(handshake, State.POLLING, None)
         upgrades = ("websocket",) if "websocket" in self.settings.transports else ()
         session.open(self._opened)
         return answer(self._open_packet(session, upgrades).payload)
 
-    def _open_websocket(self, request: web.BaseRequest) -> web.StreamResponse:
+    def _open_websocket(self, request: web.BaseRequest, handshake: Handshake) -> web.StreamResponse:
         if self._is_full:
             return _full()
         websocket = self._taken(request)
         if not isinstance(websocket, TakenWebSocket):
             return websocket
-        session = self._session(request, State.WEBSOCKET, websocket)
+        session = self._session(handshake, State.WEBSOCKET, websocket)
         websocket.begin(session, self._open_packet(session, ()))
         session.open(self._opened)
         websocket.feed_tail()
@@ -192,10 +198,10 @@ class EngineServer:
         websocket = take_over(request, self, accept, deflate=deflate)
         return Ended() if websocket is None else websocket
 
-    def _session(self, request: web.BaseRequest, state: State, socket: TakenWebSocket | None) -> EngineSession:
+    def _session(self, handshake: Handshake, state: State, socket: TakenWebSocket | None) -> EngineSession:
         settings = self.settings
         machine = Session(self._new_id(), state, settings.ping_interval, settings.ping_timeout, self.loop.time())
-        session = EngineSession(self, machine, _handshake(request), socket)
+        session = EngineSession(self, machine, handshake, socket)
         self._sessions[machine.sid] = session
         self.stats.sessions_opened += 1
         self.beat_changed(session)
@@ -312,14 +318,15 @@ def _give_up(session: EngineSession, websocket: TakenWebSocket) -> None:
         websocket.close("upgrade-timeout")
 
 
-def _handshake(request: web.BaseRequest) -> Handshake:
+def _handshake(request: web.BaseRequest, client: str | None) -> Handshake:
     headers: dict[str, str] = {}
     for name, value in request.headers.items():
         lower = name.lower()
         if lower not in _NOT_KEPT and not lower.startswith("sec-websocket-"):
             headers[lower] = f"{headers[lower]}, {value}" if lower in headers else value
     query = {name: request.query[name] for name in request.query}
-    return Handshake(request.path, query, headers, request.remote or "", request.secure, time.time())
+    peer = (request.remote or "") if client is None else client
+    return Handshake(request.path, query, headers, peer, request.secure, time.time())
 
 
 def _preflight(request: web.BaseRequest) -> dict[str, str]:

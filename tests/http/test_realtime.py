@@ -124,6 +124,20 @@ class TestPath:
             pass
 
 
+class TestPeers:
+    @pytest.mark.parametrize(("trusted", "peer"), [([], "127.0.0.1"), (["127.0.0.0/8"], "198.51.100.1")])
+    async def test_a_session_is_of_the_client_behind_trusted_proxies_and_of_nobody_who_only_claims_so(
+        self, origin: ScriptedOrigin, trusted: list[str], peer: str
+    ) -> None:
+        said = {"X-Forwarded-For": "203.0.113.9, 198.51.100.1"}
+        async with (
+            edge_before(origin, server={"trusted_proxies": trusted}, realtime=TRUSTED) as edge,
+            connected(url(edge), headers=said),
+        ):
+            (session,) = (await admin(edge, "GET", "/api/realtime"))["sessions"]
+            assert session["peer"] == peer
+
+
 class TestConnections:
     async def test_websockets_count_as_active_connections_until_they_end(self, edge: EdgeUnderTest) -> None:
         before = edge.app.performance()["connectionsActive"]
