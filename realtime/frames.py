@@ -1,4 +1,4 @@
-"""PURE: the server's side of WebSocket framing (RFC 6455 section 5), and what is sent to many, encoded once."""
+"""PURE: WebSocket framing (RFC 6455 section 5): what is sent to many, encoded once, and the heads of what comes."""
 
 from __future__ import annotations
 
@@ -69,6 +69,44 @@ class Outgoing:
                 [frame(_opcode(packet), _deflate(packet), compressed=True) for packet in self._packets]
             )
         return self._deflated
+
+
+class Heads:
+    """The frame heads in a client's bytes, however they are cut; what they are about is somebody else's business."""
+
+    __slots__ = ("_cut", "_skip")
+
+    def __init__(self) -> None:
+        self._cut = b""  # a head of which the rest is missing
+        self._skip = 0  # bytes of a frame that are still to come
+
+    def count(self, data: bytes) -> int:
+        """How many are complete with these bytes; -1 when one is not masked, as a client's must be (section 5.1)."""
+        at = self._skip
+        if self._cut:
+            data, self._cut = self._cut + data, b""
+        end = len(data)
+        heads = 0
+        while at < end:
+            if at + 2 > end:
+                self._cut = data[at:]
+                at = end
+                break
+            length = data[at + 1] - 0x80
+            if length < 0:
+                return -1
+            if length < 126:
+                at += 6 + length
+            else:
+                start = at + (4 if length == 126 else 10)
+                if start > end:
+                    self._cut = data[at:]
+                    at = end
+                    break
+                at = start + 4 + int.from_bytes(data[at + 2 : start], "big")
+            heads += 1
+        self._skip = at - end
+        return heads
 
 
 def frame(opcode: int, data: bytes, *, compressed: bool = False) -> bytes:

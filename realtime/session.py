@@ -193,10 +193,18 @@ class EngineSession:
             self._upgrade(action)
         return True
 
-    def flooded(self) -> None:
+    def spend(self, packets: int) -> None:
+        """Something else that costs like so many packets has come: fragments."""
+        now = self._house.loop.time()
+        per_second, burst = self._house.settings.packets
+        self._free_at = max(self._free_at, now) + packets / per_second
+        if (self._free_at - now) * per_second > burst:
+            self.flooded("fragments")
+
+    def flooded(self, limit: str = "packets") -> None:
         """More came than one client may send."""
         if self.machine.state is not State.CLOSED:
-            count(self._house.stats.rate_limited, "packets")
+            count(self._house.stats.rate_limited, limit)
             self.close("flood")
 
     def _deliver(self, packet: str | bytes) -> None:

@@ -17,7 +17,7 @@ from aiohttp._websocket.models import WebSocketError
 from aiohttp._websocket.reader import WebSocketDataQueue, WebSocketReader
 
 from realtime.engineio import Via
-from realtime.frames import PONG, Outgoing, close_frame, frame
+from realtime.frames import PONG, Heads, Outgoing, close_frame, frame
 from realtime.session import EngineSession, House
 from realtime.stats import count
 
@@ -131,7 +131,8 @@ class TakenWebSocket(WebSocketDataQueue, asyncio.BufferedProtocol):
     __slots__ = (
         "_closing",
         "_deflate",
-        "_head_awaited",
+        "_fragments",
+        "_heads",
         "_house",
         "_late",
         "_linger",
@@ -153,7 +154,8 @@ class TakenWebSocket(WebSocketDataQueue, asyncio.BufferedProtocol):
         self._tail = head, tail
         self._deflate = settings.compression if deflate else None
         self._closing = False
-        self._head_awaited = 2
+        self._heads = Heads()
+        self._fragments = 0  # frames that have made no message yet
         self._late = 0
         self._linger: asyncio.TimerHandle | None = None
         self._session: EngineSession | None = None
@@ -228,10 +230,17 @@ class TakenWebSocket(WebSocketDataQueue, asyncio.BufferedProtocol):
 
     def _read(self, data: bytes) -> None:
         self._house.stats.bytes_in += len(data)
-        if self._head_awaited:
-            self._look_for_mask(data)
-        if self._reader is not None:
-            self._reader.feed_data(data)
+        reader = self._reader
+        if reader is None:
+            return
+        heads = self._heads.count(data)
+        if heads < 0:
+            self._refuse("protocol-error")  # RFC 6455 section 5.1; the reader would take it
+            return
+        self._fragments += heads
+        reader.feed_data(data)
+        if self._fragments > 1:
+            self._fragmented()
 
     def eof_received(self) -> None:
         return None  # the transport closes
@@ -259,6 +268,7 @@ class TakenWebSocket(WebSocketDataQueue, asyncio.BufferedProtocol):
     def feed_data(self, data: Any, size: int) -> None:
         """One message, whole and checked."""
         kind = data[0]
+        self._fragments -= 1
         if self._closing:
             if kind is _CLOSE:
                 self._wire.close()
@@ -285,12 +295,15 @@ class TakenWebSocket(WebSocketDataQueue, asyncio.BufferedProtocol):
     def feed_eof(self) -> None:
         """Nothing waits for it."""
 
-    def _look_for_mask(self, data: bytes) -> None:
-        """RFC 6455 section 5.1. aiohttp's reader takes all; who does not mask its first frame masks none."""
-        awaited = self._head_awaited
-        self._head_awaited = max(awaited - len(data), 0)
-        if len(data) >= awaited and data[awaited - 1] < 0x80:
-            self._refuse("protocol-error")
+    def _fragmented(self) -> None:
+        """Fragments cost like messages: without end, or empty, they are a flood that the reader says nothing of."""
+        more, self._fragments = self._fragments - 1, 1
+        if self._session is not None:
+            self._session.spend(more)
+        elif self._closing:
+            self._late += more
+            if self._late > LATE:
+                self._turn_away()
 
     def _too_late(self, size: int) -> None:
         self._late += 1 + (size >> 10)

@@ -149,3 +149,29 @@ async def test_a_post_with_a_burst_of_packets_is_taken() -> None:
         assert engine.last.messages.qsize() == 20
         assert (await client.post("\x1e".join(["4x"] * 20))).status == 400
         assert await engine.last.end() == "flood"
+
+
+async def test_fragments_that_never_become_a_message_are_a_flood_however_little_they_say() -> None:
+    async with engine_with(packets=Rate(10.0, 200.0)) as engine, await engine.session() as websocket:
+        await websocket.client.send(masked("4", fin=False) + masked(b"", opcode=0, fin=False) * 201)
+        assert await engine.last.end() == "flood"
+        assert await websocket.close_code() == 1008
+        assert engine.stats.rate_limited == {"fragments": 1}
+
+
+async def test_a_message_in_many_fragments_costs_like_as_many_packets_and_arrives() -> None:
+    async with engine_with(packets=Rate(10.0, 200.0)) as engine, await engine.session() as websocket:
+        parts = [masked("4", fin=False), *[masked(b"x", opcode=0, fin=False)] * 150, masked(b"", opcode=0)]
+        await websocket.client.send(b"".join(parts))
+        assert await engine.last.message() == "x" * 150
+        await websocket.client.send(masked("6") * 60)
+        assert await engine.last.end() == "flood"
+        assert engine.stats.rate_limited == {"packets": 1}
+
+
+async def test_fragments_after_our_close_are_not_read_for_long() -> None:
+    async with engine_with(close_timeout=60.0) as engine, await engine.session() as websocket:
+        engine.last.connection.close("server-close")
+        await websocket.client.send(masked("4", fin=False) + masked(b"", opcode=0, fin=False) * 2000)
+        await websocket.close_code()
+        assert await asyncio.wait_for(websocket.client.reader.read(), 5) == b""
