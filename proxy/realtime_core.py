@@ -259,7 +259,11 @@ def core_settings(settings: Settings) -> CoreSettings:
             allowed_origins=settings.allowed_origins,
             compression=settings.compression.threshold if settings.compression.enabled else None,
         ),
-        hub=HubSettings(connect_timeout=settings.connect_timeout, recovery=_recovery(settings)),
+        hub=HubSettings(
+            connect_timeout=settings.connect_timeout,
+            max_attached=settings.max_payload,
+            recovery=_recovery(settings),
+        ),
         chat=ChatSettings(
             deliver=settings.deliver,
             users_per_connection=settings.users_per_connection,

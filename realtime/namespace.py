@@ -151,7 +151,7 @@ class Namespace(Handlers):
         peer = socket.peer
         if peer is None:
             return
-        peer.leave(self.name)
+        peer.part(self.name)
         self._forget(socket, may_return=may_return)
         self.farewell(socket, reason)
 

@@ -64,12 +64,16 @@ class RecoverySettings:
 class HubSettings:
     """`connect_timeout` in seconds from a connection's beginning to its first CONNECT that is accepted.
 
-    `max_attachments` for one packet, `connects` (CONNECT packets) for one connection. Without `recovery` every client
-    begins anew.
+    `max_attachments` for one packet, which may have `max_attached` bytes together and must all have come
+    `attachments_timeout` seconds after the packet; `connects` (CONNECT packets) for one connection. What comes for a
+    namespace within `parting` seconds after its end was on its way. Without `recovery` every client begins anew.
     """
 
     connect_timeout: float = 10.0
     max_attachments: int = 10
+    max_attached: int = 1_000_000
+    attachments_timeout: float = 10.0
+    parting: float = 5.0
     connects: Rate = _CONNECTS
     recovery: RecoverySettings | None = None
 
