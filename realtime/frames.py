@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zlib
 from base64 import b64encode
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from struct import Struct
 from typing import Final, Self
 
@@ -13,6 +13,9 @@ BINARY: Final = 0x2
 CLOSE: Final = 0x8
 PING: Final = 0x9
 PONG: Final = 0xA
+
+OVERHEAD: Final = 256
+"""Bytes of an Outgoing that waits besides its own: the objects, and its place in a queue (measured)."""
 
 _SHORT = Struct("!BB").pack
 _MEDIUM = Struct("!BBH").pack
@@ -30,7 +33,7 @@ class Outgoing:
     Raises UnicodeEncodeError for text that UTF-8 cannot say.
     """
 
-    __slots__ = ("_deflated", "_packets", "_payload", "conflate", "count", "frame", "size", "volatile")
+    __slots__ = ("_deflated", "conflate", "count", "frame", "size", "volatile")
 
     def __init__(self, messages: Sequence[str | bytes], *, conflate: str | None = None, volatile: bool = False) -> None:
         packets = tuple(b"4" + item.encode() if isinstance(item, str) else _Binary(item) for item in messages)
@@ -44,29 +47,32 @@ class Outgoing:
         return self
 
     def _set(self, packets: tuple[bytes, ...], conflate: str | None, volatile: bool) -> None:
-        self._packets = packets
         self.conflate = conflate
         self.volatile = volatile
         self.count = len(packets)
         self.frame = b"".join([frame(_opcode(packet), packet) for packet in packets])
         """Each message as one WebSocket frame, one after the other."""
         self.size = len(self.frame)
-        self._payload: bytes | None = None
         self._deflated: bytes | None = None
 
     @property
     def payload(self) -> bytes:
-        """The same packets for long-polling (Engine.IO protocol, "Packet encoding")."""
-        if self._payload is None:
-            self._payload = joined([_polled(packet) for packet in self._packets])
-        return self._payload
+        """The same packets for long-polling (Engine.IO protocol, "Packet encoding"), made of the frames each time:
+        kept beside them they would take as much memory again wherever something waits.
+        """
+        return joined([_polled(opcode, packet) for opcode, packet in _frames(self.frame)])
+
+    @property
+    def cost(self) -> int:
+        """Bytes of memory that it takes where it waits, about: what is short takes most of them for being there."""
+        return OVERHEAD + self.size + 2 * len(self.conflate or "")
 
     @property
     def deflated(self) -> bytes:
         """The frames compressed without context, hence the same for every client (RFC 7692 section 7.1.1)."""
         if self._deflated is None:
             self._deflated = b"".join(
-                [frame(_opcode(packet), _deflate(packet), compressed=True) for packet in self._packets]
+                [frame(opcode, _deflate(packet), compressed=True) for opcode, packet in _frames(self.frame)]
             )
         return self._deflated
 
@@ -140,8 +146,21 @@ def _opcode(packet: bytes) -> int:
     return BINARY if isinstance(packet, _Binary) else TEXT
 
 
-def _polled(packet: bytes) -> bytes:
-    return b"b" + b64encode(packet) if isinstance(packet, _Binary) else packet
+def _frames(data: bytes) -> Iterator[tuple[int, bytes]]:
+    """Opcode and data of each of our own frames."""
+    at = 0
+    while at < len(data):
+        length, start = data[at + 1], at + 2
+        if length == 126:
+            length, start = int.from_bytes(data[at + 2 : at + 4], "big"), at + 4
+        elif length == 127:
+            length, start = int.from_bytes(data[at + 2 : at + 10], "big"), at + 10
+        yield data[at] & 0x0F, data[start : start + length]
+        at = start + length
+
+
+def _polled(opcode: int, packet: bytes) -> bytes:
+    return b"b" + b64encode(packet) if opcode == BINARY else packet
 
 
 def _deflate(packet: bytes) -> bytes:

@@ -311,7 +311,7 @@ class Recovery:
             for packet in ring.since(start, left):
                 if session.id not in packet.skip:
                     missed[packet.number] = packet
-        if sum(packet.outgoing.size for packet in missed.values()) > self._settings.replay:
+        if sum(packet.outgoing.cost for packet in missed.values()) > self._settings.replay:
             return None
         return [missed[number] for number in sorted(missed)]
 

@@ -29,7 +29,8 @@ class EngineSettings:
     """Packets of any kind that a session may send; a text counts one more for each 4096 characters. The burst is also
     the most that one POST may hold."""
     max_queue: int = 2**20
-    """What may wait for one session before volatile packets are dropped, then conflatable ones, then the session."""
+    """Memory that what waits for one session may take before volatile packets are dropped, then conflatable ones, then
+    the session; counted as if no other session waited for the same."""
     high_water: int = 2**16
     """What the transport of a WebSocket may buffer (a copy per session) before packets wait in the session's queue."""
     transports: tuple[str, ...] = ("polling", "websocket")
@@ -48,8 +49,8 @@ class RecoverySettings:
     """How much of the past is kept for clients that return.
 
     `window` in seconds; `packets` and `bytes` for each room, `bytes_in_all` for all rooms together (of which the
-    longest silent lose theirs), `sessions` that are away in all. Who missed more than `replay` bytes begins anew: they
-    are sent at once, so it should be below the engine's `max_queue`.
+    longest silent lose theirs), `sessions` that are away in all. Who missed more than `replay` bytes of memory begins anew:
+    they are sent at once, so it should be below the engine's `max_queue`.
     """
 
     window: float = 120.0

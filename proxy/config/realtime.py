@@ -169,7 +169,7 @@ class Realtime(Section):
     max_payload: Size = 1_000_000
     """Largest packet or polling body from a client; larger ends its session."""
     max_queue: Size = 2**20
-    """Bytes that may wait for a slow client; beyond it its session ends, and recovers when it comes back."""
+    """Memory for what waits for a slow client; beyond it its session ends, and recovers when it comes back."""
     max_sessions: PositiveCount = 8_000
     """Sessions at once; further ones are refused with 503. WebSockets count for `server.max_connections`, too."""
     batch: Batch = Batch()

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import zlib
+from base64 import b64encode
 from collections.abc import Iterator
 from itertools import pairwise
 
@@ -60,7 +61,6 @@ def test_everybody_is_given_the_same_bytes() -> None:
     outgoing = Outgoing(["a" * 1000])
     assert outgoing.frame is outgoing.frame
     assert outgoing.deflated is outgoing.deflated
-    assert outgoing.payload is outgoing.payload
     assert len(outgoing.deflated) < 50
 
 
@@ -101,3 +101,14 @@ def test_every_frame_of_a_client_is_counted_once_however_its_bytes_are_cut(sent:
 def test_a_frame_that_is_not_masked_is_found_wherever_it_comes(sent: list[bytes], data: bytes, at: list[int]) -> None:
     heads = Heads()
     assert -1 in [heads.count(piece) for piece in pieces(b"".join(sent) + frame(BINARY, data), at)]
+
+
+@given(messages)
+def test_what_long_polling_is_given_is_made_of_the_same_frames(items: list[str | bytes]) -> None:
+    expected = [b"4" + item.encode() if isinstance(item, str) else b"b" + b64encode(item) for item in items]
+    assert Outgoing(items).payload == b"\x1e".join(expected)
+
+
+@pytest.mark.parametrize("size", [124, 125, 126, 65_534, 65_535, 65_536])
+def test_long_polling_gets_what_is_long_whole(size: int) -> None:
+    assert Outgoing(["x" * size, "y"]).payload == b"4" + b"x" * size + b"\x1e4y"
