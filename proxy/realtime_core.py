@@ -322,6 +322,7 @@ def _recovery(settings: Settings) -> RecoverySettings | None:
         packets=recovery.max_packets,
         bytes=recovery.max_bytes,
         bytes_in_all=recovery.max_bytes_in_all,
+        sessions=recovery.max_sessions,
     )
 
 

@@ -159,6 +159,7 @@ class Core:
         self.stats.profiles_misses = sum(loader.misses for loader in loaders)
         self.stats.profile_requests = sum(loader.requests for loader in loaders)
         self.stats.recovery_forgotten = self.hub.forgotten
+        self.stats.recovery_given_up = self.hub.given_up
         return self.stats
 
     def quality(self) -> Distribution:

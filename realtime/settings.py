@@ -49,8 +49,9 @@ class RecoverySettings:
     """How much of the past is kept for clients that return.
 
     `window` in seconds; `packets` and `bytes` for each room, `bytes_in_all` for all rooms together (of which the
-    longest silent lose theirs), `sessions` that are away in all. Who missed more than `replay` bytes of memory begins anew:
-    they are sent at once, so it should be below the engine's `max_queue`.
+    longest silent lose theirs). `sessions` may be away in all, of which `share` from one address; where there are
+    more, those are forgotten first that were nobody and in no room, then the oldest. Who missed more than `replay`
+    bytes of memory begins anew: they are sent at once, so it should be below the engine's `max_queue`.
     """
 
     window: float = 120.0
@@ -58,6 +59,7 @@ class RecoverySettings:
     bytes: int = 1_000_000
     bytes_in_all: int = 64 * 2**20
     sessions: int = 20_000
+    share: float = 0.25
     replay: int = 1_000_000
 
 

@@ -52,6 +52,8 @@ class RealtimeStats:
     """Updates that found too many others waiting for profiles or likes."""
     recovery_forgotten: int = 0
     """Rooms whose past was given up, as all of them took too much memory."""
+    recovery_given_up: dict[str, int] = field(default_factory=dict)
+    """Clients that might have returned and were forgotten for want of room, by why: blank, address or full."""
 
     def round_trip(self, seconds: float) -> None:
         """Count one heartbeat's way to the client and back."""

@@ -107,6 +107,9 @@ class Recovery(Section):
     """Bytes kept for each conversation or channel."""
     max_bytes_in_all: Size = 64 * 2**20
     """Memory for all of them together, about; who was in those that were silent for longest starts anew."""
+    max_sessions: PositiveCount = 20_000
+    """Sessions that are away and remembered, a quarter of them from one address at most; beyond it those are forgotten
+    first that never authenticated and joined nothing."""
     dir: Path | None = None
     """Where it is kept across restarts; null: `realtime` inside cache.dir, or memory alone where cache.disk is 0."""
 

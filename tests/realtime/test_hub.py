@@ -896,3 +896,19 @@ async def test_what_was_on_its_way_when_the_server_threw_a_client_out_is_ignored
     next(iter(root.sockets.values())).disconnect()
     wire.say('2["a"]')
     assert wire.closed is None
+
+
+async def test_who_comes_and_goes_without_a_word_makes_nobody_who_said_something_forgotten() -> None:
+    hub = hub_with(RecoverySettings(sessions=8, share=1.0))
+    hub.namespace().on("connect")(lambda socket, auth: socket.join("room") if auth else None)
+    honest = Wire(hub, "honest")
+    pid = honest.enter(name="ann")["pid"]
+    honest.drop()
+    await turns()
+    for number in range(50):
+        stranger = Wire(hub, f"stranger {number}")
+        stranger.enter()
+        stranger.drop()
+        await turns()
+    assert Wire(hub, "again").enter(pid=pid)["pid"] == pid
+    assert hub.given_up == {"blank": 43}
