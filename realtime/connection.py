@@ -43,6 +43,9 @@ class Connection(Protocol):
     def send(self, outgoing: Outgoing) -> None:
         """Send or queue; never blocks, never raises. After the end of the session it does nothing."""
 
+    def entered(self) -> None:
+        """The layer above has let the client in: from now on its session gives way to no newcomer."""
+
     def close(self, reason: str = "server-close") -> None:
         """End the session after what was sent before; a second time it does nothing."""
 

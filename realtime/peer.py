@@ -63,6 +63,7 @@ class Peer(Client[Socket]):
     def enter(self, namespace: str, occupant: Socket) -> None:
         super().enter(namespace, occupant)
         self._settled()
+        self.connection.entered()
 
     def part(self, namespace: str) -> None:
         """Either side has ended it; what the client had sent before it knew may still come."""

@@ -26,7 +26,7 @@ _PROBE_ANSWER = Outgoing.control(PROBE_ANSWER)
 
 _GONE = frozenset({"client-close", "transport-close", "transport-error", "ping-timeout"})
 _AT_FAULT = frozenset({"duplicate-poll", "flood", "invalid-packet", "overlapping-post", "too-large"})
-_COMING_BACK = frozenset({"slow-client", "drain"})
+_COMING_BACK = frozenset({"slow-client", "drain", "gave-way"})
 _ABRUPT = _GONE | _AT_FAULT | _COMING_BACK
 """Ends after which what waits is not sent any more."""
 
@@ -60,7 +60,9 @@ class House(Protocol):
 
     def beat_changed(self, session: EngineSession) -> None: ...
 
-    def ended(self, session: EngineSession) -> None: ...
+    def entered(self, session: EngineSession) -> None: ...
+
+    def ended(self, session: EngineSession, reason: str) -> None: ...
 
     def connected(self, carrier: Carrier) -> None: ...
 
@@ -132,6 +134,10 @@ class EngineSession:
             _log.exception("a session could not be opened")
             self.close("internal")
 
+    def entered(self) -> None:
+        if self.is_open:
+            self._house.entered(self)
+
     def close(self, reason: str = "server-close") -> None:
         if self.machine.state is State.CLOSED:
             return
@@ -152,7 +158,7 @@ class EngineSession:
             self._farewell = _NOOP if reason == "client-close" else _CLOSE
         self.send = _drop
         self._release_poll()
-        house.ended(self)
+        house.ended(self, reason)
         house.loop.call_soon(self._tell_closed, reason)
 
     # What arrives
@@ -193,7 +199,7 @@ class EngineSession:
             self._upgrade(action)
         return True
 
-    def spend(self, packets: int) -> None:
+    def spend(self, packets: float) -> None:
         """Something else that costs like so many packets has come: fragments."""
         now = self._house.loop.time()
         per_second, burst = self._house.settings.packets

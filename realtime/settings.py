@@ -11,6 +11,7 @@ from typing import Literal
 from realtime.limits import Rate
 
 _PACKETS, _CONNECTS = Rate(500.0, 1000.0), Rate(10.0, 50.0)
+_HANDSHAKES = Rate(300.0, 6000.0)
 _EVENTS, _MESSAGES = Rate(200.0, 400.0), Rate(100.0, 200.0)
 
 Deliver = Literal["batch", "single", "both"]
@@ -38,6 +39,12 @@ class EngineSettings:
     close_timeout: float = 5.0
     """How long a WebSocket that we close may take to close as well."""
     max_sessions: int = 50_000
+    entering: int = 6_000
+    """Sessions that the layer above has not let in yet; the longest silent gives way to a newcomer."""
+    address_share: float = 0.5
+    """Of `max_sessions` and of `entering`, what one address may have."""
+    handshakes: Rate = _HANDSHAKES
+    """New sessions of one address."""
     allowed_origins: tuple[str, ...] = ()
     """Pages of other hosts that may connect, like `https://app.example`; "*" is all of them."""
     compression: int | None = None

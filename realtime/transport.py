@@ -8,6 +8,7 @@ await engine.drain(10.0)
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 import secrets
 import time
@@ -16,6 +17,8 @@ from types import MappingProxyType
 
 from aiohttp import web
 
+from realtime.addresses import place_of
+from realtime.admission import Admission
 from realtime.connection import Connection, Handshake, Opened, Receiver
 from realtime.cross_site import is_same_host, may_connect
 from realtime.engineio import PROTOCOL, Refusal, Session, State, open_packet
@@ -29,7 +32,7 @@ from realtime.websocket import TakenWebSocket, acceptance, deflate_accepted, is_
 
 __all__ = ["Connection", "EngineServer", "Handshake", "Opened", "Receiver"]
 
-_RETRY_AFTER = "5"
+_RETRY_AFTER = 5
 _PARTING = 0.1
 """Seconds that a WebSocket may take to close when the server does: its successor waits, and all clients with it."""
 
@@ -41,6 +44,8 @@ _PARTING_AT_ONCE = 1000
 
 INBOX = 2**13
 """Bytes that are read of one WebSocket before others have their turn; asyncio's 256 KiB may be 40,000 frames."""
+
+_FLOODS = ("flood", "ping-flood")
 
 _NOT_KEPT = ("connection", "upgrade", "accept-encoding", "content-length", "content-type")
 
@@ -62,6 +67,7 @@ class EngineServer:
         self._opened = opened
         self._new_id = new_id
         self._sessions: dict[str, EngineSession] = {}
+        self._admission: Admission[EngineSession] = Admission(settings)
         self._lingering: dict[str, EngineSession] = {}
         self._carriers: set[Carrier] = set()
         self._carriers_gone = asyncio.Event()
@@ -152,17 +158,34 @@ class EngineServer:
 
     # Beginning
 
+    def _not_admitted(self, handshake: Handshake) -> web.Response | None:
+        """The refusal of a new session; None when it may begin, and whoever was in its way has gone."""
+        if self._draining:
+            return _later(503, _RETRY_AFTER)
+        place, now = place_of(handshake.peer), self.loop.time()
+        why = self._admission.refusal(place, now)
+        if why is not None:
+            count(self.stats.sessions_refused, why)
+            if why == "handshakes":
+                return _later(429, math.ceil(self._admission.retry_after(place, now)))
+            return _later(503, _RETRY_AFTER)
+        while (silent := self._admission.in_the_way(place, now)) is not None:
+            silent.close("gave-way")
+        return None
+
     def _open_polling(self, handshake: Handshake) -> web.StreamResponse:
-        if self._is_full:
-            return _full()
+        refused = self._not_admitted(handshake)
+        if refused is not None:
+            return refused
         session = self._session(handshake, State.POLLING, None)
         upgrades = ("websocket",) if "websocket" in self.settings.transports else ()
         session.open(self._opened)
         return answer(self._open_packet(session, upgrades).payload)
 
     def _open_websocket(self, request: web.BaseRequest, handshake: Handshake) -> web.StreamResponse:
-        if self._is_full:
-            return _full()
+        refused = self._not_admitted(handshake)
+        if refused is not None:
+            return refused
         websocket = self._taken(request)
         if not isinstance(websocket, TakenWebSocket):
             return websocket
@@ -203,6 +226,10 @@ class EngineServer:
         machine = Session(self._new_id(), state, settings.ping_interval, settings.ping_timeout, self.loop.time())
         session = EngineSession(self, machine, handshake, socket)
         self._sessions[machine.sid] = session
+        place, now = place_of(handshake.peer), self.loop.time()
+        self._admission.begun(session, place, now)
+        if (burst := self._admission.burst(place, now)) < 1:
+            session.spend((1 - burst) * settings.packets.burst)
         self.stats.sessions_opened += 1
         self.beat_changed(session)
         return session
@@ -212,10 +239,6 @@ class EngineServer:
         return Outgoing.control(
             open_packet(session.sid, upgrades, settings.ping_interval, settings.ping_timeout, settings.max_payload)
         )
-
-    @property
-    def _is_full(self) -> bool:
-        return self._draining or len(self._sessions) >= self.settings.max_sessions
 
     def _refused(self, reason: Refusal, *, status: int = 400) -> web.Response:
         count(self.stats.invalid, reason.name.lower())
@@ -259,9 +282,17 @@ class EngineServer:
 
     # End
 
-    def ended(self, session: EngineSession) -> None:
-        """A session has closed, for whatever reason."""
-        self._sessions.pop(session.sid, None)
+    def entered(self, session: EngineSession) -> None:
+        """The layer above has let the session's client in."""
+        self._admission.entered(session, place_of(session.handshake.peer))
+
+    def ended(self, session: EngineSession, reason: str) -> None:
+        """A session has closed."""
+        del self._sessions[session.sid]
+        place = place_of(session.handshake.peer)
+        self._admission.ended(session, place)
+        if reason in _FLOODS:
+            self._admission.flooded(place, self.loop.time())
         if not self._sessions:
             self._sessions_gone.set()
         self._pings.discard(session)
@@ -339,7 +370,7 @@ def _preflight(request: web.BaseRequest) -> dict[str, str]:
     }
 
 
-def _full() -> web.Response:
-    response = refusal(Refusal.REQUEST, status=503)
-    response.headers["Retry-After"] = _RETRY_AFTER
+def _later(status: int, seconds: int) -> web.Response:
+    response = refusal(Refusal.REQUEST, status=status)
+    response.headers["Retry-After"] = str(seconds)
     return response

@@ -36,6 +36,7 @@ LATE = 1000
 _CODES = {
     "drain": WSCloseCode.SERVICE_RESTART,
     "slow-client": WSCloseCode.TRY_AGAIN_LATER,
+    "gave-way": WSCloseCode.TRY_AGAIN_LATER,
     "invalid-packet": WSCloseCode.PROTOCOL_ERROR,
     "protocol-error": WSCloseCode.PROTOCOL_ERROR,
     "invalid-text": WSCloseCode.INVALID_TEXT,

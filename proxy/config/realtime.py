@@ -117,6 +117,14 @@ class Recovery(Section):
 class RealtimeLimits(Section):
     """What one client may do; beyond it it gets an error event that says when to try again."""
 
+    handshakes: PositiveCount = 300
+    """New sessions per second and address (of IPv6 the /64), on average; twenty times as many at once. More are refused
+    with 429."""
+    entering: PositiveCount = 6_000
+    """Sessions that have entered no namespace yet; to a newcomer the one silent for longest gives way."""
+    address_share: Annotated[int, Field(ge=1, le=100)] = 50
+    """Percent that one address may have of `max_sessions` and of `entering`. Behind a proxy, name it in
+    `server.trusted_proxies`: else all clients share its address."""
     packets: PositiveCount = 500
     """Packets of any kind per second and connection, on average; twice as many at once, or in one request of
     long-polling; a text counts one more for each 4096 characters. More ends the session (reason `flood`). Never below

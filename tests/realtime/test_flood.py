@@ -46,7 +46,9 @@ class House:
 
     def beat_changed(self, session: EngineSession) -> None: ...
 
-    def ended(self, session: EngineSession) -> None: ...
+    def entered(self, session: EngineSession) -> None: ...
+
+    def ended(self, session: EngineSession, reason: str) -> None: ...
 
     def taken(self, most: int, packet: str | bytes = "4x") -> int:
         """How many of `most` packets are taken before one is refused."""
@@ -175,3 +177,14 @@ async def test_fragments_after_our_close_are_not_read_for_long() -> None:
         await websocket.client.send(masked("4", fin=False) + masked(b"", opcode=0, fin=False) * 2000)
         await websocket.close_code()
         assert await asyncio.wait_for(websocket.client.reader.read(), 5) == b""
+
+
+async def test_after_a_flood_those_who_come_again_have_a_small_burst() -> None:
+    async with engine_with(packets=Rate(1.0, 200.0)) as engine:
+        async with await engine.session() as websocket:
+            await websocket.client.send(masked("6") * 250)
+            assert await engine.last.end() == "flood"
+        async with await engine.session() as websocket:
+            await websocket.client.send(masked("4x") * 40)
+            assert await engine.last.end() == "flood"
+        assert 15 <= engine.last.messages.qsize() <= 25

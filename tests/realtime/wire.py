@@ -33,6 +33,9 @@ class Wire:
             self.outgoing.append(outgoing)
             self.sent.extend(messages(outgoing))
 
+    def entered(self) -> None:
+        """The hub has let the client in."""
+
     def close(self, reason: str = "server-close") -> None:
         if self.closed is None:
             self.closed = reason
