@@ -24,7 +24,19 @@ if TYPE_CHECKING:
 class Peer(Client[Socket]):
     """The Receiver of one connection. `ended` is true from the moment on when nothing more is taken from it."""
 
-    __slots__ = ("_closing", "_connects", "_deferred", "_hub", "_parted", "_timer", "_waiting", "connection", "ended")
+    __slots__ = (
+        "_closing",
+        "_connects",
+        "_deferred",
+        "_hub",
+        "_parted",
+        "_strays",
+        "_timer",
+        "_waiting",
+        "connection",
+        "ended",
+        "length",
+    )
 
     def __init__(self, connection: Connection, hub: Hub) -> None:
         super().__init__()
@@ -34,6 +46,8 @@ class Peer(Client[Socket]):
         self._connects = TokenBucket(hub.settings.connects, hub.now())
         self._deferred: deque[Message] | None = None
         self._closing: str | None = None
+        self._strays: TokenBucket | None = None  # acknowledgements that nobody waits for
+        self.length = 0  # of the message at hand
         self._parted: dict[str, float] | None = None  # namespaces that were left, and when
         self._waiting: asyncio.TimerHandle | None = None  # for attachments
         self._timer: asyncio.TimerHandle | None = asyncio.get_running_loop().call_later(
@@ -84,6 +98,7 @@ class Peer(Client[Socket]):
 
     def _take(self, message: Message) -> None:
         settings = self._hub.settings
+        self.length = len(message)
         try:
             packet = self.receive(message, settings.max_attachments, settings.max_attached)
         except Malformed as error:
@@ -127,8 +142,17 @@ class Peer(Client[Socket]):
         elif kind is Kind.DISCONNECT:
             socket.namespace.part(socket, "client-disconnect", may_return=False)
         elif not socket.acknowledged(packet.id or 0, packet.data):
-            # Late, or for a question asked over an earlier connection: nobody waits for it.
-            count(self._hub.stats.invalid, "ack-unexpected")
+            self._stray()
+
+    def _stray(self) -> None:
+        """An acknowledgement that is late, or for a question asked over an earlier connection: nobody waits for it."""
+        count(self._hub.stats.invalid, "ack-unexpected")
+        now = self._hub.now()
+        if self._strays is None:
+            self._strays = TokenBucket(self._hub.settings.acks, now)
+        if not self._strays.allow(now, 1 + self.length // 1024):
+            count(self._hub.stats.rate_limited, "acks")
+            self._end_with("flood")
 
     def _connect(self, packet: Packet) -> None:
         if not self._connects.allow(self._hub.now()):

@@ -75,7 +75,8 @@ class HubSettings:
     """`connect_timeout` in seconds from a connection's beginning to its first CONNECT that is accepted.
 
     `max_attachments` for one packet, which may have `max_attached` bytes together and must all have come
-    `attachments_timeout` seconds after the packet; `connects` (CONNECT packets) for one connection. What comes for a
+    `attachments_timeout` seconds after the packet; `connects` (CONNECT packets) and `acks` (acknowledgements
+    that nobody waits for, one more for each 1024 characters) for one connection. What comes for a
     namespace within `parting` seconds after its end was on its way. Without `recovery` every client begins anew.
     """
 
@@ -85,6 +86,7 @@ class HubSettings:
     attachments_timeout: float = 10.0
     parting: float = 5.0
     connects: Rate = _CONNECTS
+    acks: Rate = _CONNECTS
     recovery: RecoverySettings | None = None
 
 

@@ -912,3 +912,16 @@ async def test_who_comes_and_goes_without_a_word_makes_nobody_who_said_something
         await turns()
     assert Wire(hub, "again").enter(pid=pid)["pid"] == pid
     assert hub.given_up == {"blank": 43}
+
+
+async def test_acknowledgements_that_nobody_waits_for_end_the_connection_when_there_are_too_many() -> None:
+    hub = hub_with(acks=Rate(1.0, 5.0))
+    hub.namespace()
+    few, many, long = (Wire(hub, name) for name in ("few", "many", "long"))
+    for wire in (few, many, long):
+        wire.enter()
+    few.say(*["37[]"] * 5)
+    many.say(*["37[]"] * 6)
+    long.say('37["' + "x" * 6000 + '"]')
+    assert (few.closed, many.closed, long.closed) == (None, "flood", "flood")
+    assert hub.stats.rate_limited == {"acks": 2}
