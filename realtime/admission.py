@@ -10,12 +10,15 @@ from __future__ import annotations
 from collections import OrderedDict
 from typing import Generic, Literal, TypeVar
 
-from realtime.limits import TokenBuckets
+from realtime.limits import Turns
 from realtime.settings import EngineSettings
 
 T = TypeVar("T")
 
-Refused = Literal["full", "address", "handshakes"]
+Refused = Literal["full", "address"]
+
+PATIENCE = 2.0
+"""Seconds that a handshake waits for its turn at most; clients give one up after ten times as many."""
 
 GRACE = 1.0
 """Seconds that every newcomer has before it gives way: a round trip, also of a phone."""
@@ -42,28 +45,26 @@ class _Place(Generic[T]):
 class Admission(Generic[T]):
     """The sessions of a server by their place."""
 
-    __slots__ = ("_distrusted", "_entering", "_handshakes", "_places", "_sessions", "_settings")
+    __slots__ = ("_distrusted", "_entering", "_places", "_sessions", "_settings", "_turns")
 
     def __init__(self, settings: EngineSettings) -> None:
         self._settings = settings
         self._sessions = 0
         self._places: dict[str, _Place[T]] = {}
         self._entering: OrderedDict[T, float] = OrderedDict()
-        self._handshakes: TokenBuckets[str] = TokenBuckets(settings.handshakes)
+        self._turns: Turns[str] = Turns(settings.handshakes, PATIENCE)
         self._distrusted: OrderedDict[str, float] = OrderedDict()  # until when, the longest untouched first
+
+    def wait(self, place: str, now: float) -> float | None:
+        """Seconds until it is the turn of a handshake from there; None: there are too many before it."""
+        return self._turns.wait(place, now)
 
     def refusal(self, place: str, now: float) -> Refused | None:
         """Why no session may begin there now; None: it may, once what is `in_the_way` has gone."""
-        if not self._handshakes.allow(place, now):
-            return "handshakes"
         here = self._places.get(place)
         if here is not None and self._is_too_much(here):
             return "address" if _silent(here.entering, now) is None else None
         return "full" if self._is_full and _silent(self._entering, now) is None else None
-
-    def retry_after(self, place: str, now: float) -> float:
-        """Seconds until a refusal for too many handshakes is over."""
-        return self._handshakes.retry_after(place, now)
 
     def in_the_way(self, place: str, now: float) -> T | None:
         """A session that has to end before another one may begin there."""

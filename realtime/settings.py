@@ -44,7 +44,7 @@ class EngineSettings:
     address_share: float = 0.5
     """Of `max_sessions` and of `entering`, what one address may have."""
     handshakes: Rate = _HANDSHAKES
-    """New sessions of one address."""
+    """New sessions of one address; those that come too early wait a little."""
     allowed_origins: tuple[str, ...] = ()
     """Pages of other hosts that may connect, like `https://app.example`; "*" is all of them."""
     compression: int | None = None

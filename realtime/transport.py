@@ -18,7 +18,7 @@ from types import MappingProxyType
 from aiohttp import web
 
 from realtime.addresses import place_of
-from realtime.admission import Admission
+from realtime.admission import PATIENCE, Admission
 from realtime.connection import Connection, Handshake, Opened, Receiver
 from realtime.cross_site import is_same_host, may_connect
 from realtime.engineio import PROTOCOL, Refusal, Session, State, open_packet
@@ -126,8 +126,7 @@ class EngineServer:
         if websocket is not (transport == "websocket"):
             return self._refused(Refusal.REQUEST)
         if sid is None:
-            handshake = _handshake(request, client)
-            return self._open_websocket(request, handshake) if websocket else self._open_polling(handshake)
+            return await self._begin(request, _handshake(request, client), websocket=websocket)
         session = self._found(sid)
         if session is None and request.method == "GET" and not websocket:
             session = self._parting(sid)
@@ -158,34 +157,32 @@ class EngineServer:
 
     # Beginning
 
-    def _not_admitted(self, handshake: Handshake) -> web.Response | None:
-        """The refusal of a new session; None when it may begin, and whoever was in its way has gone."""
-        if self._draining:
-            return _later(503, _RETRY_AFTER)
-        place, now = place_of(handshake.peer), self.loop.time()
-        why = self._admission.refusal(place, now)
+    async def _begin(self, request: web.BaseRequest, handshake: Handshake, *, websocket: bool) -> web.StreamResponse:
+        """A new session, when it is its turn and there is room."""
+        place = place_of(handshake.peer)
+        wait = self._admission.wait(place, self.loop.time())
+        if wait is None:
+            count(self.stats.sessions_refused, "handshakes")
+            return _later(429, math.ceil(PATIENCE))
+        if wait:
+            await asyncio.sleep(wait)
+            if request.transport is None:
+                return Ended()
+        why = "full" if self._draining else self._admission.refusal(place, self.loop.time())
         if why is not None:
             count(self.stats.sessions_refused, why)
-            if why == "handshakes":
-                return _later(429, math.ceil(self._admission.retry_after(place, now)))
             return _later(503, _RETRY_AFTER)
-        while (silent := self._admission.in_the_way(place, now)) is not None:
+        while (silent := self._admission.in_the_way(place, self.loop.time())) is not None:
             silent.close("gave-way")
-        return None
+        return self._open_websocket(request, handshake) if websocket else self._open_polling(handshake)
 
     def _open_polling(self, handshake: Handshake) -> web.StreamResponse:
-        refused = self._not_admitted(handshake)
-        if refused is not None:
-            return refused
         session = self._session(handshake, State.POLLING, None)
         upgrades = ("websocket",) if "websocket" in self.settings.transports else ()
         session.open(self._opened)
         return answer(self._open_packet(session, upgrades).payload)
 
     def _open_websocket(self, request: web.BaseRequest, handshake: Handshake) -> web.StreamResponse:
-        refused = self._not_admitted(handshake)
-        if refused is not None:
-            return refused
         websocket = self._taken(request)
         if not isinstance(websocket, TakenWebSocket):
             return websocket

@@ -118,8 +118,8 @@ class RealtimeLimits(Section):
     """What one client may do; beyond it it gets an error event that says when to try again."""
 
     handshakes: PositiveCount = 300
-    """New sessions per second and address (of IPv6 the /64), on average; twenty times as many at once. More are refused
-    with 429."""
+    """New sessions per second and address (of IPv6 the /64), on average; twenty times as many at once. More wait their
+    turn, at most 2 s; beyond it they are refused with 429."""
     entering: PositiveCount = 6_000
     """Sessions that have entered no namespace yet; to a newcomer the one silent for longest gives way."""
     address_share: Annotated[int, Field(ge=1, le=100)] = 50

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 
 import pytest
@@ -230,12 +231,24 @@ async def test_a_silent_session_gives_way_to_a_newcomer_and_one_that_is_in_does_
 
 
 async def test_too_many_handshakes_of_one_address_are_told_when_to_come_again() -> None:
-    async with engine_with(handshakes=Rate(0.5, 2.0)) as engine:
+    async with engine_with(handshakes=Rate(0.1, 2.0)) as engine:
         assert [(await engine.request(POLLING)).status for _ in range(2)] == [200, 200]
         for headers, query in (("", POLLING), (UPGRADE, WEBSOCKET)):
             answer = await engine.request(query, headers=headers)
             assert (answer.status, answer["Retry-After"]) == (429, "2")
         assert engine.stats.sessions_refused == {"handshakes": 2}
+
+
+async def test_a_handshake_too_early_waits_for_its_turn() -> None:
+    async with engine_with(handshakes=Rate(20.0, 1.0)) as engine:
+        began = asyncio.get_running_loop().time()
+        answers = await asyncio.gather(*(engine.request(POLLING) for _ in range(5)))
+        assert {answer.status for answer in answers} == {200}
+        assert asyncio.get_running_loop().time() - began >= 0.19
+        waiting = asyncio.create_task(engine.session())
+        async with await waiting as websocket:
+            await websocket.send("4hello")
+            assert await engine.last.message() == "hello"
 
 
 async def test_an_address_is_refused_beyond_its_share_and_counted() -> None:
