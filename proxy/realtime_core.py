@@ -131,6 +131,10 @@ class RealtimeCore:
             where = "" if self._journal is None else f"{self._journal} (realtime.recovery.dir): "
             raise CachewireError(f"the realtime core cannot start: {where}{error}") from error
 
+    def hurry(self) -> None:
+        """A drain begins: whoever has sent half of a POST cannot hold it up."""
+        self.core.engine.hurry()
+
     async def settle(self, seconds: float) -> None:
         """See the messages under way to their end within `seconds`; sessions are served meanwhile and afterwards."""
         try:

@@ -23,7 +23,7 @@ from realtime.connection import Connection, Handshake, Opened, Receiver
 from realtime.cross_site import is_same_host, may_connect
 from realtime.engineio import PROTOCOL, Refusal, Session, State, open_packet
 from realtime.frames import Outgoing
-from realtime.polling import Ended, answer, answer_get, answer_post, refusal
+from realtime.polling import Bodies, Ended, answer, answer_get, answer_post, refusal
 from realtime.session import Carrier, EngineSession
 from realtime.settings import EngineSettings
 from realtime.stats import RealtimeStats, count
@@ -67,6 +67,7 @@ class EngineServer:
         self._opened = opened
         self._new_id = new_id
         self._sessions: dict[str, EngineSession] = {}
+        self._bodies = Bodies(settings.ping_timeout)
         self._admission: Admission[EngineSession] = Admission(settings)
         self._lingering: dict[str, EngineSession] = {}
         self._carriers: set[Carrier] = set()
@@ -137,7 +138,7 @@ class EngineServer:
         if session.transport != "polling":
             return self._refused(Refusal.REQUEST)
         if request.method == "POST":
-            return await answer_post(session, request, self.settings, self.stats)
+            return await answer_post(session, request, self._bodies, self.settings, self.stats)
         return await answer_get(session, request, headers)
 
     def _found(self, sid: str) -> EngineSession | None:
@@ -307,6 +308,10 @@ class EngineServer:
         self._carriers.discard(carrier)
         if not self._carriers:
             self._carriers_gone.set()
+
+    def hurry(self, patience: float = 0.5) -> None:
+        """The end is near: wait no longer than this for the rest of what clients have begun to send in a POST."""
+        self._bodies.hurry(patience)
 
     async def drain(self, over: float = 10.0) -> None:
         """Take no new session, and end the others one after the other within `over` seconds.

@@ -165,6 +165,18 @@ class TestConnections:
             # Closed without a packet 41, which would tell it to stay away.
             assert await client.closed() == "connection"
 
+    async def test_a_post_of_which_the_rest_does_not_come_does_not_hold_up_a_drain(
+        self, origin: ScriptedOrigin
+    ) -> None:
+        async with edge_before(origin, server={"drain_timeout": "60s"}, realtime=TRUSTED) as edge:
+            client = await edge.connect()
+            post = f"POST {POLL}&sid={await polled(edge)} HTTP/1.1\r\nHost: {edge.host}\r\nContent-Length: 100\r\n\r\n4"
+            await client.send(post.encode())
+            await until(lambda: edge.app.server.busy)
+            async with asyncio.timeout(PATIENCE):
+                await edge.app.drain()
+            client.leave()
+
     async def test_a_poll_that_waits_is_answered_when_the_edge_drains(self, edge: EdgeUnderTest) -> None:
         sid = await polled(edge)
         poll = asyncio.ensure_future(edge.get(f"{POLL}&sid={sid}"))
