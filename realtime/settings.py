@@ -27,8 +27,8 @@ class EngineSettings:
     max_payload: int = 1_000_000
     """The largest WebSocket message and the largest POST body that are taken."""
     packets: Rate = _PACKETS
-    """Packets of any kind that a session may send; a text counts one more for each 4096 characters. The burst is also
-    the most that one POST may hold."""
+    """Packets of any kind that a session may send; a long text counts one more for each 4096 characters and for each
+    64 brackets. The burst is also the most that one POST may hold."""
     max_queue: int = 2**20
     """Memory that what waits for one session may take before volatile packets are dropped, then conflatable ones, then
     the session; counted as if no other session waited for the same."""

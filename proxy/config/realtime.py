@@ -127,8 +127,8 @@ class RealtimeLimits(Section):
     `server.trusted_proxies`: else all clients share its address."""
     packets: PositiveCount = 500
     """Packets of any kind per second and connection, on average; twice as many at once, or in one request of
-    long-polling; a text counts one more for each 4096 characters. More ends the session (reason `flood`). Never below
-    twice `events`."""
+    long-polling; a long text counts one more for each 4096 characters and each 64 brackets. More ends the session
+    (reason `flood`). Never below twice `events`."""
     events: PositiveCount = 200
     """Events of any kind per second and connection, on average; twice as many at once."""
     messages: PositiveCount = 100

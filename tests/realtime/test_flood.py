@@ -83,6 +83,11 @@ def test_a_long_text_counts_for_more_and_bytes_do_not() -> None:
     assert House(Rate(1.0, 100.0)).taken(200, b"x" * 4096 * 10) == 100
 
 
+def test_brackets_count_because_each_is_an_object() -> None:
+    assert House(Rate(1.0, 100.0)).taken(100, "42[" + "[]," * 1300 + "[]]") == 5
+    assert House(Rate(1.0, 100.0)).taken(101, "42[" + "[]," * 300 + "[]]") == 100, "a short text is what it is"
+
+
 def test_a_text_as_long_as_may_be_is_taken_whatever_the_rate_is() -> None:
     assert House(Rate(1.0, 2.0)).taken(5, "4" + "x" * 1_000_000) == 1
 
