@@ -16,6 +16,7 @@ from realtime.authentication import (
     Claim,
     authentication,
     bounded_user,
+    public_user,
 )
 from realtime.origin import Origin, OriginAway
 from realtime.settings import AuthenticationSettings, OriginSettings
@@ -235,3 +236,15 @@ def test_what_is_kept_of_a_user_is_bounded() -> None:
     user = bounded_user({"id": 5, **{f"name{number}": "x" * number * 10 for number in range(100)}})
     assert user["id"] == "5"
     assert len(json.dumps(user)) < 10_000
+
+
+def test_what_others_may_know_of_a_user_is_chosen_by_name_and_by_kind() -> None:
+    said = {
+        "id": 5,
+        "username": "ada",
+        "name": {"first": "Ada"},
+        "avatar_url": None,
+        "email": "a@b.c",
+        "__proto__": "x",
+    }
+    assert public_user(said) == {"id": "5", "username": "ada"}

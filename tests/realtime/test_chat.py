@@ -26,6 +26,7 @@ from realtime.payloads import (
 from realtime.settings import (
     AuthenticationSettings,
     BatchSettings,
+    ChannelRule,
     ChatSettings,
     CoreSettings,
     LimitSettings,
@@ -643,6 +644,57 @@ class TestMessages:
             await talking.pass_time(60)
             await talking.member("u4")
             assert caplog.text.count("profiles could not be loaded") == 2
+
+
+_PUBLIC = {"id": "u1", "username": "Ada", "name": "Ada L.", "avatar_url": "/a.png"}
+_SESSION = {**_PUBLIC, "email": "a@b.c", "phone": 5, "admin": True}
+
+
+class TestWhatOthersLearnOfAUser:
+    """The application tells a client everything about itself; the others learn what is there to be displayed."""
+
+    @pytest.mark.parametrize("profiles", [None, "missing", "failing", "slow"])
+    async def test_is_what_is_public_while_there_is_no_profile(self, profiles: str | None) -> None:
+        async def ask(method: str, target: str, fields: object, body: bytes) -> Answer:
+            if target == "/session":
+                return answer({"user": _SESSION})
+            if profiles == "slow":
+                return await _silent()
+            return answer([], 500 if profiles == "failing" else 200)
+
+        asks = {"session": "/session", "profiles": profiles and "/profiles", "wait_for_profiles": 0.001}
+        async with talk(ask, auth="origin", origin=asks | {"wait_for_own_profile": 0.001}) as talking:
+            alice, bob = await talking.member("u1", "7", cookie="u1"), await talking.member("u1", "7", cookie="u1")
+            assert alice.heard("authenticated") == [{"user": _SESSION}]
+            assert (await alice.ask("send_message", text("a")))["ok"]
+            assert bob.heard("new_messages_batch")[0][0]["sender"] == _PUBLIC
+
+    async def test_is_no_more_in_any_other_event(self) -> None:
+        async def ask(method: str, target: str, *_: object) -> Answer:
+            return answer({"user": _SESSION})
+
+        chat = {"channels": (ChannelRule("user:{user}"), ChannelRule("reports"))}
+        async with talk(ask, auth="origin", origin={"session": "/session"}, chat=chat) as talking:
+            bob, alice = talking.client(cookie="u1"), talking.client(cookie="u1")
+            for talker in (bob, alice):
+                await talker.ask("authenticate")
+                seen = len(talker.sent)
+                for event in ("join_conversation", "typing_start", "typing_stop", "leave_conversation"):
+                    await talker.ask(event, "7")
+                    await talking.pass_time(5)
+                await talker.ask("subscribe", "user:u1")
+                await talker.ask("subscribe", "reports")
+                assert "a@b.c" not in str(talker.sent[seen:])
+            assert "a@b.c" not in str(bob.sent[seen:])
+
+    async def test_is_no_more_in_what_is_kept_for_a_return(self) -> None:
+        async def ask(*_: object) -> Answer:
+            return answer({"user": _SESSION})
+
+        async with talk(ask, auth="origin", origin={"session": "/session"}) as talking:
+            await talking.member("u1", cookie="u1")
+            (member,) = talking.core.chat.members.values()
+            assert member.socket.data["users"] == {"u1": _PUBLIC}
 
 
 class TestDeletions:
