@@ -273,8 +273,9 @@ class Conversations:
     async def _persisted(self, conversation: str, batch: Sequence[Item]) -> list[Settled]:
         """What the application says about each message, or why it did not take it.
 
-        It takes a batch as a whole or not at all, so a batch that it refuses is offered again in halves: one bad
-        message must not take the others with it. In halves the order stays.
+        It takes a batch as a whole or not at all, so one that it refuses because of what is in it is offered again in
+        halves: one bad message must not take the others with it. In halves the order stays. Any other refusal is of
+        the asking, and would be the same for every half.
         """
         if self._origin is None:
             return [{} for _ in batch]
@@ -286,8 +287,8 @@ class Conversations:
         except GivenUp as error:
             return [_UNKNOWN if error.unanswered else _SHUTTING_DOWN] * len(batch)
         except OriginRefused as error:
-            if len(batch) == 1:
-                return [Refusal("origin-refused", str(error), status=error.status)]
+            if len(batch) == 1 or error.status not in _OF_A_MESSAGE:
+                return [Refusal("origin-refused", str(error), status=error.status)] * len(batch)
         half = len(batch) // 2
         first = await self._persisted(conversation, batch[:half])
         if first[-1] is _AWAY:
@@ -382,6 +383,9 @@ class Conversations:
 def _key(draft: Draft) -> Key:
     return draft.conversation, draft.sender, draft.client_id or ""
 
+
+_OF_A_MESSAGE = frozenset({400, 409, 413, 415, 422})
+"""Statuses that may be said because of one message among others."""
 
 _FAILED = Refusal("internal", "The message could not be delivered.")
 _AWAY = Refusal("origin-away", "The message could not be saved: the application does not answer. Try again.")

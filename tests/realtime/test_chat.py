@@ -453,6 +453,33 @@ class TestMessages:
             assert (await alice.ask("send_message", text("b")))["ok"]
             assert alice.contents == ["b"]
 
+    @pytest.mark.parametrize(("status", "requests"), [(400, 7), (409, 7), (413, 7), (415, 7), (422, 7),
+        (301, 1), (302, 1), (401, 1), (403, 1), (404, 1), (405, 1), (410, 1), (451, 1)])  # fmt: skip
+    async def test_a_refused_batch_is_halved_only_where_one_of_its_messages_may_be_why(
+        self, status: int, requests: int
+    ) -> None:
+        asked: list[int] = []
+
+        async def persist(method: str, target: str, fields: object, body: bytes) -> Answer:
+            asked.append(len(json.loads(body)["messages"]))
+            return answer({"error": "no"}, status)
+
+        async with talk(persist, origin=PERSIST, chat={"batch": BatchSettings(mode="fixed")}) as talking:
+            alice = await talking.member("u1", "7")
+            messages = [text(content) for content in "abcd"]
+            number = alice.begin("send_message_batch", {"conversation_id": "7", "messages": messages})
+            await talking.pass_time(0.05)
+            await turns(30)
+            told = alice.answered(number)
+            assert (told["ok"], told["reason"], told["status"], told["error"]) == (
+                False,
+                "origin-refused",
+                status,
+                "no",
+            )
+            assert len(alice.heard("message_error")) == 4
+            assert (asked[0], len(asked)) == (4, requests)
+
     async def test_a_client_cannot_set_what_is_not_its_own(self) -> None:
         async with talk() as talking:
             alice = await talking.member("u1", "7")
