@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import logging
+import math
 import secrets
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
@@ -15,12 +16,14 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from realtime.origin import Credentials, Origin, OriginAway
-from realtime.settings import AuthenticationSettings
+from realtime.payloads import Refusal, parse_id
+from realtime.settings import AuthenticationSettings, LimitSettings
 
 _MOST_REMEMBERED = 10_000
 _LONGEST_TEXT = 300  # characters of one member of a user
 _MOST_MEMBERS = 24
 _SHORTEST_SECRET = 32  # bytes
+_NEVER = 2**53  # seconds since 1970: no time of day is as late
 _DISPLAYED = ("username", "name", "avatar_url")
 
 _log = logging.getLogger("cachewire.realtime")
@@ -75,15 +78,20 @@ def bounded_user(user: Mapping[str, Any]) -> dict[str, Any]:
     """The plain members of a user, none of them long: what this user is told of itself."""
     kept: dict[str, Any] = {"id": str(user["id"])}
     for name, value in user.items():
-        if name == "id" or len(kept) >= _MOST_MEMBERS or not isinstance(name, str) or len(name) > _LONGEST_TEXT:
+        if name == "id" or len(kept) >= _MOST_MEMBERS or not isinstance(name, str):
             continue
-        if (
-            isinstance(value, bool | int | float)
-            or value is None
-            or (isinstance(value, str) and len(value) <= _LONGEST_TEXT)
-        ):
+        if _is_plain(name) and _is_plain(value):
             kept[name] = value
     return kept
+
+
+def _is_plain(value: object) -> bool:
+    """Whether it is short, and can be said to anybody: a token may hold more than JSON and UTF-8 have words for."""
+    if isinstance(value, str):
+        return len(value) <= _LONGEST_TEXT and not any("\ud800" <= character <= "\udfff" for character in value)
+    if isinstance(value, float):
+        return math.isfinite(value)
+    return value is None or (isinstance(value, int) and abs(value) < 2**63)
 
 
 def public_user(user: Mapping[str, Any]) -> dict[str, Any]:
@@ -143,17 +151,15 @@ class SignedTokens:
         if token is None:
             raise AuthenticationRefused("no-credential", "authenticate needs a token.")
         claims = self._verified(token)
-        user = claims.get(self._settings.claim)
-        if not isinstance(user, str | int) or isinstance(user, bool) or user == "":
-            raise AuthenticationRefused("no-user", "The token names no user.")
-        if claim.user is not None and claim.user != str(user):
+        user = _named(claims.get(self._settings.claim), f"The token's {self._settings.claim}")
+        if claim.user is not None and claim.user != user:
             raise AuthenticationRefused("another-user", "The token belongs to another user.")
         named: dict[str, Any] = {
             name: claims[name] for name in ("name", "username", "preferred_username") if name in claims
         }
         if "preferred_username" in named:  # what OpenID Connect calls it (Core 1.0, section 5.1)
             named.setdefault("username", named["preferred_username"])
-        return bounded_user({"id": str(user), **named})
+        return bounded_user({"id": user, **named})
 
     def _verified(self, token: str) -> dict[str, Any]:
         settings, jwt = self._settings, self._jwt
@@ -165,7 +171,12 @@ class SignedTokens:
                 audience=settings.audience,
                 issuer=settings.issuer,
                 leeway=settings.leeway,
-                options={"require": ["exp"], "verify_aud": settings.audience is not None, "verify_exp": False},
+                options={
+                    "require": ["exp"],
+                    "verify_aud": settings.audience is not None,
+                    "verify_exp": False,  # by our own clock, below
+                    "verify_sub": False,  # many issuers number their users
+                },
             )
         except jwt.PyJWTError as error:
             # The kind of failure is told, never the token.
@@ -178,8 +189,9 @@ class SignedTokens:
 
     def _check_expiry(self, claims: Mapping[str, Any]) -> None:
         expires = claims["exp"]
-        # Asked this way round, an expiry that is no number (NaN is a float) has passed.
-        if not (isinstance(expires, int | float) and expires + self._settings.leeway > self._wall()):
+        if isinstance(expires, bool) or not isinstance(expires, int | float) or not abs(expires) < _NEVER:  # nor is NaN
+            raise AuthenticationRefused("bad-token", "The token's exp is not a time.")
+        if expires + self._settings.leeway <= self._wall():
             raise AuthenticationRefused("expired", "The token has expired.")
 
 
@@ -221,12 +233,20 @@ class AskOrigin:
             ) from None
         if said is None:
             raise AuthenticationRefused("refused", "The application does not know this session.")
-        user = bounded_user(said)
+        user = bounded_user({**said, "id": _named(said["id"], "The user's id")})
         self._known[key] = (self._now() + self._remember, user)
         self._known.move_to_end(key)
         if len(self._known) > _MOST_REMEMBERED:
             self._known.popitem(last=False)
         return user
+
+
+def _named(value: object, what: str) -> str:
+    """A user's id, by the rules of all ids. Raises AuthenticationRefused."""
+    try:
+        return parse_id(value, what, LimitSettings())
+    except Refusal as refusal:
+        raise AuthenticationRefused("no-user", str(refusal)) from None
 
 
 def _bearer(headers: Mapping[str, str]) -> str | None:

@@ -85,6 +85,37 @@ class TestTokens:
     async def test_a_token_that_names_no_user_is_refused(self, value: Any) -> None:
         assert await refusal(signed_by(claim="uid"), Claim(token=token(uid=value))) == "no-user"
 
+    async def test_a_subject_may_be_a_number_as_well(self) -> None:
+        for number in (17, -3, 0):
+            assert await signed_by().identify(Claim(str(number), token(sub=number)), {}) == {"id": str(number)}
+
+    @pytest.mark.parametrize(
+        ("subject", "why"),
+        [
+            ("x" * 201, "at most 200 characters"),
+            ("a\nb", "characters that no id has"),
+            ("\u202e", "characters that no id has"),
+            ("..", "more than dots"),
+            (2**63, "a text or a whole number"),
+            (1.5, "a text or a whole number"),
+            (True, "a text or a whole number"),
+        ],
+    )
+    async def test_a_subject_obeys_the_rules_of_all_ids_and_the_refusal_says_which(
+        self, subject: object, why: str
+    ) -> None:
+        with pytest.raises(AuthenticationRefused, match=f"The token's sub .*{why}") as refused:
+            await signed_by().identify(Claim(token=token(sub=subject)), {})
+        assert refused.value.reason == "no-user"
+
+    @pytest.mark.parametrize("expiry", [float("inf"), 10**400, True, "1900000000", -float("inf"), 2**53])
+    async def test_an_expiry_is_a_finite_number(self, expiry: object) -> None:
+        assert await refusal(signed_by(), Claim(token=token(exp=expiry))) == "bad-token"
+
+    async def test_what_a_token_says_that_nobody_could_be_told_is_left_out(self) -> None:
+        odd = token(name="\ud800", username=float("nan"), preferred_username="Ada")
+        assert (await signed_by().identify(Claim(token=odd), {})) == {"id": "u1", "preferred_username": "Ada"}
+
     async def test_a_token_ends_at_its_expiry_by_the_clock_it_is_given(self) -> None:
         assert await refusal(signed_by(), Claim(token=token(exp=int(NOW)))) == "expired"
         assert await signed_by(leeway=5.0).identify(Claim(token=token(exp=int(NOW))), {})
@@ -226,6 +257,12 @@ class TestTheApplicationIsAsked:
         application = Application()
         application.document = document
         assert await refusal(application.way, Claim(), cookie="a=b") == "origin-away"
+
+    @pytest.mark.parametrize("id_", ["a\nb", "x" * 201, "..", 2**63])
+    async def test_and_an_id_that_is_none_is_a_no(self, id_: object) -> None:
+        application = Application()
+        application.document = {"user": {"id": id_}}
+        assert await refusal(application.way, Claim(), cookie="a=b") == "no-user"
 
     async def test_and_nobody_can_claim_to_be_somebody_else(self) -> None:
         application = Application()
