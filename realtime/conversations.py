@@ -300,7 +300,7 @@ class Conversations:
     ) -> dict[str, Any]:
         """The message as it is delivered: what the application says of it comes before what we know."""
         return {
-            "id": said.get("id") or self._new_id(),
+            "id": said["id"] if "id" in said else self._new_id(),
             "conversation_id": item.draft.conversation,
             **item.draft.message,
             "created_at": said.get("created_at") or now,

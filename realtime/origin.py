@@ -10,6 +10,7 @@ import asyncio
 import hashlib
 import json
 import logging
+import math
 import random
 import re
 import uuid
@@ -27,6 +28,8 @@ Ask = Callable[[str, str, list[tuple[str, str]], bytes], Awaitable[tuple[int, Fi
 """`await ask(method, target, fields, body)` -> (status, fields, body). Raises OriginAway when there is no answer."""
 
 _TOKEN = re.compile(r"[\x21-\x7e]{1,8192}", re.ASCII)
+_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
+_MOST_LEVELS = 100  # of an answer, as of a client's packet
 _LONGEST_BACKOFF = 2.0  # seconds: an application that is back is not kept waiting for longer
 _LONGEST_WAIT = 5.0  # seconds: what Retry-After may ask for between two attempts
 
@@ -249,10 +252,33 @@ def _derived(body: bytes) -> uuid.UUID:
 
 
 def _parsed(body: bytes) -> Any:
+    """The JSON of an answer, None where it is none that could be sent on: what it says goes to clients."""
     try:
-        return json.loads(body)
+        text = body.decode("utf-8-sig")
+        document = json.loads(text, parse_constant=_no_number, parse_float=_finite)
+        if not _is_shallow(document, _MOST_LEVELS):
+            return None
+        if _SURROGATE.search(text):
+            json.dumps(document, ensure_ascii=False).encode()  # pairs are characters, a lone one is not
     except (ValueError, RecursionError):
         return None
+    return document
+
+
+def _no_number(word: str) -> Any:
+    raise ValueError(f"{word} is no JSON")
+
+
+def _finite(digits: str) -> float:
+    number = float(digits)
+    if not math.isfinite(number):
+        raise ValueError("a number that is too large")
+    return number
+
+
+def _is_shallow(value: Any, levels: int) -> bool:
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else None
+    return inner is None or (levels > 0 and all(_is_shallow(item, levels - 1) for item in inner))
 
 
 def _object(body: bytes) -> dict[str, Any] | None:
@@ -283,14 +309,23 @@ def _by_id(document: Any, names: Sequence[str]) -> dict[str, Any]:
 def _messages(body: bytes, count: int) -> list[dict[str, Any]]:
     """What the answer to a batch says about each of its messages: objects, or bare ids, in the batch's order.
 
-    An answer of another shape says nothing, and is a success all the same: the status is what counts.
+    An `id` among it is one. An answer of another shape says nothing, and is a success all the same: the status is
+    what counts.
     """
     document = _parsed(body)
     if isinstance(document, dict):
         document = document.get("messages", document.get("ids"))
     if not isinstance(document, list) or len(document) != count:
         return [{} for _ in range(count)]
-    return [item if isinstance(item, dict) else {"id": item} if _is_id(item) else {} for item in document]
+    return [_usable(item if isinstance(item, dict) else {"id": item}) for item in document]
+
+
+def _usable(said: dict[str, Any]) -> dict[str, Any]:
+    """What is said of a message, without an id that is none and a time that is null: those are ours to say then."""
+    bad = {"created_at"} if said.get("created_at") is None else set()
+    if not _is_id(said.get("id")):
+        bad.add("id")
+    return said if bad.isdisjoint(said) else {name: value for name, value in said.items() if name not in bad}
 
 
 def _is_id(value: object) -> bool:

@@ -440,18 +440,47 @@ class TestMessages:
             assert (await alice.ask("send_message", text("a")))["ok"]
             assert alice.heard("new_messages_batch")[0][0]["id"]
 
-    async def test_an_answer_that_cannot_be_said_fails_its_batch_and_no_other(self) -> None:
-        answers = [b'{"messages": [{"score": NaN}]}', b"{}"]
-
+    @pytest.mark.parametrize("said", [
+        b'{"messages": [{"id": 9, "score": NaN}]}', b'[{"id": 9, "score": -Infinity}]', b'[{"id": 9, "score": 1e999}]',
+        b'[{"id": 9, "note": "\\ud800"}]', b'["\\udfff"]', b'[{"id": "\xff"}]', b"[" * 100_000, b"<p>",
+        b'[{"id": 9, "deep": ' + b"[" * 101 + b"]" * 101 + b"}]", b"[" + b"9" * 5000 + b"]",
+    ])  # fmt: skip
+    async def test_an_answer_that_could_not_be_sent_on_says_nothing(
+        self, said: bytes, caplog: pytest.LogCaptureFixture
+    ) -> None:
         async def persist(*_: object) -> Answer:
-            return 201, [], answers.pop(0)
+            return 201, [], said
+
+        async with talk(persist, origin=PERSIST, new_id=lambda: "ours") as talking:
+            alice = await talking.member("u1", "7")
+            caplog.clear()
+            assert await alice.ask("send_message", text("a")) == {"ok": True, "messages": ["ours"]}
+            assert alice.contents == ["a"]
+            assert caplog.text == ""
+
+    async def test_what_an_answer_says_in_pairs_of_surrogates_is_text(self) -> None:
+        async def persist(*_: object) -> Answer:
+            return 201, [], b'\xef\xbb\xbf[{"id": 0, "mood": "\\ud83d\\ude00"}]'
 
         async with talk(persist, origin=PERSIST) as talking:
             alice = await talking.member("u1", "7")
-            assert (await alice.ask("send_message", text("a")))["reason"] == "internal"
-            await talking.pass_time(1)
-            assert (await alice.ask("send_message", text("b")))["ok"]
-            assert alice.contents == ["b"]
+            assert (await alice.ask("send_message", text("a")))["messages"] == [0]
+            assert alice.heard("new_messages_batch")[0][0]["mood"] == "\U0001f600"
+
+    @pytest.mark.parametrize("id_", [None, "", True, 1.5, {"a": 1}, [1]])
+    async def test_an_id_that_is_no_text_and_no_whole_number_is_replaced_by_one_of_ours(self, id_: object) -> None:
+        said = {"id": id_, "created_at": None, "rank": 3}
+
+        async def persist(*_: object) -> Answer:
+            return answer([said], 201)
+
+        async with talk(persist, origin=PERSIST, new_id=lambda: "ours") as talking:
+            alice = await talking.member("u1", "7")
+            assert (await alice.ask("send_message", text("a")))["messages"] == ["ours"]
+            (message,) = alice.heard("new_messages_batch")[0]
+            assert (message["id"], message["rank"]) == ("ours", 3)
+            assert message["created_at"] == "2027-01-15T08:00:00.000Z"
+            assert (await alice.ask("delete_message", {"conversation_id": "7", "message_id": "ours"}))["ok"]
 
     @pytest.mark.parametrize(("status", "requests"), [(400, 7), (409, 7), (413, 7), (415, 7), (422, 7),
         (301, 1), (302, 1), (401, 1), (403, 1), (404, 1), (405, 1), (410, 1), (451, 1)])  # fmt: skip
