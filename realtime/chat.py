@@ -341,7 +341,9 @@ class Chat:
             raise Refusal("not-allowed", "The message belongs to another conversation.", **details)
         if self._origin is not None and self._origin.settings.delete is not None:
             return self._delete_with_consent(self._origin, member, message, details)
-        if known is None or not member.takes_part(conversation, known.sender):
+        if known is None:
+            raise Refusal("unknown-message", "This message is not known here any more.", **details)
+        if not member.takes_part(conversation, known.sender):
             raise Refusal("not-allowed", "Only its sender can delete a message.", **details)
         return self._deleted(details)
 

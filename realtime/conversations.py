@@ -17,7 +17,7 @@ from realtime.batching import Windows
 from realtime.later import Later
 from realtime.origin import GivenUp, Origin, OriginAway, OriginRefused
 from realtime.payloads import Draft, Refusal
-from realtime.repeats import Key, Repeats, id_of
+from realtime.repeats import Key, Repeats, id_of, key_of
 from realtime.settings import BatchSettings
 from realtime.stats import RealtimeStats
 from realtime.stopping import Stop, Stopped
@@ -135,6 +135,12 @@ class Conversations:
     def waiting(self, conversation: str) -> int:
         """How many messages were taken and are not settled."""
         return self._waiting.get(conversation, (0, 0))[0]
+
+    def remember(self) -> None:
+        """After a restart: know the senders of those messages whose repetitions are recognised."""
+        for record in self._repeats.records(self._now()):
+            (conversation, sender, _), id_ = key_of(record), id_of(record)
+            self.authorship.note(conversation, sender, id_)
 
     def apply(self, settings: BatchSettings) -> None:
         self._settings = settings
