@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from realtime.alarm import Wake
 from realtime.authorship import Authorship
 from realtime.batching import Windows
+from realtime.deadlines import soonest
 from realtime.later import Later
 from realtime.origin import GivenUp, Origin, OriginAway, OriginRefused
+from realtime.patience import Patience
 from realtime.payloads import Draft, Refusal
 from realtime.repeats import Key, Repeats, id_of, key_of
 from realtime.settings import BatchSettings
@@ -69,11 +71,12 @@ class Sending(Later[Told]):
 
 
 class Item(NamedTuple):
-    """A draft on its way: one of the messages of a sending."""
+    """A draft on its way: one of the messages of a sending. It was taken at `since`."""
 
     draft: Draft
     sending: Sending
     place: int
+    since: float
 
 
 Settled = dict[str, Any] | Refusal
@@ -126,11 +129,12 @@ class Conversations:
         self._closed = False
         self._stop = Stop()
         self._unsettled: set[asyncio.Task[None]] = set()
+        self._patience: Patience[Item] = Patience(0.0 if self._origin is None else self._origin.settings.patience)
 
     @property
     def deadline(self) -> float | None:
         """When `due` wants to be called next."""
-        return self._windows.deadline
+        return soonest(self._windows.deadline, self._patience.deadline)
 
     def waiting(self, conversation: str) -> int:
         """How many messages were taken and are not settled."""
@@ -157,7 +161,7 @@ class Conversations:
             self._make_room(fresh)
         sending = Sending(socket, authors, len(drafts))
         for place, draft in enumerate(drafts):
-            item = Item(draft, sending, place)
+            item = Item(draft, sending, place, now)
             if draft.client_id is None or not self._answered_before(_key(draft), item, now):
                 batch = self._windows.add(draft.conversation, item, draft.size, now)
                 if batch is not None:
@@ -166,7 +170,9 @@ class Conversations:
         return sending
 
     def due(self, now: float) -> None:
-        """Send the batches whose windows have ended."""
+        """Send the batches whose windows have ended, and refuse what has waited for too long."""
+        for _, item in self._patience.due(now):
+            self._tell([item], [_AWAY])
         for conversation, batch in list(self._windows.due(now)):
             self._leave(conversation, batch)
 
@@ -248,15 +254,29 @@ class Conversations:
 
     async def _carry(self, conversation: str, batch: list[Item] | None) -> None:
         """See a batch, and those that become ready meanwhile, through persistence and delivery."""
+        given_up = False
         while batch is not None:
-            try:
-                settled = await self._settled(conversation, batch)
-            except Exception:
-                _log.exception("a batch of %d messages could not be persisted", len(batch))
-                settled = [_FAILED] * len(batch)
-            self._hand_over(conversation, batch, settled)
+            if hopeless := self._patience.hopeless(batch, self._now(), away=given_up):
+                self._hand_over(conversation, batch[:hopeless], [_AWAY] * hopeless)
+            if batch := batch[hopeless:]:
+                settled = await self._carried(conversation, batch)
+                given_up = settled[-1] is _AWAY
+                self._hand_over(conversation, batch, settled)
             batch = self._windows.done(conversation, self._now())
         self._wake(self._windows.deadline)
+
+    async def _carried(self, conversation: str, batch: Sequence[Item]) -> Sequence[Settled]:
+        """What became of each message. Whoever has lost patience meanwhile has been told so."""
+        self._patience.begin(conversation, batch)
+        self._wake(self._patience.deadline)
+        try:
+            settled = await self._settled(conversation, batch)
+        except Exception:
+            _log.exception("a batch of %d messages could not be persisted", len(batch))
+            settled = [_FAILED] * len(batch)
+        if told := self._patience.finish(conversation):
+            return [_TOLD if id(item) in told else outcome for item, outcome in zip(batch, settled, strict=True)]
+        return settled
 
     async def _settled(self, conversation: str, batch: Sequence[Item]) -> Sequence[Settled]:
         """Ask the application to keep the batch and, at the same time, who its senders are."""
@@ -287,7 +307,9 @@ class Conversations:
             return [{} for _ in batch]
         try:
             named = all(item.draft.client_id is not None for item in batch)
-            return list(await self._origin.persist(conversation, [item.draft.encoded for item in batch], named=named))
+            drafts = [item.draft.encoded for item in batch]
+            end = self._patience.end(batch)
+            return list(await self._origin.persist(conversation, drafts, named=named, until=end))
         except OriginAway:
             return [_AWAY] * len(batch)
         except GivenUp as error:
@@ -351,6 +373,8 @@ class Conversations:
 
     def _tell(self, batch: Sequence[Item], settled: Sequence[Settled]) -> None:
         for item, outcome in zip(batch, settled, strict=True):
+            if outcome is _TOLD:
+                continue
             if isinstance(outcome, Refusal):
                 failure = {**outcome.told(), "conversation_id": item.draft.conversation}
                 if item.draft.client_id is not None:
@@ -395,6 +419,7 @@ _OF_A_MESSAGE = frozenset({400, 409, 413, 415, 422})
 
 _FAILED = Refusal("internal", "The message could not be delivered.")
 _AWAY = Refusal("origin-away", "The message could not be saved: the application does not answer. Try again.")
+_TOLD = Refusal("told", "Its sender knows already.")
 _SHUTTING_DOWN = Refusal(
     "shutting-down", "The message was not sent: the server is being restarted. Try again.", retry_after=2
 )

@@ -145,13 +145,15 @@ class Origin:
         """What is known about the likes of these things. One request."""
         return await self._by_id(self.settings.likes, ids, ("likes",))
 
-    async def persist(self, conversation: str, drafts: Sequence[bytes], *, named: bool = False) -> list[dict[str, Any]]:
+    async def persist(
+        self, conversation: str, drafts: Sequence[bytes], *, named: bool = False, until: float | None = None
+    ) -> list[dict[str, Any]]:
         """Have the application keep messages, each given as its JSON, all of them or none, in this order.
 
         Returns what it says about each. One request, repeated with the same Idempotency-Key while the application
         is away. `named`: they all bear names of their senders' own (client_id), so that the same batch is the same
-        again after a crash, and has the same key. Raises OriginRefused when it says no, OriginAway when patience is
-        over, GivenUp after `give_up`.
+        again after a crash, and has the same key. `until` is when patience is over, if it began before now. Raises
+        OriginRefused when it says no, OriginAway when patience is over, GivenUp after `give_up`.
         """
         assert self.settings.persist is not None
         name = json.dumps(conversation).encode()
@@ -162,7 +164,8 @@ class Origin:
             ("Idempotency-Key", f'"{_derived(body) if named else uuid.uuid4()}"'),
             *self.settings.fields,
         ]
-        status, answer = await self._until_answered("POST", self.settings.persist, fields, body)
+        end = self._now() + self.settings.patience if until is None else until
+        status, answer = await self._until_answered("POST", self.settings.persist, fields, body, end)
         if not 200 <= status < 300:
             raise OriginRefused(status, _said(answer))
         return _messages(answer, len(drafts))
@@ -172,19 +175,19 @@ class Origin:
         self._stop.now()
 
     async def _until_answered(
-        self, method: str, target: str, fields: list[tuple[str, str]], body: bytes
+        self, method: str, target: str, fields: list[tuple[str, str]], body: bytes, end: float
     ) -> tuple[int, bytes]:
         asked = _Asked()
         try:
             with self._stop.watching():
-                return await self._attempted(method, target, fields, body, asked)
+                return await self._attempted(method, target, fields, body, end, asked)
         except Stopped:
             raise GivenUp(unanswered=asked.unanswered) from None
 
     async def _attempted(
-        self, method: str, target: str, fields: list[tuple[str, str]], body: bytes, asked: _Asked
+        self, method: str, target: str, fields: list[tuple[str, str]], body: bytes, end: float, asked: _Asked
     ) -> tuple[int, bytes]:
-        end, backoff = self._now() + self.settings.patience, self.settings.backoff
+        backoff = self.settings.backoff
         while True:
             asked_for = 0.0
             answers, asked.unanswered = not asked.unanswered, True
