@@ -13,7 +13,7 @@ import secrets
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from realtime.origin import Credentials, Origin, OriginAway
 from realtime.payloads import Refusal, parse_id
@@ -52,10 +52,17 @@ class Claim:
         return f"Claim(user={self.user!r}, token={'...' if self.token else None})"
 
 
-class Authentication(Protocol):
-    """`identify` returns the user, an object with a text `id`. Raises AuthenticationRefused."""
+class Identity(NamedTuple):
+    """A user, an object with a text `id`, and until when what proved it is good (seconds since 1970; None: no end)."""
 
-    async def identify(self, claim: Claim, headers: Mapping[str, str]) -> dict[str, Any]: ...
+    user: dict[str, Any]
+    until: float | None = None
+
+
+class Authentication(Protocol):
+    """`identify` says who it is. Raises AuthenticationRefused."""
+
+    async def identify(self, claim: Claim, headers: Mapping[str, str]) -> Identity: ...
 
 
 def authentication(
@@ -108,16 +115,16 @@ class Trusted:
             "Anybody can read and write as anybody. Never use this where strangers can connect."
         )
 
-    async def identify(self, claim: Claim, headers: Mapping[str, str]) -> dict[str, Any]:
+    async def identify(self, claim: Claim, headers: Mapping[str, str]) -> Identity:
         if claim.user is None:
             raise AuthenticationRefused("no-credential", "authenticate needs the id of a user.")
-        return {"id": claim.user}
+        return Identity({"id": claim.user})
 
 
 class Nobody:
     """Refuses everybody and says what is missing."""
 
-    async def identify(self, claim: Claim, headers: Mapping[str, str]) -> dict[str, Any]:
+    async def identify(self, claim: Claim, headers: Mapping[str, str]) -> Identity:
         raise AuthenticationRefused(
             "not-configured",
             "Nobody can authenticate here yet: set realtime.origin.session (or choose another realtime.auth).",
@@ -146,7 +153,7 @@ class SignedTokens:
         self._settings = settings
         self._wall = wall
 
-    async def identify(self, claim: Claim, headers: Mapping[str, str]) -> dict[str, Any]:
+    async def identify(self, claim: Claim, headers: Mapping[str, str]) -> Identity:
         token = claim.token or _bearer(headers)
         if token is None:
             raise AuthenticationRefused("no-credential", "authenticate needs a token.")
@@ -159,7 +166,7 @@ class SignedTokens:
         }
         if "preferred_username" in named:  # what OpenID Connect calls it (Core 1.0, section 5.1)
             named.setdefault("username", named["preferred_username"])
-        return bounded_user({"id": user, **named})
+        return Identity(bounded_user({"id": user, **named}), claims["exp"] + self._settings.leeway)
 
     def _verified(self, token: str) -> dict[str, Any]:
         settings, jwt = self._settings, self._jwt
@@ -208,7 +215,7 @@ class AskOrigin:
         self._secret = secrets.token_bytes(32)
         self._known: OrderedDict[bytes, tuple[float, dict[str, Any]]] = OrderedDict()
 
-    async def identify(self, claim: Claim, headers: Mapping[str, str]) -> dict[str, Any]:
+    async def identify(self, claim: Claim, headers: Mapping[str, str]) -> Identity:
         try:
             credentials = Credentials.of(headers, claim.token)
         except ValueError:
@@ -218,7 +225,7 @@ class AskOrigin:
         user = await self._user(credentials)
         if claim.user is not None and claim.user != user["id"]:
             raise AuthenticationRefused("another-user", "This session belongs to another user.")
-        return user
+        return Identity(user)
 
     async def _user(self, credentials: Credentials) -> dict[str, Any]:
         key = hmac.digest(self._secret, credentials.material, hashlib.sha256)

@@ -89,6 +89,8 @@ class Core:
             stats=self.stats,
             now=now,
             wall=lambda: _timestamp(wall()),
+            clock=wall,
+            returns_within=0.0 if recovery is None else recovery.window,
             new_id=new_id or Names(),
         )
 

@@ -54,7 +54,7 @@ async def refusal(who: Any, claim: Claim, **headers: str) -> str:
 
 async def test_trusted_believes_anybody_and_warns_loudly(caplog: pytest.LogCaptureFixture) -> None:
     trusted = authentication(AuthenticationSettings(kind="trusted"), None, now=lambda: 0.0, wall=lambda: NOW)
-    assert await trusted.identify(Claim("u1"), {}) == {"id": "u1"}
+    assert await trusted.identify(Claim("u1"), {}) == ({"id": "u1"}, None)
     assert await refusal(trusted, Claim()) == "no-credential"
     assert [record.levelno for record in caplog.records] == [logging.WARNING]
 
@@ -67,18 +67,18 @@ async def test_without_a_way_to_ask_nobody_is_believed_and_the_setting_is_named(
 
 class TestTokens:
     async def test_a_signed_token_names_the_user(self) -> None:
-        user = await signed_by().identify(Claim(token=token(username="Ada", admin=True)), {})
+        user = (await signed_by().identify(Claim(token=token(username="Ada", admin=True)), {})).user
         assert user == {"id": "u1", "username": "Ada"}
 
     async def test_the_token_of_the_handshake_counts_when_the_event_has_none(self) -> None:
-        user = await signed_by().identify(Claim("u1"), {"authorization": f"Bearer {token()}"})
+        user = (await signed_by().identify(Claim("u1"), {"authorization": f"Bearer {token()}"})).user
         assert user["id"] == "u1"
 
     async def test_a_claimed_id_must_be_the_tokens(self) -> None:
         assert await refusal(signed_by(), Claim("u2", token())) == "another-user"
 
     async def test_the_claim_that_names_the_user_is_configurable_and_may_be_a_number(self) -> None:
-        user = await signed_by(claim="uid").identify(Claim("17", token(uid=17)), {})
+        user = (await signed_by(claim="uid").identify(Claim("17", token(uid=17)), {})).user
         assert user == {"id": "17"}
 
     @pytest.mark.parametrize("value", [None, "", True, [], {"a": 1}, 1.5])
@@ -87,7 +87,8 @@ class TestTokens:
 
     async def test_a_subject_may_be_a_number_as_well(self) -> None:
         for number in (17, -3, 0):
-            assert await signed_by().identify(Claim(str(number), token(sub=number)), {}) == {"id": str(number)}
+            identity = await signed_by().identify(Claim(str(number), token(sub=number)), {})
+            assert identity == ({"id": str(number)}, NOW + 60)
 
     @pytest.mark.parametrize(
         ("subject", "why"),
@@ -114,7 +115,7 @@ class TestTokens:
 
     async def test_what_a_token_says_that_nobody_could_be_told_is_left_out(self) -> None:
         odd = token(name="\ud800", username=float("nan"), preferred_username="Ada")
-        assert (await signed_by().identify(Claim(token=odd), {})) == {"id": "u1", "preferred_username": "Ada"}
+        assert (await signed_by().identify(Claim(token=odd), {})).user == {"id": "u1", "preferred_username": "Ada"}
 
     async def test_a_token_ends_at_its_expiry_by_the_clock_it_is_given(self) -> None:
         assert await refusal(signed_by(), Claim(token=token(exp=int(NOW)))) == "expired"
@@ -154,7 +155,7 @@ class TestTokens:
             serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
         )
         signed = signed_by(key=public.decode(), algorithms=(algorithm,))
-        assert (await signed.identify(Claim(token=token(key, algorithm)), {}))["id"] == "u1"
+        assert (await signed.identify(Claim(token=token(key, algorithm)), {})).user["id"] == "u1"
         assert await refusal(signed, Claim(token=token())) == "bad-token"
 
     @pytest.mark.parametrize("junk", ["", "a.b.c", "x" * 8000, "\x00", "....", "ä.ö.ü"])
@@ -208,7 +209,7 @@ class Application:
 class TestTheApplicationIsAsked:
     async def test_with_the_handshakes_own_credentials(self) -> None:
         application = Application()
-        user = await application.way.identify(Claim("u1"), {"cookie": "session=x", "user-agent": "y"})
+        user = (await application.way.identify(Claim("u1"), {"cookie": "session=x", "user-agent": "y"})).user
         assert user == {"id": "u1", "username": "Ada"}, "only what is plain and short goes along with messages"
         assert application.asked == [[("Accept", "application/json"), ("Cookie", "session=x")]]
 
