@@ -90,12 +90,15 @@ class Core:
             stats=self.stats,
             now=now,
             wall=lambda: _timestamp(wall()),
+            clock=wall,
+            returns_within=0.0 if recovery is None else recovery.window,
             new_id=new_id or Names(),
         )
 
     async def start(self) -> None:
         """Read the journal. Raises OSError when it cannot be had."""
         await self.hub.start()
+        self.chat.conversations.remember()
 
     async def handle(self, request: web.BaseRequest, client: str | None = None) -> web.StreamResponse:
         """Everything below the core's path. `client`: its address, where that is not the one of the connection."""

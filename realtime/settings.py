@@ -172,7 +172,8 @@ class ChannelRule:
     """Channels that clients may subscribe to.
 
     `match` is a name with `*` for anything; `{user}` stands for a user who is authenticated on the subscribing
-    socket. `conflate` keeps the latest update of each key and announces it after a debounce, `append` keeps all.
+    socket. `conflate` keeps the latest update of each key and announces it after a debounce, `append` keeps all and
+    announces each at once.
     `profiles` and `likes` name the member of a published object that holds the id of a user, and of a thing that
     can be liked: both are looked up at once and put beside it as `author` and `likes`.
     """

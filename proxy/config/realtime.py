@@ -76,7 +76,7 @@ class RealtimeOrigin(Section):
     timeout: Duration = 10.0
     """Longest time one such question may take."""
     patience: Duration = 15.0
-    """How long a batch is tried to be persisted before its senders are told that it failed; 0: once."""
+    """How long a message waits to be persisted before its sender is told that it failed; 0: one attempt."""
     remember: Duration = 30.0
     """How long the answers of `session` and `authorize` hold."""
     profiles_max_age: Duration = 300.0
