@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -33,6 +34,8 @@ class Application:
     def __init__(self) -> None:
         self.parts: dict[str, set[str]] = {"7": {"anna", "ben", "bob"}, "A": {"anna"}, "B": {"ben"}}
         self.away = False
+        self.holding: dict[str, asyncio.Event] = {}
+        """Tokens that are no good any more, and when it is said."""
         self.asked: list[tuple[str, str, str]] = []
 
     async def __call__(self, method: str, target: str, fields: list[tuple[str, str]], body: bytes) -> Answer:
@@ -40,6 +43,9 @@ class Application:
         self.asked.append((method, target, token))
         if self.away:
             raise OriginAway("away")
+        if token in self.holding and target.startswith("/may/"):
+            await self.holding[token].wait()
+            return answer(status=401)
         user = token.removeprefix("for-").partition(".")[0]
         if target == "/session":
             return answer({"user": {"id": user} if user else None})
@@ -235,6 +241,22 @@ class TestARestart:
             assert (await bob.ask("send_message", text("b", "bob")))["ok"]
             assert anna.contents == ["a", "b"]
 
+    async def test_leaves_time_to_each_of_those_who_share_a_connection(self, tmp_path: Path) -> None:
+        async with world(journal=tmp_path) as here:
+            link = await here.come("anna", "ben", joins="7")
+            await here.core.settle()
+        async with world(journal=tmp_path) as here:
+            link = await here.back(link, drop=False)
+            assert (await link.ask("authenticate", {"token": "for-ben"}))["ok"]
+            assert (await link.ask("join_conversation", "7"))["ok"]
+            assert (await link.ask("send_message", text("still here", "anna")))["ok"]
+            await here.talking.pass_time(1.0)
+            assert (await link.ask("authenticate", {"token": "for-anna"}))["ok"]
+            assert (await link.ask("send_message", text("a", "anna")))["ok"]
+            await here.talking.pass_time(0.0)
+            await turns(20)
+            assert ("7", "for-anna") in here.application.consents()
+
     async def test_puts_out_those_who_do_not_and_tells_them(self, tmp_path: Path) -> None:
         async with self.restarted(tmp_path, "7") as (here, anna, bob):
             for _ in range(4):
@@ -337,6 +359,19 @@ class TestConsentThatHasAged:
             await turns(20)
             assert here.application.consents() == [("7", "for-anna.2")]
 
+    async def test_an_answer_about_a_token_that_was_replaced_meanwhile_puts_nobody_out(self) -> None:
+        async with world() as here:
+            anna = await here.come("anna", joins="7")
+            here.talking.seconds += 31
+            said = here.application.holding["for-anna"] = asyncio.Event()
+            anna = await here.back(anna)
+            await anna.ask("authenticate", {"token": "for-anna.2"})
+            said.set()
+            await turns(20)
+            await here.talking.pass_time(5.0)
+            assert anna.heard("message_error") == []
+            assert (await anna.ask("send_message", text("a", "anna")))["ok"]
+
 
 class TestTokensThatExpire:
     @staticmethod
@@ -417,6 +452,7 @@ class TestTokensThatExpire:
         assert [(told["reason"], told["left"]) for told in talker.heard("auth_error")] == [("expired", ["7"])]
         assert (await talker.ask("send_message", text("a")))["reason"] == "not-authenticated"
         assert (await talker.ask("join_conversation", "7"))["reason"] == "not-authenticated"
+        assert len(talker.heard("auth_error")) == 1, "it is told once"
 
     async def test_make_room_for_others_on_their_connection(self) -> None:
         async with world(auth="jwt", authorize=None) as here:
