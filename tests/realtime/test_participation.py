@@ -250,6 +250,7 @@ class TestARestart:
             assert (await link.ask("authenticate", {"token": "for-ben"}))["ok"]
             assert (await link.ask("join_conversation", "7"))["ok"]
             assert (await link.ask("send_message", text("still here", "anna")))["ok"]
+            await here.talking.pass_time(1.0)
             assert (await link.ask("authenticate", {"token": "for-anna"}))["ok"]
             assert (await link.ask("send_message", text("a", "anna")))["ok"]
             await here.talking.pass_time(0.0)
