@@ -27,6 +27,7 @@ class AlertShown:
 
     name: str
     title: str
+    watches: str
     state: State
     severity: Literal["warning", "critical"]
     value: str

@@ -11,7 +11,7 @@ from proxy.operations.alerting import AlertWatch
 from proxy.operations.alerts import Episode, Standing
 from proxy.operations.memory import Budget, Memory
 from proxy.operations.readings import Reader
-from proxy.operations.webhook import Webhook
+from proxy.operations.webhook import Delivery, Webhook
 from webui import alerts_shown
 from webui.formats import age, size
 
@@ -33,10 +33,12 @@ class AlertsSource:
     def shown(self) -> alerts_shown.AlertsShown:
         """Everything the page shows, as of the last look."""
         now = self._watch.now()
+        firing = self._watch.firing()
+        others = [standing for standing in self._watch.standings() if standing.state != "firing"]
         return alerts_shown.AlertsShown(
             now=now,
             enabled=self._watch.settings.enabled,
-            alerts=tuple(self._alert(standing, now) for standing in self._watch.standings()),
+            alerts=tuple(self._alert(standing, now) for standing in [*firing, *others]),
             history=tuple(_episode(episode) for episode in self._watch.episodes()),
             webhook=_webhook(self._webhook),
             can_keep=self._watch.can_keep,
@@ -80,6 +82,7 @@ class AlertsSource:
         return alerts_shown.AlertShown(
             name=rule.name,
             title=meaning.title,
+            watches=meaning.watches,
             state=standing.state if rule.enabled and self._watch.settings.enabled else "off",
             severity=rule.severity,
             value=told(meaning.unit, standing.value),
@@ -166,6 +169,10 @@ def _episode(episode: Episode) -> alerts_shown.EpisodeShown:
     )
 
 
+def _about(last: Delivery) -> str:
+    return "a test" if last.alert == "test" else f"{last.alert} {last.state}"
+
+
 def _webhook(webhook: Webhook) -> alerts_shown.WebhookShown:
     last = webhook.last
     return alerts_shown.WebhookShown(
@@ -174,7 +181,7 @@ def _webhook(webhook: Webhook) -> alerts_shown.WebhookShown:
         delivered=webhook.results["delivered"],
         failed=webhook.results["failed"],
         dropped=webhook.results["dropped"],
-        last="" if last is None else f"{last.alert} {last.state}: {last.detail}, attempt {last.attempts}",
+        last="" if last is None else f"{_about(last)}: {last.detail}, attempt {last.attempts}",
         last_at=None if last is None else last.at,
         last_result="" if last is None else last.result,
     )

@@ -14,7 +14,7 @@ from typing import Literal
 from proxy.config.alerts import RuleSection
 from proxy.operations.alerts import Rule
 
-Unit = Literal["seconds", "share", "writes", "yes-no"]
+Unit = Literal["seconds", "share", "writes", "reach"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,13 +23,16 @@ class Meaning:
 
     name: str
     title: str
+    """What is wrong when it fires."""
+    watches: str
+    """What is looked at, for when nothing is wrong."""
     reading: str
     unit: Unit
     means: str
     advice: str
     where: str
     unknown: str
-    """Why there may be no reading."""
+    """Why there may be no reading, as a sentence."""
 
     @property
     def key(self) -> str:
@@ -37,89 +40,97 @@ class Meaning:
 
     @property
     def has_threshold(self) -> bool:
-        return self.unit != "yes-no"
+        return self.unit != "reach"
 
 
 _SHIPPED = (
     Meaning(
         "response-time",
         "Answers are slow",
+        "Response time",
         "response_time",
         "seconds",
         "The mean time of all answers in the last minute. Readers wait; the origin is slow, or this machine is.",
         "See whether misses or all answers are slow. If the origin is, let routes give stale sooner (network_timeout).",
         "/traffic",
-        "fewer than 5 answers in the last minute",
+        "No reading: fewer than 5 answers in the last minute",
     ),
     Meaning(
         "quality-poor",
-        "Poor connections",
+        "Connections are poor",
+        "Connection quality",
         "poor_quality",
         "share",
         "The share of realtime clients that are slower than 500 ms or silent for 30 s.",
         "Look who is slow. If it is nearly everybody, the network or this machine is; try the low-bandwidth preset.",
         "/realtime",
-        "fewer than 5 realtime sessions",
+        "No reading: fewer than 5 realtime sessions",
     ),
     Meaning(
         "error-rate",
-        "Server errors",
+        "Answers are server errors",
+        "Error rate",
         "error_ratio",
         "share",
         "The share of answers in the last minute with a status of 500 or above, the application's own or the edge's.",
         "See which route and reason they have. With reasons that begin with origin, it is the application to mend.",
         "/traffic",
-        "fewer than 10 answers in the last minute",
+        "No reading: fewer than 10 answers in the last minute",
     ),
     Meaning(
         "memory",
         "Memory runs out",
+        "Memory",
         "memory",
         "share",
         "What cannot be given back, against the budget. At its limit the system ends the process without asking.",
         "Make cache.memory or realtime.recovery.max_bytes_in_all smaller, or the limit larger.",
         "/tuning",
-        "this system does not tell how much memory is in use",
+        "No reading: this system does not tell how much memory is in use",
     ),
     Meaning(
         "origin-down",
         "The origin is down",
+        "Origin",
         "origin_down",
-        "yes-no",
+        "reach",
         "The application cannot be reached. What is stored still answers; the rest fails, or waits in the outbox.",
         "Start the application again, or correct origin.url. The edge finds it back with the next request.",
         "/",
-        "it has not been asked since the start",
+        "No reading: it has not been asked since the start",
     ),
     Meaning(
         "outbox-growing",
         "The outbox grows",
+        "Outbox growth",
         "outbox_growth",
         "writes",
         "How many more writes wait than five minutes ago. They are safe, but users see their effect late.",
         "See why the first one fails: it blocks those behind it. Retry it, or discard it if it can never succeed.",
         "/outbox",
-        "no route queues writes",
+        "Not configured: no route queues writes",
     ),
     Meaning(
         "disk-full",
         "The disk is full",
+        "Disk",
         "disk",
         "share",
         "How full the file system of the cache or the outbox is. Full: nothing more is stored, and writes fail.",
         "Free space there, or make cache.disk smaller. If writing fails although there is space, the log says why.",
         "/cache",
-        "the file systems cannot be asked",
+        "No reading: the file systems cannot be asked",
     ),
     Meaning(
         "redis-lost",
         "Redis is lost",
+        "Redis",
         "redis_lost",
-        "yes-no",
+        "reach",
         "The tier that several machines share cannot be reached.",
         "Nothing to do: the shared tier is not part of this version.",
         "/",
-        "not configured: the shared tier is not part of this version",
+        "Not configured: the shared tier is not part of this version",
     ),
 )
 
@@ -148,7 +159,7 @@ def nearest(name: str) -> str | None:
 
 
 def told(unit: Unit, value: float | None) -> str:
-    """A value in words: `734 ms`, `12.3 %`, `8 writes`, `yes`."""
+    """A value in words: `734 ms`, `12.3 %`, `8 writes`, `reachable`."""
     return "not known" if value is None else _TOLD[unit](value)
 
 
@@ -173,5 +184,5 @@ _TOLD: Mapping[Unit, Callable[[float], str]] = {
     "seconds": _seconds,
     "share": lambda value: f"{value * 100:.1f}".removesuffix(".0") + " %",
     "writes": _writes,
-    "yes-no": lambda value: "yes" if value else "no",
+    "reach": lambda value: "out of reach" if value else "reachable",
 }

@@ -189,6 +189,7 @@ class Webhook:
             cookie_jar=aiohttp.DummyCookieJar(),
             timeout=aiohttp.ClientTimeout(total=settings.timeout),
             auto_decompress=False,
+            skip_auto_headers=("Accept-Encoding",),
             connector=aiohttp.TCPConnector(limit=1, force_close=True),
         ) as session:
             while True:
