@@ -22,7 +22,7 @@ from proxy.operations.alert_rules import SHIPPED, sentence, told
 from proxy.operations.alert_series import alert_series
 from proxy.operations.alerting import AlertWatch
 from proxy.operations.alerts import Transition
-from proxy.operations.kept_changes import LARGEST, KeptChanges
+from proxy.operations.kept_changes import LARGEST, Changes, KeptChanges
 from proxy.operations.readings import Readings
 from proxy.operations.timeline import Timeline
 from proxy.operations.webhook import Webhook
@@ -230,7 +230,7 @@ async def test_of_what_was_kept_what_makes_no_sense_any_more_is_left_out(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     file = tmp_path / "alerts.json"
-    changes = {"gone": {"x": 1}, "memory": {"threshold": "soon"}, "error-rate": {"threshold": "2%"}}
+    changes: Changes = {"gone": {"x": 1}, "memory": {"threshold": "soon"}, "error-rate": {"threshold": "2%"}}
     KeptChanges(file).write(changes)
     watch = Watched(file=file).watch
     await watch.start()

@@ -23,7 +23,8 @@ class Walk:
 
     def see(self, value: float | None, seconds: int = 1) -> list[tuple[str, float]]:
         """The states it came to while it had this value, and how many seconds after the beginning of that."""
-        began, came = self.now, []
+        began = self.now
+        came: list[tuple[str, float]] = []
         for _ in range(seconds):
             came += [(each.state, each.at - began) for each in self._look(value)]
         return came

@@ -90,7 +90,7 @@ async def test_a_firing_alert_is_told_with_everything_one_needs_to_know(receiver
 async def test_what_is_only_pending_is_nobodys_business(receiver: ScriptedOrigin) -> None:
     async with webhook(receiver.url) as hook:
         for state in ("pending", "inactive"):
-            hook.tell(Transition("memory", state, 0.9, 0.8, NOW))  # type: ignore[arg-type] # both are states
+            hook.tell(Transition("memory", state, 0.9, 0.8, NOW))
         assert hook.waiting == 0
 
 
