@@ -122,8 +122,8 @@ class AlertWatch:
         return {key: (configured[key], effective[key]) for key in effective if effective[key] != configured[key]}
 
     def is_kept(self, name: str) -> bool:
-        """Whether a change of it outlives the process."""
-        return name in self._kept
+        """Whether what is in effect outlives the process."""
+        return name in self._kept and self._kept[name] == self._difference(name, self._effective[name])
 
     # What an operator does
 

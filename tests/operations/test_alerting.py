@@ -175,6 +175,8 @@ async def test_what_is_kept_counts_after_a_restart_and_what_is_not_does_not(tmp_
     assert second.changes_of("memory") == {"threshold": ("80%", "50%")}
     assert second.is_kept("memory")
     assert second.changes_of("error-rate") == {}
+    await second.change("memory", {"threshold": "60%"}, by="anna")
+    assert not second.is_kept("memory")
     await second.reset("memory", by="anna")
     await second.close()
     third = Watched(file=file).watch
