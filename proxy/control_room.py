@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import partial
 
 from aiohttp import web
 
+from proxy.access_log.series import access_log_series
+from proxy.access_log.writer import AccessLog
 from proxy.admin import AdminApi, Explain
 from proxy.alerts_api import AlertsApi
 from proxy.config.model import Config
@@ -25,6 +28,8 @@ from proxy.operations.alerting import AlertWatch
 from proxy.operations.kept_changes import KeptChanges
 from proxy.operations.ledger import Ledger
 from proxy.operations.metrics import KeptFigures, Metrics
+from proxy.operations.process import process_series
+from proxy.operations.pulse import Pulse
 from proxy.operations.readings import Grades, Reader
 from proxy.operations.timeline import Timeline
 from proxy.operations.webhook import Webhook
@@ -61,9 +66,12 @@ class ControlRoom:
         performance: Callable[[], dict[str, int | float]],
         ready: Callable[[], bool],
         listed: Listed,
+        tasks: Callable[[], int],
+        access_log: AccessLog | None = None,
     ) -> None:
         self._config = config
         self.timeline = Timeline(now)
+        self.pulse = Pulse()
         self.figures = Figures(store, origin)
         self.readings = self._reader(ledger, kept if outbox is not None else None, realtime)
         steady = now() - time.monotonic()
@@ -87,7 +95,11 @@ class ControlRoom:
                 version=__version__,
                 kept=kept,
                 realtime=lambda: None if realtime is None else realtime.figures(),
-                more=(lambda: alert_series(self.alerts, self.webhook),),
+                more=(
+                    partial(process_series, self.pulse, tasks),
+                    partial(alert_series, self.alerts, self.webhook),
+                    *(() if access_log is None else (partial(access_log_series, access_log),)),
+                ),
             ),
             purger=purger,
             explain=explain,
@@ -116,6 +128,7 @@ class ControlRoom:
 
     async def start(self) -> None:
         """Begin to watch: to be called when the edge serves."""
+        self.pulse.start()
         await self.webhook.start()
         await self.alerts.start()
 
@@ -123,6 +136,7 @@ class ControlRoom:
         """Stop watching."""
         await self.alerts.close()
         await self.webhook.close()
+        self.pulse.stop()
 
     def application(self) -> web.Application:
         """The admin listener's application, with the API and all pages on it."""
