@@ -14,6 +14,7 @@ from proxy.errors import RequestRefused
 from proxy.operations.alert_rules import SHIPPED
 from proxy.operations.alerting import AlertWatch
 from proxy.operations.alerts import Standing
+from proxy.operations.timeline import Timeline
 from proxy.operations.webhook import Webhook
 
 Actor = Callable[[web.Request], str]
@@ -63,9 +64,9 @@ class AlertsApi:
         await self._watch.reset(name, by=self._actor(request))
         return self._one(name)
 
-    async def try_webhook(self, _request: web.Request) -> web.Response:
+    async def try_webhook(self, request: web.Request) -> web.Response:
         """Send a message that says it is a test; `/api/alerts` tells how that went."""
-        queue_test(self._webhook)
+        queue_test(self._webhook, self._watch.timeline, self._actor(request))
         return web.json_response({"queued": True}, status=202)
 
     def _one(self, name: str) -> web.Response:
@@ -94,11 +95,12 @@ class AlertsApi:
         }
 
 
-def queue_test(webhook: Webhook) -> None:
+def queue_test(webhook: Webhook, timeline: Timeline, by: str) -> None:
     """Raises RequestRefused when there is nobody to tell."""
     if not webhook.configured:
         raise RequestRefused(409, "no-webhook", "no webhook is configured: set alerts.webhook.url")
     webhook.test()
+    timeline.add("alert", by, "a test was sent to the webhook")
 
 
 def webhook_report(webhook: Webhook) -> dict[str, Any]:

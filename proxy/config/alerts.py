@@ -62,7 +62,7 @@ _RULES: dict[str, type[RuleSection]] = {
         "Realtime clients have a poor connection: slower than 500 ms, or silent for 30 s.",
         after=60.0,
         severity="warning",
-        threshold=(Share, 0.2, "Fires above this share of sessions; with at least 5 of them."),
+        threshold=(Share, 0.3, "Fires above this share of sessions; with at least 5 of them."),
     ),
     "error_rate": _watched(
         "ErrorRateRule",

@@ -72,7 +72,7 @@ class AlertsSource:
 
     def try_webhook(self, *, by: str) -> None:
         try:
-            queue_test(self._webhook)
+            queue_test(self._webhook, self._watch.timeline, by)
         except RequestRefused as refusal:
             raise alerts_shown.Refused(str(refusal)) from None
 

@@ -48,7 +48,7 @@ class AlertWatch:
         self.settings = settings
         self.transitions: Counter[tuple[str, Change]] = Counter()
         self._read = read
-        self._timeline = timeline
+        self.timeline = timeline
         self.now = now
         self._file = kept
         self._listeners: list[Listener] = []
@@ -139,7 +139,7 @@ class AlertWatch:
         after = self.settings_of(name)
         moved = {key: f"{before[key]} -> {after[key]}" for key in after if after[key] != before[key]}
         what = "changed" if moved else "left as it is"
-        self._timeline.add("alert", by, f"alert {name} was {what}{' and kept' if keep else ''}", **moved)
+        self.timeline.add("alert", by, f"alert {name} was {what}{' and kept' if keep else ''}", **moved)
 
     async def reset(self, name: str, *, by: str) -> None:
         """Go by the configuration again, now and after a restart. Raises RequestRefused."""
@@ -149,7 +149,7 @@ class AlertWatch:
             if name in self._kept:
                 await self._keep(name, {})
             self._take(meaning, self._configured(name))
-        self._timeline.add("alert", by, f"alert {name} is as configured again", **moved)
+        self.timeline.add("alert", by, f"alert {name} is as configured again", **moved)
 
     def _meaning(self, name: str) -> Meaning:
         if (meaning := SHIPPED.get(name)) is not None:
@@ -226,6 +226,6 @@ class AlertWatch:
             figures["worst"] = told(meaning.unit, transition.peak)
         why = f" ({transition.why})" if transition.why else ""
         text = f"{name} fires: {sentence(meaning, self.alerts.rule(name), transition.value)}"
-        self._timeline.add(
+        self.timeline.add(
             "alert", "automatic", text if transition.state == "firing" else f"{name} is resolved{why}", **figures
         )

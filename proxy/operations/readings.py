@@ -192,9 +192,9 @@ def fullest(directories: Iterable[Path]) -> float | None:
 
 
 def _used(directory: Path) -> float | None:
-    while not directory.exists() and directory != directory.parent:
-        directory = directory.parent
     try:
+        while not directory.exists() and directory != directory.parent:
+            directory = directory.parent
         usage = shutil.disk_usage(directory)
     except OSError:
         return None

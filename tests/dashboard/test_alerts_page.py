@@ -183,7 +183,8 @@ async def test_switched_off_as_a_whole_the_page_says_how_to_switch_it_on(
 
 async def test_the_webhook_is_shown_without_its_path(edge: EdgeUnderView, aiohttp_client: AiohttpClient) -> None:
     settings = {"webhook": {"url": "https://hooks.example.org/T0/hidden", "token": "sesame"}}
-    client = await aiohttp_client(Watched(edge, settings, None).application())
+    watched = Watched(edge, settings, None)
+    client = await aiohttp_client(watched.application())
     page = await _page(client)
     assert "<code>https://hooks.example.org</code>" in page
     for secret in ("hidden", "sesame"):
@@ -191,6 +192,7 @@ async def test_the_webhook_is_shown_without_its_path(edge: EdgeUnderView, aiohtt
         assert f"/{secret}" not in page
     answer = await client.post("/alerts/test-webhook")
     assert "A test message is on its way" in await answer.text()
+    assert watched.timeline.events()[0].text == "a test was sent to the webhook"
 
 
 async def test_figures_that_fail_are_said_to_have_failed(
