@@ -102,5 +102,5 @@ def _environment(app: web.Application, assets: Assets) -> jinja2.Environment:
         size=formats.size,
         timestamp=formats.timestamp,
     )
-    environment.globals.update(asset=assets.url, chart_area=charts.area, chart_line=charts.line)
+    environment.globals.update(asset=assets.url, has_asset=assets.has, chart_area=charts.area, chart_line=charts.line)
     return environment
