@@ -175,6 +175,8 @@ class App:
         if self.outbox is not None:
             self.outbox.drain()
         self.server.listener.drain()
+        if self.realtime is not None:
+            self.realtime.hurry()
         before = self.server.busy
         await self._quiet(lambda: not before & self.server.busy, until=began + within * 0.5)
         if self.realtime is not None:
