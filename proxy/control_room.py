@@ -6,6 +6,7 @@ is made here. Besides the rooms of `dashboard` the only file that knows `webui`.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from functools import partial
 
@@ -14,16 +15,24 @@ from aiohttp import web
 from proxy.access_log.series import access_log_series
 from proxy.access_log.writer import AccessLog
 from proxy.admin import AdminApi, Explain
+from proxy.alerts_api import AlertsApi
 from proxy.config.model import Config
 from proxy.config.units import Address
+from proxy.dashboard.alerts import AlertsSource
 from proxy.dashboard.cache import CacheSource
 from proxy.dashboard.figures import Figures
 from proxy.dashboard.overview import OverviewSource
+from proxy.operations import memory
+from proxy.operations.alert_series import alert_series
+from proxy.operations.alerting import AlertWatch
+from proxy.operations.kept_changes import KeptChanges
 from proxy.operations.ledger import Ledger
 from proxy.operations.metrics import KeptFigures, Metrics
 from proxy.operations.process import process_series
 from proxy.operations.pulse import Pulse
+from proxy.operations.readings import Grades, Reader
 from proxy.operations.timeline import Timeline
+from proxy.operations.webhook import Webhook
 from proxy.outbox import Outbox
 from proxy.purge import Listed
 from proxy.purging import Purger
@@ -32,8 +41,8 @@ from proxy.storage.tiers import Tiers
 from proxy.upstream import Origin
 from proxy.version import __version__
 from webui.auth import security
-from webui.frame import Frame
-from webui.pages import cache, overview
+from webui.frame import Frame, actor
+from webui.pages import alerts, cache, overview
 
 
 class ControlRoom:
@@ -64,6 +73,19 @@ class ControlRoom:
         self.timeline = Timeline(now)
         self.pulse = Pulse()
         self.figures = Figures(store, origin)
+        self.readings = self._reader(ledger, kept if outbox is not None else None, realtime)
+        steady = now() - time.monotonic()
+        self.alerts = AlertWatch(
+            config.alerts,
+            self.readings.sample,
+            self.timeline,
+            now=lambda: steady + time.monotonic(),
+            kept=KeptChanges(config.cache.dir / "alerts.json") if config.cache.disk else None,
+        )
+        self.webhook = Webhook(config.alerts.webhook, now=now, rule=self.alerts.alerts.rule)
+        self.alerts.subscribe(self.webhook.tell)
+        self._alerts_api = AlertsApi(self.alerts, self.webhook, actor)
+        self._alerts_page = AlertsSource(self.alerts, self.webhook, self.readings)
         self._api = AdminApi(
             metrics=Metrics(
                 ledger,
@@ -75,6 +97,7 @@ class ControlRoom:
                 realtime=lambda: None if realtime is None else realtime.figures(),
                 more=(
                     partial(process_series, self.pulse, tasks),
+                    partial(alert_series, self.alerts, self.webhook),
                     *(() if access_log is None else (partial(access_log_series, access_log),)),
                 ),
             ),
@@ -106,9 +129,13 @@ class ControlRoom:
     async def start(self) -> None:
         """Begin to watch: to be called when the edge serves."""
         self.pulse.start()
+        await self.webhook.start()
+        await self.alerts.start()
 
     async def close(self) -> None:
         """Stop watching."""
+        await self.alerts.close()
+        await self.webhook.close()
         self.pulse.stop()
 
     def application(self) -> web.Application:
@@ -116,7 +143,32 @@ class ControlRoom:
         admin = self._config.admin
         app = web.Application(middlewares=security(admin.token, (admin.listen.host,)))
         self._api.setup(app)
+        self._alerts_api.setup(app)
         frame = Frame(app)
         overview.setup(frame, self._overview.overview)
         cache.setup(frame, self._cache.cache, self._cache)
+        alerts.setup(frame, self._alerts_page.shown, self._alerts_page.firing, self._alerts_page)
         return app
+
+    def _reader(self, ledger: Ledger, kept: Callable[[], KeptFigures] | None, realtime: RealtimeCore | None) -> Reader:
+        def grades() -> Grades | None:
+            if realtime is None:
+                return None
+            seen = realtime.core.quality()
+            return Grades(seen.poor, seen.total)
+
+        cache = self._config.cache
+        return Reader(
+            ledger,
+            now=time.monotonic,
+            store=self.figures.store,
+            origin=self.figures.origin,
+            kept=lambda: None if kept is None else kept(),
+            grades=grades,
+            messages=lambda: None if realtime is None else realtime.core.stats.messages,
+            memory=lambda: memory.look(self._config.alerts.memory_budget),
+            directories=[
+                *([cache.dir] if cache.disk else []),
+                *([self._config.outbox.dir] if kept is not None else []),
+            ],
+        )

@@ -44,12 +44,17 @@ class Frame:
         self._pages: list[Page] = []
         self._environment = _environment(app, self.assets)
         self._environment.globals["pages"] = self._pages
+        self.share("firing_alerts", tuple)
         app.router.add_get("/static/{name:.+}", self.assets.serve)
 
     def add(self, name: str, path: str, label: str) -> None:
         """List a page in the navigation."""
         self._pages.append(Page(name, path, label))
         self._pages.sort(key=lambda page: ORDER.index(page.name))
+
+    def share(self, name: str, value: object) -> None:
+        """Make something known to all templates: what the frame around every page shows."""
+        self._environment.globals[name] = value
 
     def render(
         self, request: web.Request, template: str, *, page: str, status: int = 200, **context: Any
@@ -97,5 +102,5 @@ def _environment(app: web.Application, assets: Assets) -> jinja2.Environment:
         size=formats.size,
         timestamp=formats.timestamp,
     )
-    environment.globals.update(asset=assets.url, chart_area=charts.area, chart_line=charts.line)
+    environment.globals.update(asset=assets.url, has_asset=assets.has, chart_area=charts.area, chart_line=charts.line)
     return environment

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Discriminator, Field, Tag, field_validator, model_validator
 
 from proxy.config.access_log import AccessLog
+from proxy.config.alerts import Alerts
 from proxy.config.realtime import Realtime
 from proxy.config.section import Section
 from proxy.config.units import Address, Duration, ListenAddress, PositiveCount, Size, parse_count
@@ -364,5 +365,7 @@ class Config(Section):
     """Writes that wait for the application."""
     realtime: Realtime = Realtime()
     """The realtime core."""
+    alerts: Alerts = Alerts()
+    """What the edge watches and tells."""
     log: Log = Log()
     """The log."""

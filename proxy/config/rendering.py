@@ -46,6 +46,10 @@ def render_reference() -> str:
     return "\n".join(parts)
 
 
+_SECRET_URLS = frozenset({("alerts", "webhook", "url")})
+"""Whoever knows one of these may use it."""
+
+
 def _section_lines(values: Mapping[str, Any], path: KeyPath, sources: Mapping[str, str]) -> Iterator[str]:
     indent = "  " * len(path)
     for name, value in values.items():
@@ -58,7 +62,8 @@ def _section_lines(values: Mapping[str, Any], path: KeyPath, sources: Mapping[st
             for index, entry in enumerate(value):
                 yield from _entry_lines(entry, (*inner, index), sources)
         else:
-            shown = MASK if value is not None and sounds_secret(name) else value
+            secret = sounds_secret(name) or inner in _SECRET_URLS
+            shown = MASK if value is not None and secret else value
             yield _commented(f"{indent}{name}: {_scalar(shown)}", sources.get(".".join(map(str, inner))))
 
 
@@ -154,7 +159,7 @@ def _row(name: str, section: type[Section], schema: Mapping[str, Any]) -> str:
     return f"| `{name}` | {default} | {_kind(schema)} | {meaning} |"
 
 
-_EXAMPLES = {"250ms": "duration", "64KiB": "size", "127.0.0.1:8080": "host:port"}
+_EXAMPLES = {"250ms": "duration", "64KiB": "size", "5%": "share", "127.0.0.1:8080": "host:port"}
 _TYPES = {"boolean": "true or false", "integer": "number", "array": "list", "object": "mapping", "string": "text"}
 
 

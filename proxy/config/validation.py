@@ -46,6 +46,14 @@ def validate(tree: Tree) -> Config:
         raise failure(*sorted(problems, key=_by_place)) from None
 
 
+def sentences(error: ValidationError, at: KeyPath) -> list[str]:
+    """What is wrong with a section that was not read from a file, and what would be right; `at` is its key path."""
+    problems = [
+        _problem({**detail, "loc": (*at, *detail["loc"])}, Tree()) for detail in error.errors(include_url=False)
+    ]
+    return [f"{written(problem.key[len(at) :])}: {problem.what}. {problem.advice}".strip(": ") for problem in problems]
+
+
 def section_at(path: KeyPath) -> type[Section] | None:
     """The section of the model at a key path, list indexes included; None where there is no section."""
     section: type[Section] | None = Config
