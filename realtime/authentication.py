@@ -21,6 +21,7 @@ _MOST_REMEMBERED = 10_000
 _LONGEST_TEXT = 300  # characters of one member of a user
 _MOST_MEMBERS = 24
 _SHORTEST_SECRET = 32  # bytes
+_DISPLAYED = ("username", "name", "avatar_url")
 
 _log = logging.getLogger("cachewire.realtime")
 
@@ -71,7 +72,7 @@ def authentication(
 
 
 def bounded_user(user: Mapping[str, Any]) -> dict[str, Any]:
-    """The plain members of a user, none of them long: what is sent along with everything this user does."""
+    """The plain members of a user, none of them long: what this user is told of itself."""
     kept: dict[str, Any] = {"id": str(user["id"])}
     for name, value in user.items():
         if name == "id" or len(kept) >= _MOST_MEMBERS or not isinstance(name, str) or len(name) > _LONGEST_TEXT:
@@ -83,6 +84,11 @@ def bounded_user(user: Mapping[str, Any]) -> dict[str, Any]:
         ):
             kept[name] = value
     return kept
+
+
+def public_user(user: Mapping[str, Any]) -> dict[str, Any]:
+    """What others may know of a user, whatever else was said of it: the id, and how it is displayed."""
+    return {"id": str(user["id"]), **{name: user[name] for name in _DISPLAYED if isinstance(user.get(name), str)}}
 
 
 class Trusted:
@@ -145,6 +151,8 @@ class SignedTokens:
         named: dict[str, Any] = {
             name: claims[name] for name in ("name", "username", "preferred_username") if name in claims
         }
+        if "preferred_username" in named:  # what OpenID Connect calls it (Core 1.0, section 5.1)
+            named.setdefault("username", named["preferred_username"])
         return bounded_user({"id": str(user), **named})
 
     def _verified(self, token: str) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from typing import Any
 
 from realtime.alarm import Alarm
 from realtime.audience import SHAPES, Audience
-from realtime.authentication import Authentication, AuthenticationRefused, Claim, bounded_user
+from realtime.authentication import Authentication, AuthenticationRefused, Claim, bounded_user, public_user
 from realtime.consent import Consent
 from realtime.conversations import Conversations, Settle
 from realtime.limits import TokenBuckets
@@ -220,7 +220,7 @@ class Chat:
         if member.gone:
             return None
         self._check_users(member, user["id"])
-        self._admit(member, user, outside)
+        self._admit(member, public_user(user), outside)
         member.token = token or member.token
         member.socket.emit("authenticated", {"user": user})
         return {"ok": True, "user": user, **({"not_in": outside} if outside else {})}

@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Coroutine
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any
 
+from realtime.authentication import public_user
 from realtime.later import Later
 from realtime.payloads import Refusal
 from realtime.quality import ClientReport
@@ -33,7 +34,8 @@ def conversation_rooms(shape: str | None) -> str:
 class Member:
     """One socket in the chat. Users and the delivery shape are in the socket's data, so they survive a recovery.
 
-    `users` are those authenticated on it, by id; the last is who acts where an event names nobody. `outside` are those
+    `users` are those authenticated on it, by id, as others may know them; the last is who acts where an event names
+    nobody. `outside` are those
     of them who have no part in a conversation that the socket has joined. `room` is what the rooms of its
     conversations begin with.
     """
@@ -45,7 +47,7 @@ class Member:
         self.token = token
         self.gone = False
         self.report: ClientReport | None = None
-        self.users: dict[str, dict[str, Any]] = socket.data.get("users", {})
+        self.users = {name: public_user(user) for name, user in socket.data.get("users", {}).items()}
         self.outside: dict[str, list[str]] = socket.data.get("outside", {})
         self.room = conversation_rooms(socket.data.get("deliver"))
         self._tasks = tasks

@@ -12,6 +12,7 @@ import random
 import secrets
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from types import MappingProxyType
 
 from aiohttp import web
@@ -22,7 +23,7 @@ from realtime.engineio import PROTOCOL, Refusal, Session, State, open_packet
 from realtime.frames import Outgoing
 from realtime.polling import Ended, answer, answer_get, answer_post, refusal
 from realtime.session import Carrier, EngineSession
-from realtime.settings import EngineSettings
+from realtime.settings import TRANSPORTS, EngineSettings
 from realtime.stats import RealtimeStats, count
 from realtime.timeouts import Timeouts
 from realtime.websocket import TakenWebSocket, acceptance, deflate_accepted, is_websocket, take_over
@@ -106,7 +107,7 @@ class EngineServer:
     async def _answered(self, request: web.BaseRequest, headers: dict[str, str]) -> web.StreamResponse:
         transport, sid = request.query.get("transport"), request.query.get("sid")
         websocket = is_websocket(request)
-        if transport not in self.settings.transports:
+        if not self._is_allowed(transport, begins=sid is None or websocket):
             return self._refused(Refusal.TRANSPORT)
         if request.query.get("EIO") != PROTOCOL:
             return self._refused(Refusal.PROTOCOL)
@@ -143,6 +144,16 @@ class EngineServer:
             del self._lingering[sid]
             return None
         return session
+
+    def admit(self, *, transports: tuple[str, ...], compression: int | None) -> None:
+        """Let other transports, and another threshold of compression, hold for connections that begin from now on.
+
+        Sessions that poll go on polling, whatever newcomers may do.
+        """
+        self.settings = replace(self.settings, transports=transports, compression=compression)
+
+    def _is_allowed(self, transport: str | None, *, begins: bool) -> bool:
+        return transport in (self.settings.transports if begins else TRANSPORTS)
 
     # Beginning
 
