@@ -11,11 +11,13 @@ from collections.abc import Callable
 from aiohttp import web
 
 from proxy.admin import AdminApi, Explain
+from proxy.compression import Compression
 from proxy.config.model import Config
 from proxy.config.units import Address
 from proxy.dashboard.cache import CacheSource
 from proxy.dashboard.figures import Figures
 from proxy.dashboard.overview import OverviewSource
+from proxy.dashboard.tuning import TuningSource
 from proxy.operations.ledger import Ledger
 from proxy.operations.metrics import KeptFigures, Metrics
 from proxy.operations.timeline import Timeline
@@ -23,12 +25,16 @@ from proxy.outbox import Outbox
 from proxy.purge import Listed
 from proxy.purging import Purger
 from proxy.realtime_core import RealtimeCore
+from proxy.routing import RouteTable
 from proxy.storage.tiers import Tiers
+from proxy.tuning.api import TuningApi
+from proxy.tuning.control import Tuning
+from proxy.tuning.levers import EdgeLevers, recent_figures
 from proxy.upstream import Origin
 from proxy.version import __version__
 from webui.auth import security
 from webui.frame import Frame
-from webui.pages import cache, overview
+from webui.pages import cache, overview, tuning
 
 
 class ControlRoom:
@@ -42,6 +48,8 @@ class ControlRoom:
         store: Tiers,
         origin: Origin,
         purger: Purger,
+        routes: RouteTable,
+        compression: Compression | None,
         outbox: Outbox | None,
         realtime: RealtimeCore | None,
         now: Callable[[], float],
@@ -54,6 +62,7 @@ class ControlRoom:
         listed: Listed,
     ) -> None:
         self._config = config
+        self._now = now
         self.timeline = Timeline(now)
         self.figures = Figures(store, origin)
         self._api = AdminApi(
@@ -81,6 +90,15 @@ class ControlRoom:
             return f"http://{public_address()}"
 
         self._cache = CacheSource(store, purger, self.timeline, now=now, public_url=public_url)
+        # `self.tuning.alerted` is to be subscribed to the alerts' transitions.
+        self.tuning = Tuning(
+            config,
+            EdgeLevers(config, store=store, routes=routes, purger=purger, compression=compression, realtime=realtime),
+            figures=lambda: recent_figures(ledger, store),
+            timeline=self.timeline,
+            now=now,
+            path=config.cache.dir / "tuning.json" if config.cache.disk else None,
+        )
         self._overview = OverviewSource(
             config,
             ledger=ledger,
@@ -94,9 +112,11 @@ class ControlRoom:
 
     async def start(self) -> None:
         """Begin to watch: to be called when the edge serves."""
+        await self.tuning.start()
 
     async def close(self) -> None:
         """Stop watching."""
+        await self.tuning.close()
 
     def application(self) -> web.Application:
         """The admin listener's application, with the API and all pages on it."""
@@ -106,4 +126,7 @@ class ControlRoom:
         frame = Frame(app)
         overview.setup(frame, self._overview.overview)
         cache.setup(frame, self._cache.cache, self._cache)
+        TuningApi(self.tuning).setup(app)
+        tuned = TuningSource(self.tuning, self._now)
+        tuning.setup(frame, tuned.shown, tuned)
         return app

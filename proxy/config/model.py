@@ -13,6 +13,7 @@ from pydantic import BeforeValidator, Discriminator, Field, Tag, field_validator
 
 from proxy.config.realtime import Realtime
 from proxy.config.section import Section
+from proxy.config.tuning import Tuning
 from proxy.config.units import Address, Duration, ListenAddress, PositiveCount, Size, parse_count
 from proxy.config.values import (
     Coding,
@@ -145,6 +146,13 @@ class Cache(Section):
     """Bytes waiting to be written to disk; beyond it a response stays in memory only."""
     expiry: dict[MediaRange, Duration] = Field(default_factory=dict)
     """Lifetime by content type (`image/*: 30d`) on cache-first routes, for responses that bring none of their own."""
+    network_timeout_limit: Duration | None = None
+    """On network-first routes a stored response that all may share answers after this time without a response head,
+    even where the route's `network_timeout` is longer or null; null: the route's own time counts."""
+    heuristic: Duration = 0.0
+    """On network-first routes a stored 200 that names no lifetime of its own answers for this long without the origin
+    (RFC 9111 section 4.2.2), unless it is one user's own, says `no-cache`, `no-store`, `private`, `must-revalidate` or
+    `proxy-revalidate`, sets a cookie, or something was written on its route since; 0: never."""
     compression: Compression = Compression()
     """Coded copies of stored text, of bodies up to 8 MiB."""
 
@@ -361,5 +369,7 @@ class Config(Section):
     """Writes that wait for the application."""
     realtime: Realtime = Realtime()
     """The realtime core."""
+    tuning: Tuning = Tuning()
+    """What may change while running."""
     log: Log = Log()
     """The log."""
