@@ -86,11 +86,15 @@ def chat(edge: EdgeUnderTest) -> Any:
 
 
 async def test_a_preset_reaches_every_part_and_goes_again(origin: ScriptedOrigin) -> None:
-    async with tuned(origin, routes=[{"name": "api", "match": "/**", "strategy": "network-first"}]) as (edge, tuning):
+    realtime = {"auth": "trusted", "origin": {"profiles": "/profiles?ids={ids}"}}
+    routes = [{"name": "api", "match": "/**", "strategy": "network-first"}]
+    async with tuned(origin, routes=routes, realtime=realtime) as (edge, tuning):
         assert edge.app.realtime is not None
         engine = edge.app.realtime.core.engine.settings
         tuning.choose("high-traffic", keep=False, by="anna")
         assert chat(edge).batch.delay == 0.1
+        assert edge.app.realtime.core._profiles is not None
+        assert edge.app.realtime.core._profiles.ttl == 120.0
         route = edge.app.routes.routes[0]
         assert (route.timeout_limit, route.rules.assumed_lifetime) == (1.0, 10.0)
         tuning.choose("low-bandwidth", keep=False, by="anna")
@@ -168,11 +172,16 @@ async def test_a_degradation_walks_through_fire_act_recover_undo(origin: Scripte
         {"name": "api", "match": "/api/**", "strategy": "network-first"},
         {"name": "rest", "match": "/**", "strategy": "cache-first"},
     ]
-    async with tuned(origin, cache_dir=tmp_path, clock=clock, routes=routes) as (edge, tuning):
+    origin.on("/profiles?ids=u1", reply(200, b'{"profiles": [{"id": "u1", "name": "Anna"}]}'))
+    realtime = {"auth": "trusted", "origin": {"profiles": "/profiles?ids={ids}"}}
+    async with tuned(origin, cache_dir=tmp_path, clock=clock, routes=routes, realtime=realtime) as (edge, tuning):
         core = edge.app.realtime.core  # type: ignore[union-attr] # it is on
         for path in ("/api/reports", "/picture", "/api/reports"):
             await edge.get(path)
         assert origin.count("/api/reports") == 1
+        profiles = core._profiles
+        assert profiles is not None
+        assert await profiles.load(["u1"]) == {"u1": {"id": "u1", "name": "Anna"}}
 
         await alerted(tuning, "response-time", "pending")
         assert told(edge) == []
@@ -181,6 +190,7 @@ async def test_a_degradation_walks_through_fire_act_recover_undo(origin: Scripte
         assert event.text == "profiles are forgotten, reports are stale"
         assert told(edge)[0].by == "automatic"
         assert told(edge)[0].figures["stale"] == 1
+        assert len(profiles) == 0
         await edge.get("/api/reports")
         assert origin.count("/api/reports") == 2, "stale reports are asked for again"
         await edge.get("/picture")
