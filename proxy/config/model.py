@@ -369,7 +369,7 @@ class Config(Section):
     """Writes that wait for the application."""
     realtime: Realtime = Realtime()
     """The realtime core."""
-    tuning: Tuning = Tuning()
-    """What may change while running."""
     log: Log = Log()
     """The log."""
+    tuning: Tuning = Tuning()
+    """What may change while running."""

@@ -156,7 +156,7 @@ def test_the_printed_defaults_are_a_file_that_is_right(elsewhere: Path) -> None:
 
 def test_the_printed_schema_is_json(elsewhere: Path) -> None:
     schema = json.loads(invoked("config", "--schema").stdout)
-    keys = {"server", "admin", "origin", "cache", "routes", "precache", "outbox", "realtime", "tuning", "log"}
+    keys = {"server", "admin", "origin", "cache", "routes", "precache", "outbox", "realtime", "log", "tuning"}
     assert set(schema["properties"]) == keys
 
 
