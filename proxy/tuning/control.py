@@ -222,7 +222,7 @@ class Tuning:
         after = self.state.values()
         changes = [Change(key, before[key], value) for key, value in after.items() if before[key] != value]
         numbers = ", ".join(str(event.number) for event in undo.events)
-        text = f"undone: what {undo.events[0].rule} had changed (event {numbers})"
+        text = f"undone: what {undo.events[0].rule} had changed (#{numbers})"
         self._timeline.add("tuning", undo.by, text, **_told(changes))
 
     async def _watch(self) -> None:
