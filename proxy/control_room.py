@@ -7,9 +7,12 @@ is made here. Besides the rooms of `dashboard` the only file that knows `webui`.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from aiohttp import web
 
+from proxy.access_log.series import access_log_series
+from proxy.access_log.writer import AccessLog
 from proxy.admin import AdminApi, Explain
 from proxy.compression import Compression
 from proxy.config.model import Config
@@ -20,6 +23,8 @@ from proxy.dashboard.overview import OverviewSource
 from proxy.dashboard.tuning import TuningSource
 from proxy.operations.ledger import Ledger
 from proxy.operations.metrics import KeptFigures, Metrics
+from proxy.operations.process import process_series
+from proxy.operations.pulse import Pulse
 from proxy.operations.timeline import Timeline
 from proxy.outbox import Outbox
 from proxy.purge import Listed
@@ -60,10 +65,13 @@ class ControlRoom:
         performance: Callable[[], dict[str, int | float]],
         ready: Callable[[], bool],
         listed: Listed,
+        tasks: Callable[[], int],
+        access_log: AccessLog | None = None,
     ) -> None:
         self._config = config
         self._now = now
         self.timeline = Timeline(now)
+        self.pulse = Pulse()
         self.figures = Figures(store, origin)
         self._api = AdminApi(
             metrics=Metrics(
@@ -74,7 +82,10 @@ class ControlRoom:
                 version=__version__,
                 kept=kept,
                 realtime=lambda: None if realtime is None else realtime.figures(),
-                more=(),
+                more=(
+                    partial(process_series, self.pulse, tasks),
+                    *(() if access_log is None else (partial(access_log_series, access_log),)),
+                ),
             ),
             purger=purger,
             explain=explain,
@@ -112,11 +123,13 @@ class ControlRoom:
 
     async def start(self) -> None:
         """Begin to watch: to be called when the edge serves."""
+        self.pulse.start()
         await self.tuning.start()
 
     async def close(self) -> None:
         """Stop watching."""
         await self.tuning.close()
+        self.pulse.stop()
 
     def application(self) -> web.Application:
         """The admin listener's application, with the API and all pages on it."""
