@@ -10,8 +10,7 @@ from typing import Any
 from aiohttp import web
 
 from proxy.admin import problem_response
-from proxy.errors import RequestRefused
-from proxy.tuning.control import Tuning
+from proxy.tuning.control import Tuning, TuningRefused
 from proxy.tuning.knobs import KNOBS
 from proxy.tuning.optimiser import Event
 from proxy.tuning.presets import PRESETS
@@ -74,7 +73,7 @@ class TuningApi:
         preset = request.query.get("preset", "")
         try:
             changes = self._tuning.preview(preset)
-        except RequestRefused as error:
+        except TuningRefused as error:
             return problem_response(error)
         held = [_change(change) for change in self._tuning.state.held(preset)]
         return web.json_response({"preset": preset, "changes": [_change(c) for c in changes], "held": held})
@@ -93,7 +92,7 @@ class TuningApi:
         if asked.get("all") is True and "key" not in asked:
             return {"changes": [_change(change) for change in self._tuning.reset_all(by=_actor(request))]}
         if "key" not in asked or "all" in asked:
-            raise RequestRefused(400, "bad-tuning", 'say what to reset: {"key": "..."}, or {"all": true}')
+            raise TuningRefused(400, "bad-tuning", 'say what to reset: {"key": "..."}, or {"all": true}')
         return _change(self._tuning.reset(asked["key"], by=_actor(request)))
 
     def switch(self, request: web.Request, asked: dict[str, Any]) -> dict[str, Any]:
@@ -123,26 +122,26 @@ class TuningApi:
         async def handle(request: web.Request) -> web.StreamResponse:
             try:
                 return web.json_response(answer(self, request, await _asked(request, members)))
-            except RequestRefused as error:
+            except TuningRefused as error:
                 return problem_response(error)
 
         return handle
 
 
 async def _asked(request: web.Request, members: dict[str, type | None]) -> dict[str, Any]:
-    """The JSON object of a request with nothing in it but these members. Raises RequestRefused."""
+    """The JSON object of a request with nothing in it but these members. Raises TuningRefused."""
     try:
         document = json.loads(await request.read())
     except (ValueError, RecursionError) as error:
-        raise RequestRefused(400, "bad-json", f"the body is not JSON: {error}") from error
+        raise TuningRefused(400, "bad-json", f"the body is not JSON: {error}") from error
     if not isinstance(document, dict):
-        raise RequestRefused(400, "bad-tuning", f"the body is not an object with {', '.join(members)}")
+        raise TuningRefused(400, "bad-tuning", f"the body is not an object with {', '.join(members)}")
     for name, value in document.items():
         if name not in members:
-            raise RequestRefused(400, "bad-tuning", f"{name!r} is not known here; there are {', '.join(members)}")
+            raise TuningRefused(400, "bad-tuning", f"{name!r} is not known here; there are {', '.join(members)}")
         kind = members[name]
         if kind is not None and type(value) is not kind:
-            raise RequestRefused(400, "bad-tuning", f"{name!r} is not {_KINDS[kind]}")
+            raise TuningRefused(400, "bad-tuning", f"{name!r} is not {_KINDS[kind]}")
     return document
 
 
@@ -152,7 +151,7 @@ _KINDS = {str: "a text", bool: "true or false", int: "a whole number"}
 def _needs(asked: dict[str, Any], *names: str) -> None:
     for name in names:
         if name not in asked:
-            raise RequestRefused(400, "bad-tuning", f"{name!r} is missing")
+            raise TuningRefused(400, "bad-tuning", f"{name!r} is missing")
 
 
 def _change(change: Change) -> dict[str, Any]:

@@ -31,6 +31,10 @@ AFTER_A_FAILURE = 1.0
 _log = logging.getLogger("cachewire.tuning")
 
 
+class TuningRefused(RequestRefused):
+    """What an operator asks for cannot be; the text says what would be right."""
+
+
 class Levers(Protocol):
     """The parts of the edge that can be tuned."""
 
@@ -108,7 +112,7 @@ class Tuning:
     # What operators do
 
     def choose(self, preset: str, *, keep: bool, by: str) -> list[Change]:
-        """Switch to a preset; what has changed. Raises RequestRefused."""
+        """Switch to a preset; what has changed. Raises TuningRefused."""
         changes = self.preview(preset)
         now = self._now()
         if keep:
@@ -118,18 +122,18 @@ class Tuning:
         return changes
 
     def preview(self, preset: str) -> list[Change]:
-        """What switching to a preset would change. Raises RequestRefused."""
+        """What switching to a preset would change. Raises TuningRefused."""
         if preset not in PRESETS:
-            raise RequestRefused(400, "no-such-preset", f"{preset!r} is not a preset; there are {', '.join(PRESETS)}")
+            raise TuningRefused(400, "no-such-preset", f"{preset!r} is not a preset; there are {', '.join(PRESETS)}")
         return self.state.diff(preset)
 
     def set(self, key: str, given: object, *, keep: bool, by: str) -> Change:
-        """Set one value. Raises RequestRefused that says what would be right."""
+        """Set one value. Raises TuningRefused that says what would be right."""
         self._check(key)
         try:
             value = KNOBS[key].parse(given)
         except ValueError as error:
-            raise RequestRefused(400, "bad-value", f"{key}: {error}") from None
+            raise TuningRefused(400, "bad-value", f"{key}: {error}") from None
         before = self.state.effective(key).value
         state = self.state.set(key, value, by, self._now())
         if keep:
@@ -140,7 +144,7 @@ class Tuning:
         return change
 
     def reset(self, key: str, *, by: str) -> Change:
-        """Let a key go back to what the preset, or else the configuration, says. Raises RequestRefused."""
+        """Let a key go back to what the preset, or else the configuration, says. Raises TuningRefused."""
         self._check(key)
         before = self.state.effective(key).value
         if key in self.kept.values:
@@ -171,11 +175,11 @@ class Tuning:
         self._news.set()
 
     def undo(self, number: int, *, by: str) -> int:
-        """Undo what an automatic step has changed, and what was built on it; how many steps. Raises RequestRefused."""
+        """Undo what an automatic step has changed, and what was built on it; how many steps. Raises TuningRefused."""
         try:
             undo = self.optimiser.undo(number, by, self._now())
         except UndoRefused as error:
-            raise RequestRefused(409, "nothing-to-undo", str(error)) from None
+            raise TuningRefused(409, "nothing-to-undo", str(error)) from None
         self._take_back(undo)
         return len(undo.events)
 
@@ -261,19 +265,19 @@ class Tuning:
     def _keep(self, kept: Kept) -> None:
         if self._path is None:
             text = "nothing is changed: without a disk tier (cache.disk) nothing can be kept; try without keeping it"
-            raise RequestRefused(409, "cannot-keep", text)
+            raise TuningRefused(409, "cannot-keep", text)
         try:
             write_kept(self._path, kept)
         except OSError as error:
             text = f"nothing is changed: it cannot be kept ({error.strerror or error}); try without keeping it"
-            raise RequestRefused(507, "cannot-keep", text) from None
+            raise TuningRefused(507, "cannot-keep", text) from None
         self.kept = kept
 
     def _check(self, key: str) -> None:
         if key not in self.state.configured:
             known = key in KNOBS
             why = "has no effect on this edge, as it is configured" if known else "cannot be changed while running"
-            raise RequestRefused(404, "no-such-key", f"{key!r} {why}; there are {', '.join(self.state.configured)}")
+            raise TuningRefused(404, "no-such-key", f"{key!r} {why}; there are {', '.join(self.state.configured)}")
 
 
 def _optimiser(config: Config, kept: Kept) -> Optimiser:
