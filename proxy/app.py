@@ -300,9 +300,11 @@ class App:
 
     def _compression(self) -> Compression | None:
         settings = self.config.cache.compression
-        if not settings.enabled or not set(settings.codings) & set(CODERS):
+        if not set(settings.codings) & set(CODERS):
             return None
-        return Compression(self.store, self.background, settings.codings, settings.minimum)
+        compression = Compression(self.store, self.background, settings.codings, settings.minimum)
+        compression.enabled = settings.enabled
+        return compression
 
     def _control_room(self, edge: Edge) -> ControlRoom:
         return ControlRoom(
@@ -311,6 +313,8 @@ class App:
             store=self.store,
             origin=self.origin,
             purger=self.purger,
+            routes=self.routes,
+            compression=edge.compression,
             outbox=self.outbox,
             realtime=self.realtime,
             now=self._now,

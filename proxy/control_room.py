@@ -16,12 +16,14 @@ from proxy.access_log.series import access_log_series
 from proxy.access_log.writer import AccessLog
 from proxy.admin import AdminApi, Explain
 from proxy.alerts_api import AlertsApi
+from proxy.compression import Compression
 from proxy.config.model import Config
 from proxy.config.units import Address
 from proxy.dashboard.alerts import AlertsSource
 from proxy.dashboard.cache import CacheSource
 from proxy.dashboard.figures import Figures
 from proxy.dashboard.overview import OverviewSource
+from proxy.dashboard.tuning import TuningSource
 from proxy.operations import memory
 from proxy.operations.alert_series import alert_series
 from proxy.operations.alerting import AlertWatch
@@ -37,12 +39,16 @@ from proxy.outbox import Outbox
 from proxy.purge import Listed
 from proxy.purging import Purger
 from proxy.realtime_core import RealtimeCore
+from proxy.routing import RouteTable
 from proxy.storage.tiers import Tiers
+from proxy.tuning.api import TuningApi
+from proxy.tuning.control import Tuning
+from proxy.tuning.levers import EdgeLevers
 from proxy.upstream import Origin
 from proxy.version import __version__
 from webui.auth import security
 from webui.frame import Frame, actor
-from webui.pages import alerts, cache, overview
+from webui.pages import alerts, cache, overview, tuning
 
 
 class ControlRoom:
@@ -56,6 +62,8 @@ class ControlRoom:
         store: Tiers,
         origin: Origin,
         purger: Purger,
+        routes: RouteTable,
+        compression: Compression | None,
         outbox: Outbox | None,
         realtime: RealtimeCore | None,
         now: Callable[[], float],
@@ -70,6 +78,7 @@ class ControlRoom:
         access_log: AccessLog | None = None,
     ) -> None:
         self._config = config
+        self._now = now
         self.timeline = Timeline(now)
         self.pulse = Pulse()
         self.figures = Figures(store, origin)
@@ -115,6 +124,15 @@ class ControlRoom:
             return f"http://{public_address()}"
 
         self._cache = CacheSource(store, purger, self.timeline, now=now, public_url=public_url)
+        self.tuning = Tuning(
+            config,
+            EdgeLevers(config, store=store, routes=routes, purger=purger, compression=compression, realtime=realtime),
+            figures=lambda: self.readings.sample().values(),
+            timeline=self.timeline,
+            now=now,
+            path=config.cache.dir / "tuning.json" if config.cache.disk else None,
+        )
+        self.alerts.subscribe(self.tuning.alerted)
         self._overview = OverviewSource(
             config,
             ledger=ledger,
@@ -131,9 +149,11 @@ class ControlRoom:
         self.pulse.start()
         await self.webhook.start()
         await self.alerts.start()
+        await self.tuning.start()
 
     async def close(self) -> None:
         """Stop watching."""
+        await self.tuning.close()
         await self.alerts.close()
         await self.webhook.close()
         self.pulse.stop()
@@ -148,6 +168,9 @@ class ControlRoom:
         overview.setup(frame, self._overview.overview)
         cache.setup(frame, self._cache.cache, self._cache)
         alerts.setup(frame, self._alerts_page.shown, self._alerts_page.firing, self._alerts_page)
+        TuningApi(self.tuning).setup(app)
+        tuned = TuningSource(self.tuning, self._now)
+        tuning.setup(frame, tuned.shown, tuned)
         return app
 
     def _reader(self, ledger: Ledger, kept: Callable[[], KeptFigures] | None, realtime: RealtimeCore | None) -> Reader:

@@ -150,6 +150,16 @@ class Core:
         """Use other settings from now on, as a preset does: batching, typing, channels, limits."""
         self.chat.apply(settings)
 
+    def admit(self, *, transports: tuple[str, ...], compression: int | None) -> None:
+        """Let other transports and another threshold of compression hold for connections that begin from now on."""
+        self.engine.admit(transports=transports, compression=compression)
+
+    def remember_profiles(self, seconds: float) -> None:
+        """Use profiles and likes for so long, those that are at hand already included."""
+        for loader in (self._profiles, self._likes):
+            if loader is not None:
+                loader.ttl = seconds
+
     def forget_profiles(self) -> None:
         """Load every profile, and all likes, anew when they are next needed."""
         for loader in (self._profiles, self._likes):

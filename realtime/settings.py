@@ -14,6 +14,8 @@ _PACKETS, _CONNECTS = Rate(500.0, 1000.0), Rate(10.0, 50.0)
 _HANDSHAKES = Rate(300.0, 6000.0)
 _EVENTS, _MESSAGES = Rate(200.0, 400.0), Rate(100.0, 200.0)
 
+TRANSPORTS = ("polling", "websocket")
+
 Deliver = Literal["batch", "single", "both"]
 
 
@@ -34,7 +36,7 @@ class EngineSettings:
     the session; counted as if no other session waited for the same."""
     high_water: int = 2**16
     """What the transport of a WebSocket may buffer (a copy per session) before packets wait in the session's queue."""
-    transports: tuple[str, ...] = ("polling", "websocket")
+    transports: tuple[str, ...] = TRANSPORTS
     upgrade_timeout: float = 10.0
     close_timeout: float = 5.0
     """How long a WebSocket that we close may take to close as well."""

@@ -15,6 +15,7 @@ from proxy.config.access_log import AccessLog
 from proxy.config.alerts import Alerts
 from proxy.config.realtime import Realtime
 from proxy.config.section import Section
+from proxy.config.tuning import Tuning
 from proxy.config.units import Address, Duration, ListenAddress, PositiveCount, Size, parse_count
 from proxy.config.values import (
     Coding,
@@ -147,6 +148,13 @@ class Cache(Section):
     """Bytes waiting to be written to disk; beyond it a response stays in memory only."""
     expiry: dict[MediaRange, Duration] = Field(default_factory=dict)
     """Lifetime by content type (`image/*: 30d`) on cache-first routes, for responses that bring none of their own."""
+    network_timeout_limit: Duration | None = None
+    """On network-first routes a stored response that all may share answers after this time without a response head,
+    even where the route's `network_timeout` is longer or null; null: the route's own time counts."""
+    heuristic: Duration = 0.0
+    """On network-first routes a stored 200 that names no lifetime of its own answers for this long without the origin
+    (RFC 9111 section 4.2.2), unless it is one user's own, says `no-cache`, `no-store`, `private`, `must-revalidate` or
+    `proxy-revalidate`, sets a cookie, or something was written on its route since; 0: never."""
     compression: Compression = Compression()
     """Coded copies of stored text, of bodies up to 8 MiB."""
 
@@ -369,3 +377,5 @@ class Config(Section):
     """What the edge watches and tells."""
     log: Log = Log()
     """The log."""
+    tuning: Tuning = Tuning()
+    """What may change while running."""

@@ -13,6 +13,7 @@ from proxy.config.model import Config, PrecacheEntry, Route
 from proxy.config.problems import MASK, KeyPath, sounds_secret
 from proxy.config.realtime import Channel
 from proxy.config.section import Section
+from proxy.config.tuning import Remedy
 from proxy.config.validation import subsections
 
 
@@ -110,7 +111,12 @@ def _paths(section: type[Section], path: str) -> Iterator[tuple[str, type[Sectio
 
 def _defaults(section: type[Section]) -> dict[str, Any]:
     """The defaults of a section's keys as they are written in a file; required keys are left out."""
-    examples = {Route: {"strategy": "network-first"}, PrecacheEntry: {"url": "/"}, Channel: {"match": "reports"}}
+    examples: dict[type[Section], dict[str, Any]] = {
+        Route: {"strategy": "network-first"},
+        PrecacheEntry: {"url": "/"},
+        Channel: {"match": "reports"},
+        Remedy: {"alert": "response-time"},
+    }
     required = examples.get(section, {})
     values = section.model_validate(required).model_dump(mode="json")
     return {name: value for name, value in values.items() if not section.model_fields[name].is_required()}

@@ -72,6 +72,22 @@ def subsections(section: type[Section]) -> Iterator[tuple[str, type[Section]]]:
             yield name, inner
 
 
+def validated(key: str, given: Any) -> Any:
+    """The value of one dotted key when it is set to `given`. Raises ValueError that says what would be right."""
+    path = key.split(".")
+    values = given
+    for part in reversed(path):
+        values = {part: values}
+    try:
+        value: Any = Config.model_validate(values)
+    except ValidationError as error:
+        what, advice = _wrong_value(error.errors(include_url=False)[0], tuple(path))
+        raise ValueError(f"{what}; {advice[:1].lower()}{advice[1:].removesuffix('.')}" if advice else what) from None
+    for part in path:
+        value = getattr(value, part)
+    return value
+
+
 # What people who come from Workbox, nginx or Varnish write.
 _OTHER_NAMES = {
     "handler": "strategy",

@@ -78,7 +78,6 @@ class Tiers:
         self._now = now
         self._memory_object = memory_object
         self._max_object = max_object
-        self._memory_capacity = memory
         self._disk_capacity = disk
         self._memory = MemoryTier(memory, memory_object)
         self._index = Index(
@@ -202,6 +201,15 @@ class Tiers:
         if self._disk is not None:
             self._disk.retry()
 
+    @property
+    def memory_limit(self) -> int:
+        """The most bytes that the memory tier holds now; 0 while it is off."""
+        return self._memory.capacity
+
+    def resize_memory(self, capacity: int) -> None:
+        """Let memory hold so many bytes from now on; what is too much leaves it at once."""
+        self._left_memory(self._memory.resize(capacity))
+
     def stats(self) -> StoreStats:
         """The figures of this moment."""
         disk = self._disk
@@ -223,7 +231,7 @@ class Tiers:
     # Putting
 
     def _object_limit(self) -> int:
-        in_memory = min(self._memory_object, self._memory_capacity)
+        in_memory = min(self._memory_object, self._memory.capacity)
         on_disk = self._disk_capacity if self._disk is not None and self._disk.available else 0
         return min(self._max_object, max(in_memory, on_disk))
 
