@@ -10,9 +10,10 @@ from collections.abc import Callable
 
 from aiohttp import web
 
-from proxy.admin import AdminApi, Explain
+from proxy.admin import PUBLISH, AdminApi, Explain
 from proxy.config.model import Config
 from proxy.config.units import Address
+from proxy.dashboard.access import login_of
 from proxy.dashboard.cache import CacheSource
 from proxy.dashboard.figures import Figures
 from proxy.dashboard.overview import OverviewSource
@@ -28,7 +29,7 @@ from proxy.upstream import Origin
 from proxy.version import __version__
 from webui.auth import security
 from webui.frame import Frame
-from webui.pages import cache, overview
+from webui.pages import cache, login, overview
 
 
 class ControlRoom:
@@ -101,9 +102,14 @@ class ControlRoom:
     def application(self) -> web.Application:
         """The admin listener's application, with the API and all pages on it."""
         admin = self._config.admin
-        app = web.Application(middlewares=security(admin.token, (admin.listen.host,)))
+        access = login_of(admin, self.timeline)
+        hosts = (admin.listen.host, *admin.allowed_hosts)
+        guard = security(admin.token, hosts, login=access, read_only=admin.read_only, traffic=(PUBLISH,))
+        app = web.Application(middlewares=guard)
         self._api.setup(app)
         frame = Frame(app)
         overview.setup(frame, self._overview.overview)
         cache.setup(frame, self._cache.cache, self._cache)
+        if access is not None:
+            login.setup(frame, access)
         return app
