@@ -109,7 +109,10 @@ def _answer(address: Address, status: int, content: bytes) -> dict[str, Any]:
     except ValueError:
         answer = None
     if status == HTTPStatus.UNAUTHORIZED:
-        raise CachewireError(f"the admin API on {address} wants its token; set CACHEWIRE__ADMIN__TOKEN to admin.token")
+        raise CachewireError(
+            f"the admin API on {address} wants a token; commands need admin.token there (a password is for people only),"
+            " and CACHEWIRE__ADMIN__TOKEN set to it here"
+        )
     if not isinstance(answer, dict):
         raise CachewireError(f"what listens on {address} is not Cachewire's admin API (it answered {status})")
     if status >= HTTPStatus.BAD_REQUEST:
