@@ -13,11 +13,12 @@ import os
 import secrets
 import socket
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 
 from aiohttp import web
 
@@ -58,7 +59,8 @@ SWEEP_EVERY = 30.0
 
 class App:
     """One edge: build, start, drain, close. `now` is the wall clock that caching policy goes by, `sleep` what the
-    outbox and the precache wait with between their attempts; `early` listens at `server.listen` already."""
+    outbox and the precache wait with between their attempts; `early` listens at `server.listen` already; `sources`
+    says where each setting came from."""
 
     def __init__(
         self,
@@ -67,8 +69,10 @@ class App:
         now: Callable[[], float] = time.time,
         sleep: Sleep = asyncio.sleep,
         early: socket.socket | None = None,
+        sources: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         self.config = config
+        self._sources = sources
         self._early = early
         self._now = now
         self._sleep = sleep
@@ -163,6 +167,7 @@ class App:
         process: sessions are served, and newcomers taken, while everything else ends.
         """
         self.ready = False
+        self.control_room.draining()
         began, within = time.monotonic(), self.config.server.drain_timeout
         if self.outbox is not None:
             self.outbox.drain()
@@ -304,6 +309,7 @@ class App:
             performance=self.performance,
             ready=lambda: self.ready,
             listed=self._listed,
+            sources=self._sources,
         )
 
     async def _listen(

@@ -6,7 +6,8 @@ is made here. Besides the rooms of `dashboard` the only file that knows `webui`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 
 from aiohttp import web
 
@@ -15,8 +16,10 @@ from proxy.config.model import Config
 from proxy.config.units import Address
 from proxy.dashboard.access import login_of
 from proxy.dashboard.cache import CacheSource
+from proxy.dashboard.configuration import ConfigSource
 from proxy.dashboard.figures import Figures
 from proxy.dashboard.overview import OverviewSource
+from proxy.dashboard.timeline import TimelineSource
 from proxy.operations.ledger import Ledger
 from proxy.operations.metrics import KeptFigures, Metrics
 from proxy.operations.timeline import Timeline
@@ -29,7 +32,8 @@ from proxy.upstream import Origin
 from proxy.version import __version__
 from webui.auth import security
 from webui.frame import Frame
-from webui.pages import cache, login, overview
+from webui.pages import cache, login, overview, timeline
+from webui.pages import config as config_page
 
 
 class ControlRoom:
@@ -53,8 +57,12 @@ class ControlRoom:
         performance: Callable[[], dict[str, int | float]],
         ready: Callable[[], bool],
         listed: Listed,
+        sources: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         self._config = config
+        self._configuration = ConfigSource(config, sources)
+        self._store = store
+        self._now = now
         self.timeline = Timeline(now)
         self.figures = Figures(store, origin)
         self._api = AdminApi(
@@ -95,6 +103,20 @@ class ControlRoom:
 
     async def start(self) -> None:
         """Begin to watch: to be called when the edge serves."""
+        count = self._store.stats().entries
+        self.timeline.add(
+            "process",
+            "automatic",
+            f"Cachewire {__version__} started in front of {self._config.origin.url}",
+            stored=count,
+        )
+        if notes := self._configuration.notes():
+            text = "the configuration is right, but some of it may not be meant: see the page Config"
+            self.timeline.add("config", "automatic", text, notes=len(notes))
+
+    def draining(self) -> None:
+        """Note that the edge ends."""
+        self.timeline.add("process", "automatic", "draining: what is under way may end, and nothing new is taken")
 
     async def close(self) -> None:
         """Stop watching."""
@@ -110,6 +132,8 @@ class ControlRoom:
         frame = Frame(app)
         overview.setup(frame, self._overview.overview)
         cache.setup(frame, self._cache.cache, self._cache)
+        timeline.setup(frame, TimelineSource(self.timeline, self._now))
+        config_page.setup(frame, self._configuration)
         if access is not None:
             login.setup(frame, access)
         return app

@@ -30,14 +30,18 @@ def run(
     CachewireError when the edge cannot start.
     """
     logging.basicConfig(level=config.log.level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    return asyncio.run(_serve(config, announce, banner_hints, early))
+    return asyncio.run(_serve(config, sources, announce, banner_hints, early))
 
 
 async def _serve(
-    config: Config, announce: Callable[[str], None], hints: Sequence[str], early: socket.socket | None
+    config: Config,
+    sources: Mapping[str, str],
+    announce: Callable[[str], None],
+    hints: Sequence[str],
+    early: socket.socket | None,
 ) -> int:
     provide_for(config)
-    app = App(config, early=early)
+    app = App(config, early=early, sources=sources)
     await app.start()
     stop = _signalled()
     announce(f"cachewire {__version__}")

@@ -116,8 +116,8 @@ class Login:
         if failed is not None:
             count, addresses = failed
             others = f" and {addresses - 1} other addresses" if addresses > 1 else ""
-            text = "a login failed" if count == 1 else f"{count} logins failed"
-            self._audit("somebody", f"{text}, the last from {source(address)}{others}", failures=count)
+            text = "a login failed, from" if count == 1 else f"{count} logins failed, the last from"
+            self._audit("somebody", f"{text} {source(address)}{others}", failures=count)
         if locked:
             self._audit("automatic", f"{source(address)} is locked out for {age(locked)}: too many failed logins")
         if locked_all:

@@ -110,8 +110,8 @@ def _answer(address: Address, status: int, content: bytes) -> dict[str, Any]:
         answer = None
     if status == HTTPStatus.UNAUTHORIZED:
         raise CachewireError(
-            f"the admin API on {address} wants a token; commands need admin.token there (a password is for people only),"
-            " and CACHEWIRE__ADMIN__TOKEN set to it here"
+            f"the admin API on {address} wants its token; set CACHEWIRE__ADMIN__TOKEN to admin.token"
+            " (a password is for people only)"
         )
     if not isinstance(answer, dict):
         raise CachewireError(f"what listens on {address} is not Cachewire's admin API (it answered {status})")

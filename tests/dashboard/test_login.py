@@ -160,7 +160,7 @@ async def test_the_audit_hears_of_logins_and_of_failures_together(client: Client
     await log_in(client)
     await client.post("/logout", headers=same_origin(client))
     assert door.notes == [
-        "somebody: a login failed, the last from 127.0.0.1",
+        "somebody: a login failed, from 127.0.0.1",
         "somebody: 4 logins failed, the last from 127.0.0.1",
         "automatic: 127.0.0.1 is locked out for 30 s: too many failed logins",
         "operator (session): logged in",
