@@ -31,6 +31,7 @@ from proxy.policy.cache_status import cache_status
 from proxy.policy.forwarding import forwarded_scheme, looped
 from proxy.policy.framing import Limits, parse_head
 from proxy.policy.messages import Fields, Request
+from proxy.policy.operators import without_session
 from proxy.purging import PurgeMethod
 from proxy.routing import RouteTable
 from proxy.strategies import STRATEGIES
@@ -83,6 +84,7 @@ class Server:
         self._purge_method = purge_method
         self._public_url = public_url
         self._realtime = realtime
+        self._operators_log_in = bool(config.admin.password_hash or config.admin.viewer_password_hash)
         self._polls: set[object] = set()
         self._limits = Limits(settings.max_target, settings.max_head, settings.max_body)
         self._trusted = tuple(ipaddress.ip_network(text, strict=False) for text in settings.trusted_proxies)
@@ -261,6 +263,8 @@ class Server:
 
     def _parsed(self, http: web.BaseRequest, trusted: bool) -> Request:
         fields = Fields.from_raw(http.raw_headers)
+        if self._operators_log_in:
+            fields = without_session(fields)
         scheme = (forwarded_scheme(fields) if trusted else None) or "http"
         return parse_head(
             method=http.method,
