@@ -67,3 +67,13 @@ async def test_the_realtime_core_does_not_show_it_to_the_application_either() ->
         async with connected(f"http://{edge.host}", headers={"Cookie": cookie}) as client:
             await client.ask("authenticate", {})
         assert origin.asked("/session")[0].header("Cookie") == "sid=1"
+
+
+async def test_the_timeline_begins_with_the_start_and_ends_with_the_drain() -> None:
+    async with ScriptedOrigin() as origin, edge_before(origin, realtime={"auth": "trusted"}) as edge:
+        timeline = edge.app.control_room.timeline
+        begun = [event.text for event in reversed(timeline.events())]
+        assert begun[0].endswith(f"started in front of {origin.url}")
+        assert "the configuration is right, but some of it may not be meant" in begun[1]
+    assert timeline.events()[0].text.startswith("draining")
+    assert {event.by for event in timeline.events()} == {"automatic"}
