@@ -126,7 +126,14 @@ class ControlRoom:
         admin = self._config.admin
         access = login_of(admin, self.timeline)
         hosts = (admin.listen.host, *admin.allowed_hosts)
-        guard = security(admin.token, hosts, login=access, read_only=admin.read_only, traffic=(PUBLISH,))
+        guard = security(
+            admin.token,
+            hosts,
+            login=access,
+            read_only=admin.read_only,
+            traffic=(PUBLISH,),
+            proxies=self._config.server.trusted_proxies,
+        )
         app = web.Application(middlewares=guard)
         self._api.setup(app)
         frame = Frame(app)

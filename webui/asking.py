@@ -15,6 +15,7 @@ class Asker:
     """Somebody who asks: whoever reaches an open listener, a script with the token, or a login."""
 
     actor: str = "operator"
+    address: str = ""
     may_change: bool = True
     session: Session | None = None
     lasts: Callable[[], bool] = lambda: True
@@ -28,6 +29,13 @@ def asker(request: web.Request) -> Asker:
     """Who asks."""
     found: Asker = request.get(ASKER, _ANYBODY)
     return found
+
+
+def introduce(request: web.Request, who: Asker) -> None:
+    """Say who asks, for all that comes after."""
+    request[ASKER] = who
+    # For rooms that do not know this one: the name under a plain key, which aiohttp would warn about each time.
+    request._state["actor"] = who.actor
 
 
 def actor(request: web.Request) -> str:

@@ -13,14 +13,15 @@ import json
 import logging
 import re
 from base64 import b64decode
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import replace
 from urllib.parse import urlencode, urlsplit
 
 from aiohttp import web
 from aiohttp.typedefs import Middleware
 
-from webui.asking import ASKER, Asker, actor, asker
+from webui.asking import Asker, asker, introduce
+from webui.client_address import Network, client_address
 from webui.login import Login
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -57,19 +58,21 @@ def security(
     login: Login | None = None,
     read_only: bool = False,
     traffic: Collection[str] = (),
+    proxies: Collection[str] = (),
 ) -> list[Middleware]:
     """The middlewares of the admin listener, outermost first.
 
     `allowed_hosts` are host names without port that `Host` may say besides the loopback ones. Neither `token` nor
     `login`: nobody is asked to authenticate, which only a loopback listener may afford. `traffic` are paths whose
-    POST changes nothing of the edge, so that `read_only` lets it pass and no audit line is written for it.
+    POST changes nothing of the edge, so that `read_only` lets it pass and no audit line is written for it. `proxies`
+    are networks whose X-Forwarded-For is believed.
     """
     hosts = frozenset(host.lower().strip("[]").rstrip(".") for host in allowed_hosts)
     guarded = token is not None or login is not None
     return [
         _headers(),
         _known_host(hosts, guarded=guarded),
-        _authenticated(token, login),
+        _authenticated(token, login, [ipaddress.ip_network(text, strict=False) for text in proxies]),
         _same_origin(),
         _changes(read_only, frozenset(traffic)),
     ]
@@ -144,16 +147,18 @@ def _is_known(host: str, allowed: frozenset[str], *, guarded: bool) -> bool:
     return address.is_loopback
 
 
-def _authenticated(token: str | None, login: Login | None) -> Middleware:
+def _authenticated(token: str | None, login: Login | None, proxies: Sequence[Network]) -> Middleware:
     expected = None if token is None else token.encode()
 
     @web.middleware
     async def authenticated(request: web.Request, handler: Handler) -> web.StreamResponse:
+        address = client_address(request.remote or "", request.headers.getall("X-Forwarded-For", ()), proxies)
+        introduce(request, Asker(address=address))
         if request.path in OPEN_PATHS or (expected is None and login is None):
             return await handler(request)
         given = _credentials(request.headers.get("Authorization", ""))
         if expected is not None and given is not None and hmac.compare_digest(given, expected):
-            request[ASKER] = Asker("token")
+            introduce(request, Asker("token", address))
             return await handler(request)
         if login is None:
             raise web.HTTPUnauthorized(
@@ -171,7 +176,14 @@ def _recognized(request: web.Request, login: Login) -> bool:
     found = login.session(request.cookies)
     if found is None:
         return False
-    request[ASKER] = Asker(f"{found.role} (session)", found.role == "operator", found, lasts=lambda: login.lasts(found))
+    who = Asker(
+        actor=f"{found.role} (session)",
+        address=asker(request).address,
+        may_change=found.role == "operator",
+        session=found,
+        lasts=lambda: login.lasts(found),
+    )
+    introduce(request, who)
     return True
 
 
@@ -251,7 +263,7 @@ def _changes(read_only: bool, traffic: frozenset[str]) -> Middleware:
     async def changes(request: web.Request, handler: Handler) -> web.StreamResponse:
         passes = request.path in traffic and asker(request).session is None
         if read_only and not passes:
-            request[ASKER] = replace(asker(request), may_change=False)
+            introduce(request, replace(asker(request), may_change=False))
         if request.method in _SAFE_METHODS or request.path in (LOGIN, LOGOUT) or passes:
             return await handler(request)
         if not asker(request).may_change:
@@ -283,4 +295,5 @@ def _tell(request: web.Request, status: int) -> None:
     # The pattern of the address, because an address may hold an id that nobody else shall know.
     resource = request.match_info.route.resource
     where = request.path if resource is None else resource.canonical
-    _audit.info("%s %s by %s from %s: %d", request.method, where, actor(request), request.remote, status)
+    who = asker(request)
+    _audit.info("%s %s by %s from %s: %d", request.method, where, who.actor, who.address, status)

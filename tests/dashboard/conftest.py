@@ -95,11 +95,16 @@ class EdgeUnderView:
         self.figures = replace(self.figures, **changes)  # type: ignore[arg-type] # field names, in tests only
 
     def application(
-        self, token: str | None = None, *allowed_hosts: str, login: Login | None = None, read_only: bool = False
+        self,
+        token: str | None = None,
+        *allowed_hosts: str,
+        login: Login | None = None,
+        read_only: bool = False,
+        proxies: tuple[str, ...] = (),
     ) -> web.Application:
         """The admin listener's application with the pages on it."""
         traffic = ("/api/realtime/publish",)
-        guard = security(token, allowed_hosts, login=login, read_only=read_only, traffic=traffic)
+        guard = security(token, allowed_hosts, login=login, read_only=read_only, traffic=traffic, proxies=proxies)
         app = web.Application(middlewares=guard)
         frame = Frame(app)
         if login is not None:

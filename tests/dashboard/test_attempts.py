@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from ipaddress import ip_network
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from webui import attempts
 from webui.attempts import FREE, Attempts, source
+from webui.client_address import client_address
 from webui.sessions import MOST_SESSIONS, Sessions
 
 HERE, ELSEWHERE = "192.0.2.1", "198.51.100.7"
@@ -106,6 +109,23 @@ def test_nobody_ever_waits_longer_than_the_longest_wait(steps: list[tuple[str, f
         assert 0 <= verdict.wait <= attempts.LONGEST_WAIT
         if right and not verdict.wait:
             tries.succeeded(address)
+
+
+@pytest.mark.parametrize(
+    ("peer", "forwarded", "address"),
+    [
+        ("192.0.2.9", ["10.0.0.1"], "192.0.2.9"),
+        ("10.0.0.1", [], "10.0.0.1"),
+        ("10.0.0.1", ["192.0.2.1"], "192.0.2.1"),
+        ("10.0.0.1", ["198.51.100.1, 192.0.2.1", "10.0.0.2"], "192.0.2.1"),
+        ("::ffff:10.0.0.1", ["192.0.2.1,10.0.0.2"], "192.0.2.1"),
+        ("10.0.0.1", ["10.0.0.3, 10.0.0.2"], "10.0.0.3"),
+        ("10.0.0.1", ["192.0.2.1, unknown"], "10.0.0.1"),
+        ("10.0.0.1", ["", ","], "10.0.0.1"),
+    ],
+)
+def test_only_trusted_proxies_say_who_asked_them(peer: str, forwarded: list[str], address: str) -> None:
+    assert client_address(peer, forwarded, [ip_network("10.0.0.0/8")]) == address
 
 
 class TestSessions:

@@ -153,6 +153,25 @@ async def test_whoever_is_logged_in_is_not_locked_out_with_the_others(client: Cl
     assert (await client.get("/cache", headers={"Authorization": f"Bearer {TOKEN}"})).status == 200
 
 
+async def test_behind_a_trusted_proxy_each_address_is_locked_out_for_itself(
+    edge: EdgeUnderView, aiohttp_client: AiohttpClient, door: Door
+) -> None:
+    client: Client = await aiohttp_client(edge.application(login=door.login, proxies=("127.0.0.0/8",)))
+    for _ in range(FREE):
+        answer = await log_in(client, "wrong", **{"X-Forwarded-For": "1.1.1.1, 192.0.2.1"})
+    assert answer.status == 429
+    assert (await log_in(client, "wrong", **{"X-Forwarded-For": "2.2.2.2, 192.0.2.1"})).status == 429
+    assert (await log_in(client, **{"X-Forwarded-For": "192.0.2.1, 192.0.2.2"})).status == 303
+    assert door.notes[-1] == "operator (session): logged in"
+    assert "192.0.2.1 is locked out" in door.notes[-2]
+
+
+async def test_a_strangers_word_about_addresses_is_not_believed(client: Client) -> None:
+    for number in range(FREE):
+        answer = await log_in(client, "wrong", **{"X-Forwarded-For": f"192.0.2.{number}"})
+    assert answer.status == 429
+
+
 async def test_the_audit_hears_of_logins_and_of_failures_together(client: Client, door: Door) -> None:
     for _ in range(FREE):
         await log_in(client, "wrong-secret")
@@ -332,6 +351,7 @@ async def test_pages_know_who_asks_and_long_answers_whether_they_may_go_on(
 
     async def who(request: web.Request) -> web.Response:
         asked.append(request)
+        assert request["actor"] == actor(request)
         return web.Response(text=actor(request))
 
     app.router.add_get("/who", who)

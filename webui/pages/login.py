@@ -38,7 +38,7 @@ class _LoginPage:
 
     async def submit(self, request: web.Request) -> web.Response:
         password, to = await _form(request)
-        found = await self._login.attempt(password, request.remote or "")
+        found = await self._login.attempt(password, asker(request).address)
         if isinstance(found, Welcome):
             if old := asker(request).session:
                 self._login.leave(old)
