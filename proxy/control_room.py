@@ -12,11 +12,12 @@ from types import MappingProxyType
 from aiohttp import web
 
 from proxy.admin import PUBLISH, AdminApi, Explain
+from proxy.config.changes import Changes
 from proxy.config.model import Config
 from proxy.config.units import Address
 from proxy.dashboard.access import login_of
 from proxy.dashboard.cache import CacheSource
-from proxy.dashboard.configuration import ConfigSource
+from proxy.dashboard.configuration import ConfigSource, Reload, in_words
 from proxy.dashboard.figures import Figures
 from proxy.dashboard.overview import OverviewSource
 from proxy.dashboard.timeline import TimelineSource
@@ -58,9 +59,10 @@ class ControlRoom:
         ready: Callable[[], bool],
         listed: Listed,
         sources: Mapping[str, str] = MappingProxyType({}),
+        reload: Reload | None = None,
     ) -> None:
         self._config = config
-        self._configuration = ConfigSource(config, sources)
+        self._configuration = ConfigSource(config, sources, reload=reload)
         self._store = store
         self._now = now
         self.timeline = Timeline(now)
@@ -113,6 +115,15 @@ class ControlRoom:
         if notes := self._configuration.notes():
             text = "the configuration is right, but some of it may not be meant: see the page Config"
             self.timeline.add("config", "automatic", text, notes=len(notes))
+
+    def reloaded(self, by: str, config: Config, sources: Mapping[str, str], found: Changes) -> None:
+        """Show the configuration as it is from now on, and note what became of a reload."""
+        self._configuration.replace(config, sources, found)
+        self.timeline.add("config", by, f"the configuration was read again: {in_words(found)}")
+
+    def not_reloaded(self, by: str, report: str) -> None:
+        """Note that the configuration could not be used, and is what it was."""
+        self.timeline.add("config", by, f"the configuration was not taken up, nothing has changed: {report}")
 
     def draining(self) -> None:
         """Note that the edge ends."""

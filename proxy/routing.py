@@ -47,6 +47,10 @@ class RouteTable:
     """Finds the route of a request: the first that matches."""
 
     def __init__(self, config: Config) -> None:
+        self.replace(config)
+
+    def replace(self, config: Config) -> None:
+        """Take these routes from the next request on; exchanges under way keep the route they have."""
         self.routes: Sequence[Route] = [compiled(settings, config.cache.expiry) for settings in config.routes]
         self._routes = Routes([(route.match, route) for route in self.routes])
 

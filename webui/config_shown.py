@@ -109,6 +109,11 @@ class ConfigSource(Protocol):
 
     def notes(self) -> Sequence[str]: ...
 
+    @property
+    def can_reload(self) -> bool: ...
+
+    async def reload(self, by: str) -> str: ...
+
 
 def config_list(groups: Sequence[Group], query: ConfigQuery, notes: Sequence[str]) -> ConfigList:
     """The settings a query asks for, in the order of the file."""

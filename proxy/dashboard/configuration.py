@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from itertools import groupby
 
+from proxy.config.changes import Changes
 from proxy.config.checks import overlap_notes, realtime_notes, takes_everything
 from proxy.config.effective import DEFAULT, Setting, concealed, effective
 from proxy.config.model import Config
+from proxy.errors import CachewireError
 from webui import config_shown
 from webui.config_shown import Group, SourceKind
 
@@ -16,18 +18,48 @@ Overrides = Callable[[], Mapping[str, tuple[str, str]]]
 """Live changes by key: the value as it would be written in a file, and who or what made it."""
 
 
+Reload = Callable[[str], Awaitable[Changes]]
+"""Reads the configuration again, in somebody's name. Raises CachewireError when it cannot be used."""
+
+
 class ConfigSource:
     """The settings of one edge. They are read off the configuration once; live changes are laid over them."""
 
-    def __init__(self, config: Config, sources: Mapping[str, str], overrides: Overrides = dict) -> None:
+    def __init__(
+        self,
+        config: Config,
+        sources: Mapping[str, str],
+        overrides: Overrides = dict,
+        reload: Reload | None = None,
+    ) -> None:
+        self._overrides = overrides
+        self._reload = reload
+        self.replace(config, sources, Changes())
+
+    def replace(self, config: Config, sources: Mapping[str, str], found: Changes) -> None:
+        """Show another configuration, and what of the file waits for a restart."""
         settings = effective(config, sources)
         self._paths = {setting.key: setting.path for setting in settings}
         self._groups = tuple(
             Group(key, title, part, meaning, tuple(_shown(setting) for setting in members))
             for (key, title, part, meaning), members in groupby(settings, key=lambda each: _group(config, each))
         )
-        self._notes = _notes(config)
-        self._overrides = overrides
+        waiting = f"Waits for a restart, because it cannot change in a running edge: {', '.join(found.restart)}."
+        self._notes = (*([waiting] if found.restart else []), *_notes(config))
+
+    @property
+    def can_reload(self) -> bool:
+        """Whether there is something to read again."""
+        return self._reload is not None
+
+    async def reload(self, by: str) -> str:
+        """Read the configuration again; what became of it, in words. Raises ValueError with a report if it is wrong."""
+        if self._reload is None:
+            raise ValueError("there is no configuration to read again")
+        try:
+            return in_words(await self._reload(by))
+        except CachewireError as error:
+            raise ValueError(str(error)) from error
 
     def groups(self) -> tuple[Group, ...]:
         """All settings by section, as of now."""
@@ -58,6 +90,16 @@ class ConfigSource:
             changed=shown != setting.default,
             configured=setting.value if setting.value != shown else None,
         )
+
+
+def in_words(found: Changes) -> str:
+    """What a reload did."""
+    if not found:
+        return "nothing differs"
+    parts = [f"{', '.join(found.live)} taken up"] if found.live else []
+    if found.restart:
+        parts.append(f"waiting for a restart: {', '.join(found.restart)}")
+    return "; ".join(parts)
 
 
 def _notes(config: Config) -> tuple[str, ...]:
