@@ -123,7 +123,8 @@ class ControlRoom:
 
     def not_reloaded(self, by: str, report: str) -> None:
         """Note that the configuration could not be used, and is what it was."""
-        self.timeline.add("config", by, f"the configuration was not taken up, nothing has changed: {report}")
+        first = report.partition("\n")[0]
+        self.timeline.add("config", by, f"the configuration was not taken up, nothing has changed: {first}")
 
     def draining(self) -> None:
         """Note that the edge ends."""
