@@ -16,6 +16,7 @@ from proxy.purge import Listed, parse_purge, request_for
 from proxy.purging import Purger
 
 MOST_LISTED = 10_000
+PUBLISH = "/api/realtime/publish"
 
 Explain = Callable[[Request], Awaitable[dict[str, object]]]
 
@@ -68,7 +69,7 @@ class AdminApi:
         app.router.add_post("/api/outbox/{id}/retry", self.retry_write)
         app.router.add_delete("/api/outbox/{id}", self.delete_write)
         app.router.add_get("/api/realtime", self.realtime)
-        app.router.add_post("/api/realtime/publish", self.publish)
+        app.router.add_post(PUBLISH, self.publish)
         app.router.add_delete("/api/realtime/sessions/{sid}", self.disconnect)
 
     async def healthz(self, _request: web.Request) -> web.Response:

@@ -7,22 +7,27 @@ is made here. Besides the rooms of `dashboard` the only file that knows `webui`.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
+from types import MappingProxyType
 
 from aiohttp import web
 
 from proxy.access_log.series import access_log_series
 from proxy.access_log.writer import AccessLog
-from proxy.admin import AdminApi, Explain
+from proxy.admin import PUBLISH, AdminApi, Explain
 from proxy.alerts_api import AlertsApi
 from proxy.compression import Compression
+from proxy.config.changes import Changes
 from proxy.config.model import Config
 from proxy.config.units import Address
+from proxy.dashboard.access import login_of
 from proxy.dashboard.alerts import AlertsSource
 from proxy.dashboard.cache import CacheSource
+from proxy.dashboard.configuration import ConfigSource, Reload, in_words
 from proxy.dashboard.figures import Figures
 from proxy.dashboard.overview import OverviewSource
+from proxy.dashboard.timeline import TimelineSource
 from proxy.dashboard.tuning import TuningSource
 from proxy.operations import memory
 from proxy.operations.alert_series import alert_series
@@ -48,7 +53,8 @@ from proxy.upstream import Origin
 from proxy.version import __version__
 from webui.auth import security
 from webui.frame import Frame, actor
-from webui.pages import alerts, cache, overview, tuning
+from webui.pages import alerts, cache, login, overview, timeline, tuning
+from webui.pages import config as config_page
 
 
 class ControlRoom:
@@ -76,8 +82,11 @@ class ControlRoom:
         listed: Listed,
         tasks: Callable[[], int],
         access_log: AccessLog | None = None,
+        sources: Mapping[str, str] = MappingProxyType({}),
+        reload: Reload | None = None,
     ) -> None:
         self._config = config
+        self._store = store
         self._now = now
         self.timeline = Timeline(now)
         self.pulse = Pulse()
@@ -133,6 +142,7 @@ class ControlRoom:
             path=config.cache.dir / "tuning.json" if config.cache.disk else None,
         )
         self.alerts.subscribe(self.tuning.alerted)
+        self._configuration = ConfigSource(config, sources, self.tuning.overrides, reload)
         self._overview = OverviewSource(
             config,
             ledger=ledger,
@@ -150,6 +160,30 @@ class ControlRoom:
         await self.webhook.start()
         await self.alerts.start()
         await self.tuning.start()
+        count = self._store.stats().entries
+        self.timeline.add(
+            "process",
+            "automatic",
+            f"Cachewire {__version__} started in front of {self._config.origin.url}",
+            stored=count,
+        )
+        if notes := self._configuration.notes():
+            text = "the configuration is right, but some of it may not be meant: see the page Config"
+            self.timeline.add("config", "automatic", text, notes=len(notes))
+
+    def reloaded(self, by: str, config: Config, sources: Mapping[str, str], found: Changes) -> None:
+        """Show the configuration as it is from now on, and note what became of a reload."""
+        self._configuration.replace(config, sources, found)
+        self.timeline.add("config", by, f"the configuration was read again: {in_words(found)}")
+
+    def not_reloaded(self, by: str, report: str) -> None:
+        """Note that the configuration could not be used, and is what it was."""
+        first = report.partition("\n")[0]
+        self.timeline.add("config", by, f"the configuration was not taken up, nothing has changed: {first}")
+
+    def draining(self) -> None:
+        """Note that the edge ends."""
+        self.timeline.add("process", "automatic", "draining: what is under way may end, and nothing new is taken")
 
     async def close(self) -> None:
         """Stop watching."""
@@ -161,7 +195,17 @@ class ControlRoom:
     def application(self) -> web.Application:
         """The admin listener's application, with the API and all pages on it."""
         admin = self._config.admin
-        app = web.Application(middlewares=security(admin.token, (admin.listen.host,)))
+        access = login_of(admin, self.timeline)
+        hosts = (admin.listen.host, *admin.allowed_hosts)
+        guard = security(
+            admin.token,
+            hosts,
+            login=access,
+            read_only=admin.read_only,
+            traffic=(PUBLISH,),
+            proxies=self._config.server.trusted_proxies,
+        )
+        app = web.Application(middlewares=guard)
         self._api.setup(app)
         self._alerts_api.setup(app)
         frame = Frame(app)
@@ -171,6 +215,10 @@ class ControlRoom:
         TuningApi(self.tuning).setup(app)
         tuned = TuningSource(self.tuning, self._now)
         tuning.setup(frame, tuned.shown, tuned)
+        timeline.setup(frame, TimelineSource(self.timeline, self._now))
+        config_page.setup(frame, self._configuration)
+        if access is not None:
+            login.setup(frame, access)
         return app
 
     def _reader(self, ledger: Ledger, kept: Callable[[], KeptFigures] | None, realtime: RealtimeCore | None) -> Reader:

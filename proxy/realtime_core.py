@@ -21,6 +21,7 @@ from proxy.exchange import HttpExchange
 from proxy.operations.realtime import RealtimeFigures
 from proxy.outbox_store import Write
 from proxy.policy.messages import Fields, Request
+from proxy.policy.operators import without_session
 from proxy.purge import target_of
 from proxy.purging import Purger
 from proxy.routing import RouteTable
@@ -240,7 +241,7 @@ class OriginQuestions:
         """Status, fields and body of the answer. Raises OriginAway when there is none, or none that can be used."""
         public = urlsplit(self._public_url())
         host = self._edge.origin_host or public.netloc
-        lines = Fields([("Host", host), *fields, ("Via", f"1.1 {self._edge.name}")])
+        lines = without_session(Fields([("Host", host), *fields, ("Via", f"1.1 {self._edge.name}")]))
         chunks, length = (joined(body), len(body)) if body else (None, None)
         try:
             async with asyncio.timeout(self._timeout):

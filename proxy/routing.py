@@ -48,11 +48,17 @@ class RouteTable:
     """Finds the route of a request: the first that matches."""
 
     def __init__(self, config: Config) -> None:
+        self._tuning = config.cache
+        self.replace(config)
+
+    def replace(self, config: Config) -> None:
+        """Take these routes from the next request on; exchanges under way keep the route they have."""
         self._compiled = [compiled(settings, config.cache.expiry) for settings in config.routes]
-        self.tune(config.cache)
+        self.tune(self._tuning)
 
     def tune(self, cache: Cache) -> None:
         """Let `network_timeout_limit` and `heuristic` of these settings hold on network-first routes from now on."""
+        self._tuning = cache
         self.routes: Sequence[Route] = [_tuned(route, cache) for route in self._compiled]
         self._routes = Routes([(route.match, route) for route in self.routes])
 

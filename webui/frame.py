@@ -8,6 +8,7 @@ Everything works without script.
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,8 @@ import jinja2
 from aiohttp import web
 
 from webui import charts, formats
+from webui.asking import actor as actor  # pages find all they need here
+from webui.asking import asker
 from webui.assets import Assets
 
 _TEMPLATES = Path(__file__).resolve().parent / "templates"
@@ -44,7 +47,7 @@ class Frame:
         self._pages: list[Page] = []
         self._environment = _environment(app, self.assets)
         self._environment.globals["pages"] = self._pages
-        self.share("firing_alerts", tuple)
+        self.offer(firing_alerts=tuple)
         app.router.add_get("/static/{name:.+}", self.assets.serve)
 
     def add(self, name: str, path: str, label: str) -> None:
@@ -52,18 +55,21 @@ class Frame:
         self._pages.append(Page(name, path, label))
         self._pages.sort(key=lambda page: ORDER.index(page.name))
 
-    def share(self, name: str, value: object) -> None:
-        """Make something known to all templates: what the frame around every page shows."""
-        self._environment.globals[name] = value
+    def offer(self, **functions: Callable[..., Any]) -> None:
+        """Let every template call a function by its name."""
+        self._environment.globals.update(functions)
 
     def render(
         self, request: web.Request, template: str, *, page: str, status: int = 200, **context: Any
     ) -> web.Response:
         """The page, or its live part when htmx asks."""
-        layout = "live.html" if is_live(request) else "page.html"
-        found = aiohttp_jinja2.render_template(
-            template, request, {"layout": layout, "page": page, **context}, status=status
-        )
+        shared = {
+            "layout": "live.html" if is_live(request) else "page.html",
+            "page": page,
+            "can_change": asker(request).may_change,
+            "session": asker(request).session,
+        }
+        found = aiohttp_jinja2.render_template(template, request, {**shared, **context}, status=status)
         found.headers["Vary"] = "HX-Request"
         return found
 
@@ -76,11 +82,6 @@ class Frame:
 def is_live(request: web.Request) -> bool:
     """The live part is asked for, not the whole page."""
     return request.headers.get("HX-Request") == "true"
-
-
-def actor(request: web.Request) -> str:
-    """Who asks, as the timeline names it: a word, never a secret."""
-    return str(request.get("actor", "operator"))
 
 
 def _environment(app: web.Application, assets: Assets) -> jinja2.Environment:

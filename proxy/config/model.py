@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Discriminator, Field, Tag, field_validator, model_validator
 
 from proxy.config.access_log import AccessLog
+from proxy.config.admin import Admin
 from proxy.config.alerts import Alerts
 from proxy.config.realtime import Realtime
 from proxy.config.section import Section
@@ -63,17 +64,6 @@ class Server(Section):
     """Networks whose X-Forwarded-* and Forwarded fields are believed."""
     performance_report: bool = True
     """Whether `GET /api/performance` is answered here; if not, the path belongs to the application."""
-
-
-class Admin(Section):
-    """The operators' listener: dashboard, API, metrics."""
-
-    listen: ListenAddress = Address("127.0.0.1", 8081)
-    """Where operators connect; anything but loopback needs a token."""
-    token: Annotated[str, Field(min_length=1)] | None = Field(default=None, repr=False)
-    """Secret that operators and scripts present; better set as CACHEWIRE__ADMIN__TOKEN than in a file."""
-    purge_token: Annotated[str, Field(min_length=16)] | None = Field(default=None, repr=False)
-    """Switches PURGE and BAN on at the public listener, for those who present this secret as a bearer token."""
 
 
 class Origin(Section):

@@ -7,10 +7,9 @@ import typing
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-import yaml
-
+from proxy.config.effective import concealed, scalar
 from proxy.config.model import Config, PrecacheEntry, Route
-from proxy.config.problems import MASK, KeyPath, sounds_secret
+from proxy.config.problems import KeyPath
 from proxy.config.realtime import Channel
 from proxy.config.section import Section
 from proxy.config.tuning import Remedy
@@ -47,7 +46,6 @@ def render_reference() -> str:
     return "\n".join(parts)
 
 
-_SECRET_URLS = frozenset({("alerts", "webhook", "url")})
 """Whoever knows one of these may use it."""
 
 
@@ -63,9 +61,8 @@ def _section_lines(values: Mapping[str, Any], path: KeyPath, sources: Mapping[st
             for index, entry in enumerate(value):
                 yield from _entry_lines(entry, (*inner, index), sources)
         else:
-            secret = sounds_secret(name) or inner in _SECRET_URLS
-            shown = MASK if value is not None and secret else value
-            yield _commented(f"{indent}{name}: {_scalar(shown)}", sources.get(".".join(map(str, inner))))
+            shown = scalar(concealed(inner, value))
+            yield _commented(f"{indent}{name}: {shown}", sources.get(".".join(map(str, inner))))
 
 
 def _entry_lines(entry: Mapping[str, Any], path: KeyPath, sources: Mapping[str, str]) -> Iterator[str]:
@@ -84,11 +81,6 @@ def _is_leaf(path: KeyPath) -> bool:
             if section is None:
                 return True
     return False
-
-
-def _scalar(value: Any) -> str:
-    text = yaml.safe_dump(value, default_flow_style=True, width=float("inf"), allow_unicode=True, sort_keys=False)
-    return text.removesuffix("\n").removesuffix("\n...")
 
 
 def _commented(line: str, source: str | None) -> str:
@@ -157,7 +149,7 @@ def _is_echo(schema: Mapping[str, Any]) -> bool:
 
 def _row(name: str, section: type[Section], schema: Mapping[str, Any]) -> str:
     known = section.model_fields[name]
-    default = "required" if known.is_required() else f"`{_scalar(_defaults(section)[name])}`"
+    default = "required" if known.is_required() else f"`{scalar(_defaults(section)[name])}`"
     if section is Route and name == "name":
         default = "the path"
     default = {"`[]`": "none", "`{}`": "none"}.get(default, default)

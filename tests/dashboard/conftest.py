@@ -12,7 +12,9 @@ from webui.auth import security
 from webui.frame import Frame
 from webui.health import judge
 from webui.listing import cache_list, entry_id
+from webui.login import Login
 from webui.pages import cache, overview
+from webui.pages import login as login_page
 from webui.query import CacheQuery
 from webui.snapshot import CacheList, Origin, Overview, RecentExchange, Tier
 
@@ -92,10 +94,21 @@ class EdgeUnderView:
         """Change figures of the overview."""
         self.figures = replace(self.figures, **changes)  # type: ignore[arg-type] # field names, in tests only
 
-    def application(self, token: str | None = None, *allowed_hosts: str) -> web.Application:
+    def application(
+        self,
+        token: str | None = None,
+        *allowed_hosts: str,
+        login: Login | None = None,
+        read_only: bool = False,
+        proxies: tuple[str, ...] = (),
+    ) -> web.Application:
         """The admin listener's application with the pages on it."""
-        app = web.Application(middlewares=security(token, allowed_hosts))
+        traffic = ("/api/realtime/publish",)
+        guard = security(token, allowed_hosts, login=login, read_only=read_only, traffic=traffic, proxies=proxies)
+        app = web.Application(middlewares=guard)
         frame = Frame(app)
+        if login is not None:
+            login_page.setup(frame, login)
         overview.setup(frame, self.overview)
         cache.setup(frame, self.cache, self)
         return app

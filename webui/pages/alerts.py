@@ -29,7 +29,7 @@ def setup(
     """Register the page, and tell all pages what fires. The sources are asked on the event loop, at every look."""
     pages = _Alerts(frame, shown, actions)
     frame.add("alerts", "/alerts", "Alerts")
-    frame.share("firing_alerts", firing)
+    frame.offer(firing_alerts=firing)
     frame.app.router.add_get("/alerts", pages.show)
     frame.app.router.add_post("/alerts/test-webhook", pages.try_webhook)
     frame.app.router.add_post("/alerts/{name}", pages.change)
