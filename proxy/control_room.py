@@ -6,6 +6,8 @@ is made here. Besides the rooms of `dashboard` the only file that knows `webui`.
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections.abc import Callable
 
 from aiohttp import web
@@ -16,8 +18,12 @@ from proxy.config.units import Address
 from proxy.dashboard.cache import CacheSource
 from proxy.dashboard.figures import Figures
 from proxy.dashboard.overview import OverviewSource
+from proxy.dashboard.routes import RoutesSource
+from proxy.dashboard.traffic import TrafficSource
+from proxy.operations.history import History, Sample
 from proxy.operations.ledger import Ledger
 from proxy.operations.metrics import KeptFigures, Metrics
+from proxy.operations.realtime import RealtimeFigures
 from proxy.operations.timeline import Timeline
 from proxy.outbox import Outbox
 from proxy.purge import Listed
@@ -28,7 +34,7 @@ from proxy.upstream import Origin
 from proxy.version import __version__
 from webui.auth import security
 from webui.frame import Frame
-from webui.pages import cache, overview
+from webui.pages import cache, history, overview, routes, traffic
 
 
 class ControlRoom:
@@ -81,6 +87,24 @@ class ControlRoom:
             return f"http://{public_address()}"
 
         self._cache = CacheSource(store, purger, self.timeline, now=now, public_url=public_url)
+        realtime_figures = Held(lambda: None if realtime is None else realtime.figures())
+
+        def sample() -> Sample:
+            figures, core = self.figures.store(), realtime_figures()
+            return Sample(
+                messages=0 if realtime is None else realtime.core.stats.messages,
+                deliveries=0 if realtime is None else realtime.core.stats.deliveries,
+                sessions=0 if core is None else core.websocket + core.polling,
+                quality={} if core is None else core.quality,
+                stored=figures.entries,
+                in_flight=ledger.in_flight,
+                connections=connections(),
+            )
+
+        self.history = History(ledger, sample, now)
+        self._watching: list[asyncio.Task[None]] = []
+        self._traffic = TrafficSource(ledger, explain, public_url=public_url, public_host=lambda: str(public_address()))
+        self._routes = RoutesSource(lambda: config, ledger, store.entries, ledger.now)
         self._overview = OverviewSource(
             config,
             ledger=ledger,
@@ -90,13 +114,19 @@ class ControlRoom:
             connections=connections,
             public_url=public_url,
             kept=kept,
+            history=self.history,
+            realtime=realtime_figures,
         )
 
     async def start(self) -> None:
         """Begin to watch: to be called when the edge serves."""
+        self._watching.append(asyncio.create_task(self.history.keep(), name="history"))
 
     async def close(self) -> None:
         """Stop watching."""
+        for task in self._watching:
+            task.cancel()
+        await asyncio.gather(*self._watching, return_exceptions=True)
 
     def application(self) -> web.Application:
         """The admin listener's application, with the API and all pages on it."""
@@ -106,4 +136,23 @@ class ControlRoom:
         frame = Frame(app)
         overview.setup(frame, self._overview.overview)
         cache.setup(frame, self._cache.cache, self._cache)
+        traffic.setup(frame, self._traffic.traffic, self._traffic)
+        routes.setup(frame, self._routes.routes)
+        history.setup(app, self.history.columns)
         return app
+
+
+class Held:
+    """The realtime figures, taken at most every two seconds: with thousands of sessions a look is no small thing."""
+
+    EVERY = 2.0
+
+    def __init__(self, figures: Callable[[], RealtimeFigures | None]) -> None:
+        self._figures = figures
+        self._held: RealtimeFigures | None = None
+        self._until = float("-inf")
+
+    def __call__(self) -> RealtimeFigures | None:
+        if time.monotonic() >= self._until:
+            self._held, self._until = self._figures(), time.monotonic() + self.EVERY
+        return self._held
