@@ -134,6 +134,7 @@ class ControlRoom:
         app = web.Application(middlewares=security(admin.token, (admin.listen.host,)))
         self._api.setup(app)
         frame = Frame(app)
+        self.streams = frame.streams
         overview.setup(frame, self._overview.overview)
         cache.setup(frame, self._cache.cache, self._cache)
         traffic.setup(frame, self._traffic.traffic, self._traffic)

@@ -16,6 +16,7 @@ ONLY = ("errors", "misses")
 MAX_TEXT = 500
 MAX_MILLISECONDS = 600_000
 LIMITS = (50, 100, 200)
+SHORT = 200
 
 _NOT_FROM_STORE = frozenset({"miss", "bypass"})
 
@@ -151,6 +152,11 @@ class Exchange:
     complete: bool = True
     timed: bool = True
     request_id: str = ""
+
+    @property
+    def short(self) -> str:
+        """The target as a list has room for it: clients make URLs of many thousand characters."""
+        return self.target if len(self.target) <= SHORT else f"{self.target[:SHORT]}…"
 
 
 @dataclass(frozen=True, slots=True)
