@@ -59,7 +59,7 @@ def _origin_down(origin: Origin, now: float, errors: float) -> Health:
             "failing",
             f"The origin {down}; {ratio(errors)} of answers are errors.",
             f"What is stored still answers. Start {origin.url} again; fresh answers follow at once.",
-            (FAILED, WAITING),
+            (FAILED, BY_ROUTE, WAITING),
         )
     return Health(
         "degraded",

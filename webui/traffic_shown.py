@@ -15,8 +15,8 @@ STATUSES = ("1xx", "2xx", "3xx", "4xx", "5xx")
 ONLY = ("errors", "misses")
 MAX_TEXT = 500
 MAX_MILLISECONDS = 600_000
-LIMITS = (50, 100, 200)
-SHORT = 200
+LIMITS = (50, 100)
+SHORT = 160
 
 _NOT_FROM_STORE = frozenset({"miss", "bypass"})
 

@@ -70,7 +70,7 @@ REASONS: dict[str, str] = {
     "websocket": "A WebSocket, passed through in both directions.",
     "websocket-declined": "The origin declined to open a WebSocket.",
     # The origin failed
-    "origin-unreachable": "The origin could not be reached, or broke the connection before it answered.",
+    "origin-unreachable": "The origin is away: no connection, or it hung up.",
     "origin-timeout": "The origin did not answer in time.",
     "origin-protocol-error": "What the origin sent is no proper HTTP, so it was not passed on.",
     "origin-error": "The origin gave no usable answer.",
