@@ -35,9 +35,9 @@ bench: $(VENV)/.dev ## what the edge costs and saves, against peers measured in 
 
 lock: ## resolve the dependencies anew into the lock files
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url \
-	  --no-emit-find-links --extra compression --extra demo --extra jwt --group build pyproject.toml -o requirements.lock
+	  --no-emit-find-links --extra compression --extra demo --extra jwt --extra top --group build pyproject.toml -o requirements.lock
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url \
-	  --no-emit-find-links --extra compression --extra demo --extra jwt --group build --group dev -c requirements.lock pyproject.toml -o requirements-dev.lock
+	  --no-emit-find-links --extra compression --extra demo --extra jwt --extra top --group build --group dev -c requirements.lock pyproject.toml -o requirements-dev.lock
 
 clean: ## remove the virtual environment, caches and the demo's data
 	rm -rf $(VENV) .cachewire .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage

@@ -21,6 +21,7 @@ from pathlib import Path
 
 from aiohttp import web
 
+from proxy.access_log.writer import AccessLog, access_log
 from proxy.background import Background
 from proxy.compression import CODERS, TASK, Compression
 from proxy.config.model import Config, PrecacheEntry
@@ -85,6 +86,7 @@ class App:
         self.outbox: Outbox | None = None
         self.precacher: Precacher | None = None
         self.realtime: RealtimeCore | None = None
+        self.access_log: AccessLog | None = None
         self.public_address = config.server.listen
         self.admin_address = config.admin.listen
         self._open = AsyncExitStack()
@@ -136,6 +138,7 @@ class App:
             None if token is None else PurgeMethod(self.purger, token, self._listed),
             public_url=lambda: config.precache.public_url or self.public_url,
             realtime=self.realtime,
+            access_log=self._access_log(),
         )
         self.public_address = await self._listen(
             self.server.listener, config.server.listen, "server.listen", self._early
@@ -156,6 +159,11 @@ class App:
         self._started = time.monotonic()
         self.ready = True
 
+    def reopen_logs(self) -> None:
+        """Log files have been moved away: open them anew."""
+        if self.access_log is not None:
+            self.access_log.reopen()
+
     async def drain(self) -> None:
         """Let what is under way end within `server.drain_timeout`, then close the realtime sessions, last of all.
 
@@ -167,6 +175,8 @@ class App:
         if self.outbox is not None:
             self.outbox.drain()
         self.server.listener.drain()
+        if self.realtime is not None:
+            self.realtime.hurry()
         before = self.server.busy
         await self._quiet(lambda: not before & self.server.busy, until=began + within * 0.5)
         if self.realtime is not None:
@@ -281,6 +291,13 @@ class App:
     def public_url(self) -> str:
         return f"http://{self.public_address}"
 
+    def _access_log(self) -> AccessLog | None:
+        self.access_log = access_log(self.config.log.access)
+        if self.access_log is not None:
+            self.access_log.start()
+            self._open.push_async_callback(self.access_log.close)
+        return self.access_log
+
     def _compression(self) -> Compression | None:
         settings = self.config.cache.compression
         if not settings.enabled or not set(settings.codings) & set(CODERS):
@@ -304,6 +321,8 @@ class App:
             performance=self.performance,
             ready=lambda: self.ready,
             listed=self._listed,
+            tasks=lambda: len(self.background),
+            access_log=self.access_log,
         )
 
     async def _listen(

@@ -11,6 +11,7 @@ from proxy.commands.demo import demo
 from proxy.commands.explain import explain
 from proxy.commands.purge import purge
 from proxy.commands.serve import serve
+from proxy.commands.top import top
 from proxy.commands.warm import warm
 from proxy.errors import CachewireError, ConfigurationError
 from proxy.version import __version__
@@ -23,6 +24,7 @@ Examples:
   cachewire check                              is ./config.yaml right?
   cachewire explain /api/reports               why was this a miss?
   cachewire purge --prefix /api/ --dry-run     how many would go?
+  cachewire top                                what is it doing just now?
 
 Every setting can also be given as CACHEWIRE__SECTION__KEY in the environment.
 """
@@ -55,5 +57,5 @@ def main() -> None:
     """A service worker for your server: a caching edge in front of an existing web application."""
 
 
-for _command in (serve, demo, check, config, explain, purge, warm):
+for _command in (serve, demo, check, config, explain, purge, warm, top):
     main.add_command(_command)

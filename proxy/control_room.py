@@ -9,9 +9,12 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from functools import partial
 
 from aiohttp import web
 
+from proxy.access_log.series import access_log_series
+from proxy.access_log.writer import AccessLog
 from proxy.admin import AdminApi, Explain
 from proxy.config.model import Config
 from proxy.config.units import Address
@@ -23,6 +26,8 @@ from proxy.dashboard.traffic import TrafficSource
 from proxy.operations.history import History, Sample
 from proxy.operations.ledger import Ledger
 from proxy.operations.metrics import KeptFigures, Metrics
+from proxy.operations.process import process_series
+from proxy.operations.pulse import Pulse
 from proxy.operations.realtime import RealtimeFigures
 from proxy.operations.timeline import Timeline
 from proxy.outbox import Outbox
@@ -58,9 +63,12 @@ class ControlRoom:
         performance: Callable[[], dict[str, int | float]],
         ready: Callable[[], bool],
         listed: Listed,
+        tasks: Callable[[], int],
+        access_log: AccessLog | None = None,
     ) -> None:
         self._config = config
         self.timeline = Timeline(now)
+        self.pulse = Pulse()
         self.figures = Figures(store, origin)
         self._api = AdminApi(
             metrics=Metrics(
@@ -71,7 +79,10 @@ class ControlRoom:
                 version=__version__,
                 kept=kept,
                 realtime=lambda: None if realtime is None else realtime.figures(),
-                more=(),
+                more=(
+                    partial(process_series, self.pulse, tasks),
+                    *(() if access_log is None else (partial(access_log_series, access_log),)),
+                ),
             ),
             purger=purger,
             explain=explain,
@@ -120,10 +131,12 @@ class ControlRoom:
 
     async def start(self) -> None:
         """Begin to watch: to be called when the edge serves."""
+        self.pulse.start()
         self._watching.append(asyncio.create_task(self.history.keep(), name="history"))
 
     async def close(self) -> None:
         """Stop watching."""
+        self.pulse.stop()
         for task in self._watching:
             task.cancel()
         await asyncio.gather(*self._watching, return_exceptions=True)

@@ -31,6 +31,7 @@ from proxy.policy.ranges import (
     parse_range,
     range_applies,
 )
+from proxy.policy.request_id import REQUEST_ID
 from proxy.policy.structured import is_list
 from proxy.policy.validation import not_modified, not_modified_fields
 
@@ -119,9 +120,9 @@ def _chunks_of(answer: Answer, one: ByteRange) -> AsyncIterator[bytes]:
     return answer.body.chunks(one.start - answer.offset, one.stop - answer.offset)
 
 
-def finished_fields(answer: Answer, shape: Shape, now: float, detail: str) -> Fields:
-    """The fields the client gets: end-to-end ones, Via, Age of what was stored, Cache-Status."""
-    fields = to_client(shape.fields, "cachewire").without("Content-Length", "Cache-Status")
+def finished_fields(answer: Answer, shape: Shape, now: float, detail: str, request_id: str) -> Fields:
+    """The fields the client gets: end-to-end ones, Via, Age of what was stored, Cache-Status, the request's own id."""
+    fields = to_client(shape.fields, "cachewire").without("Content-Length", "Cache-Status", REQUEST_ID)
     if answer.stored is not None and (answer.verdict in ("hit", "stale", "revalidated") or "Age" in fields):
         fields = fields.replacing(("Age", str(int(age(answer.stored, now)))))
     status = cache_status(
@@ -135,7 +136,7 @@ def finished_fields(answer: Answer, shape: Shape, now: float, detail: str) -> Fi
         detail=detail,
         existing=", ".join(lines) if is_list(lines := answer.fields.all("Cache-Status")) else None,
     )
-    return fields.plus(("Cache-Status", status))
+    return fields.plus(("Cache-Status", status), (REQUEST_ID, request_id))
 
 
 def _may_be_shown(key: str) -> bool:
@@ -153,7 +154,7 @@ async def deliver(
     else:
         # What is fresh may stand in, too, where the client asked for something newer.
         detail = f"stale: {answer.why}" if (answer.ttl or 0) <= 0 else f"instead: {answer.why}"
-    fields = finished_fields(answer, shape, now, detail)
+    fields = finished_fields(answer, shape, now, detail, outcome.request_id)
     http_1_0 = http.version < (1, 1)
     chunked = shape.length is None and not shape.bodiless and not http_1_0
     keep_alive = http.keep_alive and (shape.length is not None or shape.bodiless or chunked)

@@ -15,6 +15,7 @@ from aiohttp.abc import AbstractStreamWriter
 
 from proxy.policy.cache_status import cache_status
 from proxy.policy.messages import Fields
+from proxy.policy.request_id import REQUEST_ID
 
 
 class HeadResponse(web.StreamResponse):
@@ -92,15 +93,23 @@ def phrase(status: int) -> str:
 
 
 def problem(
-    request: web.BaseRequest, status: int, reason: str, detail: str, *, close: bool = False, fwd: str | None = None
+    request: web.BaseRequest,
+    status: int,
+    reason: str,
+    detail: str,
+    *,
+    close: bool = False,
+    fwd: str | None = None,
+    request_id: str = "",
 ) -> HeadResponse:
     """A problem document (RFC 9457) as a whole response; `fwd` says why the origin was asked, if it was."""
-    body = problem_body(status, reason, detail)
+    body = problem_body(status, reason, detail, request_id)
     fields = Fields(
         [
             ("Content-Type", "application/problem+json"),
             ("Cache-Control", "no-store"),
             ("Cache-Status", cache_status(fwd=fwd, detail=reason)),
+            *([(REQUEST_ID, request_id)] if request_id else ()),
         ]
     )
     keep_alive = not close and request.keep_alive
@@ -110,6 +119,8 @@ def problem(
     return HeadResponse(status, head, length=None, chunked=False, keep_alive=keep_alive)
 
 
-def problem_body(status: int, reason: str, detail: str) -> bytes:
+def problem_body(status: int, reason: str, detail: str, request_id: str = "") -> bytes:
     document = {"type": "about:blank", "title": phrase(status), "status": status, "detail": detail, "reason": reason}
+    if request_id:
+        document["request_id"] = request_id  # an extension member (RFC 9457 section 3.2): what to search the logs for
     return json.dumps(document).encode() + b"\n"

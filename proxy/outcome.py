@@ -18,6 +18,7 @@ class Outcome:
 
     `origin_duration` is the time from asking the origin to its response head, None when it was not asked.
     `collapsed` says the answer came from another request's fetch. `complete` is False when the body broke off.
+    `request_id` names it in the logs of all who take part, `trace_id` the trace it belongs to, if it says so.
     `timed` is False when `duration` is as long as the client wished (long-polling, WebSocket) and says nothing of us.
     """
 
@@ -38,3 +39,5 @@ class Outcome:
     stored: bool = False
     complete: bool = True
     timed: bool = True
+    request_id: str = ""
+    trace_id: str = ""

@@ -8,6 +8,7 @@ import logging
 import os
 import signal
 import socket
+import sys
 from collections.abc import Callable, Mapping, Sequence
 
 from proxy.app import App
@@ -40,6 +41,8 @@ async def _serve(
     app = App(config, early=early)
     await app.start()
     stop = _signalled()
+    if not sys.stdin.isatty():  # else it says that the terminal is gone, and ends us as everybody
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, app.reopen_logs)
     announce(f"cachewire {__version__}")
     announce(f"  edge       {app.public_url}  in front of {config.origin.url}")
     announce(f"  dashboard  http://{app.admin_address}")

@@ -44,7 +44,7 @@ from realtime.settings import (
     RecoverySettings,
     TypingSettings,
 )
-from realtime.stats import ROUND_TRIP_BOUNDS
+from realtime.stats import BATCH_BOUNDS, ROUND_TRIP_BOUNDS
 
 LARGEST_ANSWER = 8 * 2**20
 """Bytes of an answer to one of the core's questions; a batch of messages comes back with their senders."""
@@ -104,8 +104,8 @@ class RealtimeCore:
         """The core's own path, with its last slash or without; what lies below it is the application's."""
         return path == self._path or path == self._path[:-1]
 
-    async def handle(self, http: web.BaseRequest) -> web.StreamResponse:
-        return await self.core.handle(http)
+    async def handle(self, http: web.BaseRequest, client: str) -> web.StreamResponse:
+        return await self.core.handle(http, client)
 
     @property
     def open_sessions(self) -> int:
@@ -130,6 +130,10 @@ class RealtimeCore:
         except OSError as error:
             where = "" if self._journal is None else f"{self._journal} (realtime.recovery.dir): "
             raise CachewireError(f"the realtime core cannot start: {where}{error}") from error
+
+    def hurry(self) -> None:
+        """A drain begins: whoever has sent half of a POST cannot hold it up."""
+        self.core.engine.hurry()
 
     async def settle(self, seconds: float) -> None:
         """See the messages under way to their end within `seconds`; sessions are served meanwhile and afterwards."""
@@ -197,6 +201,7 @@ class RealtimeCore:
         return RealtimeFigures(
             core.figures(),
             ROUND_TRIP_BOUNDS,
+            BATCH_BOUNDS,
             websocket=websockets,
             polling=self.open_sessions - websockets,
             conversations=sum(1 for _ in core.chat.signs.conversations()),
@@ -256,10 +261,17 @@ def core_settings(settings: Settings) -> CoreSettings:
             max_queue=settings.max_queue,
             packets=_rate(max(limits.packets, 2 * limits.events)),
             max_sessions=settings.max_sessions,
+            entering=limits.entering,
+            address_share=limits.address_share / 100,
+            handshakes=Rate(float(limits.handshakes), 20.0 * limits.handshakes),
             allowed_origins=settings.allowed_origins,
             compression=settings.compression.threshold if settings.compression.enabled else None,
         ),
-        hub=HubSettings(connect_timeout=settings.connect_timeout, recovery=_recovery(settings)),
+        hub=HubSettings(
+            connect_timeout=settings.connect_timeout,
+            max_attached=settings.max_payload,
+            recovery=_recovery(settings),
+        ),
         chat=ChatSettings(
             deliver=settings.deliver,
             users_per_connection=settings.users_per_connection,
@@ -318,6 +330,7 @@ def _recovery(settings: Settings) -> RecoverySettings | None:
         packets=recovery.max_packets,
         bytes=recovery.max_bytes,
         bytes_in_all=recovery.max_bytes_in_all,
+        sessions=recovery.max_sessions,
     )
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import ipaddress
 import json
 import logging
+import secrets
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -15,6 +16,7 @@ from typing import Protocol
 
 from aiohttp import web
 
+from proxy.access_log.writer import AccessLog
 from proxy.answer import Answer, Upload
 from proxy.config.model import Config
 from proxy.connection import ClientListener
@@ -28,9 +30,10 @@ from proxy.operations.ledger import Ledger
 from proxy.outbox import STATUS_PATH, Outbox
 from proxy.outcome import Outcome
 from proxy.policy.cache_status import cache_status
-from proxy.policy.forwarding import forwarded_scheme, looped
+from proxy.policy.forwarding import client_behind, forwarded_scheme, looped
 from proxy.policy.framing import Limits, parse_head
 from proxy.policy.messages import Fields, Request
+from proxy.policy.request_id import REQUEST_ID, RequestIds, request_id, trace_id
 from proxy.purging import PurgeMethod
 from proxy.routing import RouteTable
 from proxy.strategies import STRATEGIES
@@ -54,8 +57,8 @@ class Realtime(Protocol):
     def takes(self, path: str) -> bool:
         """Whether requests for this path are its own."""
 
-    async def handle(self, http: web.BaseRequest) -> web.StreamResponse:
-        """Answer one of them. A WebSocket has left aiohttp when this returns."""
+    async def handle(self, http: web.BaseRequest, client: str) -> web.StreamResponse:
+        """Answer one of them, of the client at this address. A WebSocket has left aiohttp when this returns."""
 
 
 class Server:
@@ -73,6 +76,7 @@ class Server:
         *,
         public_url: Callable[[], str],
         realtime: Realtime | None = None,
+        access_log: AccessLog | None = None,
     ) -> None:
         settings = config.server
         self._settings = settings
@@ -83,6 +87,8 @@ class Server:
         self._purge_method = purge_method
         self._public_url = public_url
         self._realtime = realtime
+        self._access_log = access_log
+        self._ids = RequestIds(secrets.token_hex(4))
         self._polls: set[object] = set()
         self._limits = Limits(settings.max_target, settings.max_head, settings.max_body)
         self._trusted = tuple(ipaddress.ip_network(text, strict=False) for text in settings.trusted_proxies)
@@ -109,6 +115,7 @@ class Server:
     async def handle(self, http: web.BaseRequest) -> web.StreamResponse:
         """Answer one request. Whatever happens, there is an answer and an outcome."""
         outcome = Outcome(http.method, http.raw_path, http.remote or "", self._edge.now())
+        outcome.request_id = self._ids.make()
         began = time.perf_counter()
         self._ledger.begin()
         try:
@@ -124,16 +131,17 @@ class Server:
         finally:
             outcome.duration = time.perf_counter() - began
             self._ledger.end()
-            self._ledger.record(outcome)
+            self._record(outcome)
 
     async def _exchange(self, http: web.BaseRequest, outcome: Outcome) -> web.StreamResponse:
         trusted = self._is_trusted(http.remote)
-        request = self._parsed(http, trusted)
+        request = self._parsed(http, trusted, outcome)
         page = self._local.get(request.path)
         if page is not None and request.method in ("GET", "HEAD"):
             return _local_answer(outcome, _json(page() if request.method == "GET" else b""))
         if self._realtime is not None and self._realtime.takes(request.path):
-            return await self._live(self._realtime, http, outcome)
+            client = client_behind(request.fields, http.remote or "", self._is_trusted)
+            return await self._live(self._realtime, http, client, outcome)
         if self._edge.outbox is not None and request.path.startswith(STATUS_PATH):
             return await self._write_status(http, request, outcome, self._edge.outbox)
         if looped(request.fields, self._edge.name):
@@ -220,15 +228,21 @@ class Server:
         status = await outbox.status(request.path.removeprefix(STATUS_PATH))
         if status is None:
             outcome.verdict, outcome.reason, outcome.status, outcome.route = "local", "edge", 404, "(edge)"
-            return problem(http, 404, "no-such-write", "no write has this id; what was delivered is told for a day")
+            return problem(
+                http,
+                404,
+                "no-such-write",
+                "no write has this id; what was delivered is told for a day",
+                request_id=outcome.request_id,
+            )
         return _local_answer(outcome, _json(json.dumps(status).encode() if request.method == "GET" else b""))
 
-    async def _live(self, core: Realtime, http: web.BaseRequest, outcome: Outcome) -> web.StreamResponse:
+    async def _live(self, core: Realtime, http: web.BaseRequest, client: str, outcome: Outcome) -> web.StreamResponse:
         """One polling exchange, or the handshake of a WebSocket, which is an outcome when it begins."""
         outcome.route, outcome.verdict, outcome.timed = "(realtime)", "local", False
         if is_websocket(http):
             outcome.reason = "websocket"
-            response = await core.handle(http)
+            response = await core.handle(http, client)
             if http.transport is None:
                 # The connection is not HTTP's any more, and what was returned no response.
                 outcome.status = 101
@@ -239,13 +253,15 @@ class Server:
             self._polls.add(http.protocol)
             try:
                 with watched(http):
-                    response = await core.handle(http)
+                    response = await core.handle(http, client)
             finally:
                 self._polls.discard(http.protocol)
         else:
             outcome.reason = "polling"
             Continue(http).wanted()
-            response = await core.handle(http)
+            response = await core.handle(http, client)
+        if not response.prepared:
+            response.headers[REQUEST_ID] = outcome.request_id
         outcome.status = response.status
         body = getattr(response, "body", None)
         outcome.bytes_out = len(body) if isinstance(body, bytes) else 0
@@ -259,8 +275,15 @@ class Server:
             return await relay(http, opened, outcome, self._settings.write_timeout)
         return await self._delivered(http, exchange.request, opened, outcome)
 
-    def _parsed(self, http: web.BaseRequest, trusted: bool) -> Request:
+    def _parsed(self, http: web.BaseRequest, trusted: bool, outcome: Outcome) -> Request:
         fields = Fields.from_raw(http.raw_headers)
+        if (given := request_id(fields)) is None:
+            named = (REQUEST_ID, outcome.request_id)
+            fields = fields.replacing(named) if REQUEST_ID in fields else fields.plus(named)
+        else:
+            outcome.request_id = given
+        if "traceparent" in fields:
+            outcome.trace_id = trace_id(fields)
         scheme = (forwarded_scheme(fields) if trusted else None) or "http"
         return parse_head(
             method=http.method,
@@ -284,18 +307,32 @@ class Server:
         refused = isinstance(error, RequestRefused)
         outcome.verdict = "refused" if refused else "error"
         outcome.status, outcome.reason = error.status, error.reason
-        return problem(http, error.status, error.reason, error.public, close=refused or http.body_exists, fwd=fwd)
+        return problem(
+            http,
+            error.status,
+            error.reason,
+            error.public,
+            close=refused or http.body_exists,
+            fwd=fwd,
+            request_id=outcome.request_id,
+        )
 
     def _refused(self, client: str, status: int, reason: str) -> None:
         """What never became a request is an outcome too."""
         outcome = Outcome("", "", client, self._edge.now(), verdict="refused", reason=reason, status=status)
+        self._record(outcome)
+
+    def _record(self, outcome: Outcome) -> None:
         self._ledger.record(outcome)
+        if self._access_log is not None:
+            self._access_log.add(outcome)
 
 
 def _local_answer(outcome: Outcome, response: web.Response) -> web.StreamResponse:
     outcome.verdict, outcome.reason, outcome.status, outcome.route = "local", "edge", response.status, "(edge)"
     response.headers["Cache-Status"] = cache_status(detail="local")
     response.headers["Server"] = "cachewire"
+    response.headers[REQUEST_ID] = outcome.request_id
     return response
 
 

@@ -86,6 +86,7 @@ class Core:
             settled=None if journal is None else self.hub.settled,
             purge_tags=purge_tags,
             silence=self.engine.silence,
+            unread=lambda: self.engine.resting.unread,
             stats=self.stats,
             now=now,
             wall=lambda: _timestamp(wall()),
@@ -96,9 +97,9 @@ class Core:
         """Read the journal. Raises OSError when it cannot be had."""
         await self.hub.start()
 
-    async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
-        """Everything below the core's path."""
-        return await self.engine.handle(request)
+    async def handle(self, request: web.BaseRequest, client: str | None = None) -> web.StreamResponse:
+        """Everything below the core's path. `client`: its address, where that is not the one of the connection."""
+        return await self.engine.handle(request, client)
 
     async def publish(self, publication: Publication | Mapping[str, Any]) -> dict[str, Any]:
         """Tell the subscribers of a channel: `{channel, event?, data?, key?, purge_tags?}`.
@@ -159,6 +160,7 @@ class Core:
         self.stats.profiles_misses = sum(loader.misses for loader in loaders)
         self.stats.profile_requests = sum(loader.requests for loader in loaders)
         self.stats.recovery_forgotten = self.hub.forgotten
+        self.stats.recovery_given_up = self.hub.given_up
         return self.stats
 
     def quality(self) -> Distribution:

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
+from realtime.profiles import RefusedTogether
 from realtime.settings import OriginSettings
 from realtime.stats import RealtimeStats
 from realtime.stopping import Stop, Stopped
@@ -27,6 +28,7 @@ Ask = Callable[[str, str, list[tuple[str, str]], bytes], Awaitable[tuple[int, Fi
 """`await ask(method, target, fields, body)` -> (status, fields, body). Raises OriginAway when there is no answer."""
 
 _TOKEN = re.compile(r"[\x21-\x7e]{1,8192}", re.ASCII)
+_ABOUT_SOME = (400, 404, 413, 414, 422)  # refusals that may be about one of several ids, or their number
 _LONGEST_BACKOFF = 2.0  # seconds: an application that is back is not kept waiting for longer
 _LONGEST_WAIT = 5.0  # seconds: what Retry-After may ask for between two attempts
 
@@ -35,6 +37,10 @@ _log = logging.getLogger("cachewire.realtime")
 
 class OriginAway(Exception):
     """The application gave no usable answer: unreachable, too slow, or failing."""
+
+
+class IdsRefused(OriginAway, RefusedTogether):
+    """The application refused a question about several ids, perhaps because of one of them."""
 
 
 class GivenUp(Exception):
@@ -208,6 +214,8 @@ class Origin:
         if "{ids}" not in target:
             target += ("&" if "?" in target else "?") + "ids={ids}"
         status, body = await self._get(_filled(target, ids=ids), self.settings.fields)
+        if status in _ABOUT_SOME:
+            raise IdsRefused(f"{names[0]} were answered with {status}")
         if status != 200:
             raise OriginAway(f"{names[0]} were answered with {status}")
         return _by_id(_parsed(body), names)

@@ -9,6 +9,8 @@ from __future__ import annotations
 import asyncio
 import binascii
 import hashlib
+import math
+import os
 from base64 import b64decode, b64encode
 from typing import Any
 
@@ -17,7 +19,7 @@ from aiohttp._websocket.models import WebSocketError
 from aiohttp._websocket.reader import WebSocketDataQueue, WebSocketReader
 
 from realtime.engineio import Via
-from realtime.frames import PONG, Outgoing, close_frame, frame
+from realtime.frames import PONG, Heads, Outgoing, close_frame, frame
 from realtime.session import EngineSession, House
 from realtime.stats import count
 
@@ -30,12 +32,16 @@ PINGS = 20
 
 PINGS_WINDOW = 10.0
 
+TALKS = 0.1
+"""Seconds between two reads, at most, of a connection that is worth resting: others have little to be read together."""
+
 LATE = 1000
 """Frames (or KiB) that are looked through for the client's close after ours; whoever goes on is not read any more."""
 
 _CODES = {
     "drain": WSCloseCode.SERVICE_RESTART,
     "slow-client": WSCloseCode.TRY_AGAIN_LATER,
+    "gave-way": WSCloseCode.TRY_AGAIN_LATER,
     "invalid-packet": WSCloseCode.PROTOCOL_ERROR,
     "protocol-error": WSCloseCode.PROTOCOL_ERROR,
     "invalid-text": WSCloseCode.INVALID_TEXT,
@@ -131,13 +137,18 @@ class TakenWebSocket(WebSocketDataQueue, asyncio.BufferedProtocol):
     __slots__ = (
         "_closing",
         "_deflate",
-        "_head_awaited",
+        "_descriptor",
+        "_drained",
+        "_fragments",
+        "_heads",
         "_house",
         "_late",
         "_linger",
+        "_read_at",
         "_reader",
         "_session",
         "_tail",
+        "_talks",
         "_wire",
         "congested",
         "pings",
@@ -152,9 +163,14 @@ class TakenWebSocket(WebSocketDataQueue, asyncio.BufferedProtocol):
         self._wire = wire
         self._tail = head, tail
         self._deflate = settings.compression if deflate else None
+        self._descriptor = -1 if wire.get_extra_info("sslcontext") else wire.get_extra_info("socket").fileno()
         self._closing = False
-        self._head_awaited = 2
+        self._drained = True
+        self._heads = Heads()
+        self._fragments = 0  # frames that have made no message yet
         self._late = 0
+        self._read_at = -math.inf
+        self._talks = False
         self._linger: asyncio.TimerHandle | None = None
         self._session: EngineSession | None = None
         self._reader: WebSocketReader | None = WebSocketReader(self, settings.max_payload + 1, deflate, True)
@@ -191,7 +207,17 @@ class TakenWebSocket(WebSocketDataQueue, asyncio.BufferedProtocol):
             return
         threshold = self._deflate
         data = outgoing.frame if threshold is None or outgoing.size < threshold else outgoing.deflated
-        wire.write(data)
+        written = 0
+        if self._descriptor >= 0 and not wire.get_write_buffer_size():
+            # Past the transport, which would only add to what the system takes for it. Its buffer is empty, so nothing
+            # is overtaken, and it is not closing, so the descriptor is still its own; what the system does not take,
+            # or says of the connection, the transport gets to see.
+            try:
+                written = os.write(self._descriptor, data)
+            except OSError:
+                written = 0
+        if written < len(data):
+            wire.write(data[written:])
         stats = self._house.stats
         stats.packets_out += outgoing.count
         stats.bytes_out += len(data)
@@ -205,6 +231,15 @@ class TakenWebSocket(WebSocketDataQueue, asyncio.BufferedProtocol):
             self._wire.write(close_frame(_CODES.get(reason, WSCloseCode.OK), reason))
             self._linger = self._house.loop.call_later(self._house.settings.close_timeout, self._wire.abort)
         self._session = None
+        self.wake()  # the client's close is waited for
+
+    def rest(self, seconds: float) -> None:
+        if self._talks and self._drained and not self._closing and self._house.resting.add(self, seconds):
+            self._wire.pause_reading()
+
+    def wake(self) -> None:
+        if self._house.resting.discard(self):
+            self._wire.resume_reading()
 
     @property
     def buffered(self) -> int:
@@ -224,14 +259,24 @@ class TakenWebSocket(WebSocketDataQueue, asyncio.BufferedProtocol):
         return self._house.inbox
 
     def buffer_updated(self, nbytes: int) -> None:
+        now = self._house.loop.time()
+        self._talks, self._read_at = now - self._read_at < TALKS, now
+        self._drained = nbytes < len(self._house.inbox)
         self._read(bytes(self._house.inbox[:nbytes]))
 
     def _read(self, data: bytes) -> None:
         self._house.stats.bytes_in += len(data)
-        if self._head_awaited:
-            self._look_for_mask(data)
-        if self._reader is not None:
-            self._reader.feed_data(data)
+        reader = self._reader
+        if reader is None:
+            return
+        heads = self._heads.count(data)
+        if heads < 0:
+            self._refuse("protocol-error")  # RFC 6455 section 5.1; the reader would take it
+            return
+        self._fragments += heads
+        reader.feed_data(data)
+        if self._fragments > 1:
+            self._fragmented()
 
     def eof_received(self) -> None:
         return None  # the transport closes
@@ -249,6 +294,7 @@ class TakenWebSocket(WebSocketDataQueue, asyncio.BufferedProtocol):
     def connection_lost(self, exc: BaseException | None) -> None:
         self._end("transport-close" if exc is None else "transport-error")
         self._house.disconnected(self)
+        self._house.resting.discard(self)
         self._reader = None  # it refers to us
         if self._linger is not None:
             self._linger.cancel()
@@ -259,6 +305,7 @@ class TakenWebSocket(WebSocketDataQueue, asyncio.BufferedProtocol):
     def feed_data(self, data: Any, size: int) -> None:
         """One message, whole and checked."""
         kind = data[0]
+        self._fragments -= 1
         if self._closing:
             if kind is _CLOSE:
                 self._wire.close()
@@ -285,12 +332,15 @@ class TakenWebSocket(WebSocketDataQueue, asyncio.BufferedProtocol):
     def feed_eof(self) -> None:
         """Nothing waits for it."""
 
-    def _look_for_mask(self, data: bytes) -> None:
-        """RFC 6455 section 5.1. aiohttp's reader takes all; who does not mask its first frame masks none."""
-        awaited = self._head_awaited
-        self._head_awaited = max(awaited - len(data), 0)
-        if len(data) >= awaited and data[awaited - 1] < 0x80:
-            self._refuse("protocol-error")
+    def _fragmented(self) -> None:
+        """Fragments cost like messages: without end, or empty, they are a flood that the reader says nothing of."""
+        more, self._fragments = self._fragments - 1, 1
+        if self._session is not None:
+            self._session.spend(more)
+        elif self._closing:
+            self._late += more
+            if self._late > LATE:
+                self._turn_away()
 
     def _too_late(self, size: int) -> None:
         self._late += 1 + (size >> 10)

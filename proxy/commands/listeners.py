@@ -43,12 +43,22 @@ class Listeners:
         """The admin API's answer to a GET. Raises CachewireError."""
         return self._ask("GET", f"{path}?{urlencode(query)}", None)
 
+    def text(self, path: str) -> str:
+        """What the admin listener answers to a GET, as text. Raises CachewireError."""
+        status, content = self._exchange("GET", path, None, "text/plain")
+        if status != HTTPStatus.OK:
+            _answer(self.admin, status, content)
+        return content.decode("utf-8", "replace")
+
     def post(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
         """The admin API's answer to a POST of JSON. Raises CachewireError."""
         return self._ask("POST", path, json.dumps(body).encode())
 
     def _ask(self, method: str, target: str, body: bytes | None) -> dict[str, Any]:
-        fields = {"Accept": "application/json"}
+        return _answer(self.admin, *self._exchange(method, target, body, "application/json"))
+
+    def _exchange(self, method: str, target: str, body: bytes | None, accept: str) -> tuple[int, bytes]:
+        fields = {"Accept": accept}
         if body is not None:
             fields["Content-Type"] = "application/json"
         if self.token:
@@ -57,7 +67,7 @@ class Listeners:
         try:
             connection.request(method, target, body, fields)
             response = connection.getresponse()
-            return _answer(self.admin, response.status, response.read(_LARGEST_ANSWER))
+            return response.status, response.read(_LARGEST_ANSWER)
         except (OSError, http.client.HTTPException, ValueError) as error:
             raise CachewireError(f"the admin API on {self.admin} did not answer: {_reason(error)}") from None
         finally:

@@ -42,8 +42,9 @@ def load(
 ) -> Loaded:
     """The configuration of a file (None: only defaults), overridden by `env`, overridden by `overrides`.
 
-    Relative paths (`cache.dir`, `outbox.dir`, `realtime.recovery.dir`, key files, `precache.manifest`) are taken from
-    `directory`, or else from the file's directory, or else from the working directory.
+    Relative paths (`cache.dir`, `outbox.dir`, `realtime.recovery.dir`, key files, `precache.manifest`,
+    `log.access.file`) are taken from `directory`, or else from the file's directory, or else from where
+    we run.
     Raises ConfigurationError whose text is a report of one screen.
     """
     document = Document("") if path is None else read_document(path)
@@ -143,7 +144,16 @@ def _anchored(config: Config, base: Path) -> Config:
     if isinstance(manifest, Path):
         precache = precache.model_copy(update={"manifest": base / manifest.expanduser()})
     realtime = _anchored_realtime(config.realtime, base)
-    changed = {"cache": cache, "origin": origin, "outbox": outbox, "precache": precache, "realtime": realtime}
+    access, lines = config.log.access, config.log.access.file
+    access = access.model_copy(update={"file": lines and base / lines.expanduser()})
+    changed = {
+        "cache": cache,
+        "origin": origin,
+        "outbox": outbox,
+        "precache": precache,
+        "realtime": realtime,
+        "log": config.log.model_copy(update={"access": access}),
+    }
     return config.model_copy(update=changed)
 
 

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Discriminator, Field, Tag, field_validator, model_validator
 
+from proxy.config.access_log import AccessLog
 from proxy.config.realtime import Realtime
 from proxy.config.section import Section
 from proxy.config.units import Address, Duration, ListenAddress, PositiveCount, Size, parse_count
@@ -340,6 +341,8 @@ class Log(Section):
 
     level: Literal["debug", "info", "warning", "error"] = "info"
     """The least severe message that is written."""
+    access: AccessLog = AccessLog()
+    """A line for each exchange."""
 
 
 class Config(Section):

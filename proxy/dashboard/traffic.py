@@ -104,7 +104,7 @@ def exchange_of(number: int, outcome: Outcome) -> shown.Exchange:
         stored=outcome.stored,
         complete=outcome.complete,
         timed=outcome.timed,
-        request_id=str(getattr(outcome, "request_id", "") or ""),
+        request_id=outcome.request_id,
     )
 
 

@@ -29,7 +29,7 @@ class Fields:
     @classmethod
     def from_raw(cls, lines: Iterable[tuple[bytes, bytes]]) -> Fields:
         """Fields from the bytes a parser delivered."""
-        return cls((name.decode("latin-1"), value.decode("latin-1").strip(" \t")) for name, value in lines)
+        return cls([(name.decode("latin-1"), value.decode("latin-1").strip(" \t")) for name, value in lines])
 
     def all(self, name: str) -> list[str]:
         """Every line's value for `name`, in order; empty when there is none."""

@@ -11,6 +11,7 @@ from proxy.policy.invalidation import resolved_url
 from proxy.policy.matching import normalised_url
 from proxy.policy.messages import Credentials, Fields, Request, Response, Rules
 from proxy.policy.parts import received_part
+from proxy.policy.request_id import REQUEST_ID
 
 UNDERSTOOD = frozenset(
     {*range(200, 207), *range(300, 304), 305, 307, 308, *range(400, 418), 421, 422, 426, *range(500, 506)}
@@ -65,7 +66,9 @@ def storing(request: Request, response: Response, rules: Rules, *, content_keyed
 def stored_fields(fields: Fields) -> Fields:
     """The fields to keep (RFC 9111 section 3.1): all but hop-by-hop ones, a proxy's, and those that a qualified
     `no-cache` or `private` lists."""
-    return end_to_end(fields).without(*(name for name in listed_names(fields) if name not in _INDISPENSABLE))
+    listed = (name for name in listed_names(fields) if name not in _INDISPENSABLE)
+    # The id of the request that happened to fetch it says nothing of those it will answer.
+    return end_to_end(fields).without(REQUEST_ID, *listed)
 
 
 def listed_names(fields: Fields) -> tuple[str, ...]:

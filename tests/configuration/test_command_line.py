@@ -172,7 +172,7 @@ def test_the_version_is_told() -> None:
 
 def test_help_shows_every_command_with_examples() -> None:
     overview = invoked("--help").output
-    assert list(main.commands) == ["serve", "demo", "check", "config", "explain", "purge", "warm"]
+    assert list(main.commands) == ["serve", "demo", "check", "config", "explain", "purge", "warm", "top"]
     for name, command in main.commands.items():
         assert re.search(rf"^  {name} +\w", overview, re.MULTILINE)
         told = invoked(name, "--help").output

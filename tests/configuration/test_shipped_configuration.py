@@ -120,7 +120,15 @@ def schema_defaults(schema: dict[str, Any]) -> Iterator[tuple[dict[str, Any], An
 
 def test_the_schema_accepts_its_own_defaults() -> None:
     """Checked for what a default can break: the type, and the pattern of durations and sizes."""
-    names = {"string": str, "boolean": bool, "integer": int, "array": list, "object": dict, "null": type(None)}
+    names = {
+        "string": str,
+        "boolean": bool,
+        "integer": int,
+        "number": float,
+        "array": list,
+        "object": dict,
+        "null": type(None),
+    }
     checked = 0
     for known, default in schema_defaults(json.loads(json_schema())):
         types = known.get("type")

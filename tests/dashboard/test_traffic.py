@@ -13,7 +13,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.dashboard.traffic import exchange_of
 from proxy.outcome import Outcome
 from tests.edge import EdgeUnderTest, edge_before
 from tests.origin import ScriptedOrigin, reply
@@ -112,6 +111,13 @@ class TestTraffic:
         assert "Explain what this URL would get now" in page
         assert "uri-miss" in page
         assert "That exchange is forgotten" in await ask(edge, f"/traffic?show={number + 5}")
+
+    async def test_an_exchange_is_found_by_its_request_id(self, edge: EdgeUnderTest) -> None:
+        for number in (1, 2):
+            await edge.get("/a", {"X-Request-Id": f"from-elsewhere-{number}"})
+        (exchange,) = (await ask_json(edge, "/api/traffic?q=elsewhere-2"))["exchanges"]
+        assert exchange["request_id"] == "from-elsewhere-2"
+        assert "from-elsewhere-2" in await ask(edge, f"/traffic?show={exchange['number']}")
 
     async def test_secrets_are_neither_shown_nor_found(self, edge: EdgeUnderTest) -> None:
         await edge.get("/a?access_token=swordfish&page=1")
@@ -275,11 +281,3 @@ def test_any_address_is_a_query_or_says_what_is_wrong(parameters: dict[str, str]
 def test_an_order_survives_its_address(sort: str, descending: bool) -> None:
     query = RoutesQuery(sort, descending)
     assert RoutesQuery.parse(dict(parse_qsl(query.path.partition("?")[2]))) == query
-
-
-def test_an_exchange_has_a_request_id_where_its_outcome_has_one() -> None:
-    class WithId(Outcome):
-        request_id = "01J"
-
-    assert exchange_of(1, Outcome("GET", "/", "", 0.0)).request_id == ""
-    assert exchange_of(1, WithId("GET", "/", "", 0.0)).request_id == "01J"

@@ -72,12 +72,13 @@ async def test_fields_of_one_connection_are_not_passed_on(origin: ScriptedOrigin
         assert answer["Via"] == "1.1 cachewire"
 
 
-async def test_nothing_is_added_that_the_client_did_not_say(origin: ScriptedOrigin) -> None:
+async def test_nothing_is_added_but_what_tells_of_the_client_and_the_way(origin: ScriptedOrigin) -> None:
     async with edge_before(origin) as edge:
         await edge.get("/a")
         names = {name.lower() for name, _ in origin.requests[0].headers}
         assert names == {
-            "host", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "forwarded", "via", "cdn-loop"
+            "host", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "forwarded", "via", "cdn-loop",
+            "x-request-id",
         }  # fmt: skip
 
 

@@ -288,6 +288,15 @@ class TestFloods:
             assert [error["event"] for error in alice.heard("message_error")[1:]] == ["send_mesage", "7"]
             assert talking.core.stats.events_unknown == 3
 
+    async def test_a_long_event_that_does_not_exist_counts_for_more(self) -> None:
+        limits = LimitSettings(events=Rate(5.0, 10.0))
+        async with talk(chat={"limits": limits}) as talking:
+            alice = talking.client()
+            for _ in range(3):
+                alice.emit("nope", "x" * 4096)
+            reasons = [error["reason"] for error in alice.heard("message_error")]
+            assert reasons == ["unknown-event", "unknown-event", "rate-limited"]
+
     async def test_events_that_do_not_exist_count_like_others(self) -> None:
         limits = LimitSettings(events=Rate(5.0, 10.0))
         async with talk(chat={"limits": limits}) as talking:

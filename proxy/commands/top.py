@@ -1,0 +1,147 @@
+"""`cachewire top`: the figures of a running edge, live in a terminal."""
+
+from __future__ import annotations
+
+import os
+import select
+import sys
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from proxy.commands.options import AddressType, config_option
+from proxy.errors import CachewireError
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from proxy.commands.listeners import Listeners
+    from proxy.config.units import Address
+    from proxy.top.figures import Figures
+    from proxy.top.scrape import Scrape
+
+HISTORY = 300
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  cachewire top
+  cachewire top --admin 10.0.0.5:8081          with CACHEWIRE__ADMIN__TOKEN set
+  cachewire top --once                         one screen as plain text, for scripts
+"""
+)
+@click.option("--admin", type=AddressType(), help="Address of the admin listener.  [default: admin.listen]")
+@click.option(
+    "--interval", type=click.FloatRange(0.2, 3600), default=2.0, show_default=True, help="Seconds between two looks."
+)
+@click.option("--once", is_flag=True, help="Two looks, one screen, the end. So it is by itself without a terminal.")
+@config_option
+def top(admin: Address | None, interval: float, once: bool, path: Path | None) -> None:
+    """Show what a running Cachewire does: traffic, hit ratio, latency, origin, store, realtime, routes.
+
+    q quits, p pauses.
+    """
+    try:
+        import rich  # noqa: F401 - only whether it is there
+    except ModuleNotFoundError:
+        raise CachewireError("`cachewire top` needs the extra `top`: pip install 'cachewire[top]'") from None
+    from proxy.commands.listeners import Listeners
+
+    watch = _Watch(Listeners.of(path, None, admin))
+    if once or not sys.stdout.isatty() or not sys.stdin.isatty():
+        watch.once(interval)
+    else:
+        watch.live(interval)
+
+
+class _Watch:
+    """Looks at one edge again and again. One that cannot be reached any more is asked until it is back."""
+
+    def __init__(self, listeners: Listeners) -> None:
+        self._listeners = listeners
+        self._before: Scrape | None = None
+        self._figures: Figures | None = None
+        self._history: deque[float] = deque(maxlen=HISTORY)
+        self._lost: tuple[float, str] | None = None
+
+    def once(self, interval: float) -> None:
+        """Print one screen. Raises CachewireError when nothing answers."""
+        from rich.console import Console
+
+        self._look()
+        time.sleep(interval)
+        self._look()
+        console = Console(width=None if sys.stdout.isatty() else 100)
+        console.print(self._screen())
+
+    def live(self, interval: float) -> None:
+        """Until somebody says quit. Raises CachewireError when the first look fails: then the address is wrong."""
+        from rich.live import Live
+
+        self._look()
+        with _keys() as pressed, Live(self._screen(), screen=True, auto_refresh=False) as live:
+            paused = False
+            while True:
+                live.update(self._screen("paused; p goes on" if paused else ""), refresh=True)
+                key = pressed(interval)
+                if key in ("q", "\x03", "\x1b"):
+                    return
+                paused ^= key == "p"
+                if not paused and key in ("", "p"):
+                    self._try()
+
+    def _look(self) -> None:
+        from proxy.top.figures import figures
+        from proxy.top.scrape import parse
+
+        text = self._listeners.text("/metrics")
+        try:
+            scrape = parse(text, time.monotonic())
+        except ValueError as error:
+            raise CachewireError(f"what {self._listeners.admin} calls metrics cannot be read: {error}") from None
+        if self._before is not None:
+            self._figures = figures(self._before, scrape)
+            self._history.append(self._figures.requests)
+        self._before = scrape
+
+    def _try(self) -> None:
+        try:
+            self._look()
+        except CachewireError as error:
+            since = self._lost[0] if self._lost else time.monotonic()
+            self._lost = since, str(error)
+        else:
+            self._lost = None
+
+    def _screen(self, notice: str = "") -> RenderableType:
+        from proxy.top.screen import screen
+
+        if self._lost is not None:
+            notice = f"no answer for {time.monotonic() - self._lost[0]:.0f} s, trying again: {self._lost[1]}"
+        return screen(str(self._listeners.admin), self._figures, self._history, notice)
+
+
+@contextmanager
+def _keys() -> Iterator[Callable[[float], str]]:
+    """A function that waits so many seconds for a key, and returns it or nothing; the terminal as it was afterwards."""
+    import termios
+    import tty
+
+    descriptor = sys.stdin.fileno()
+    before = termios.tcgetattr(descriptor)
+
+    def pressed(seconds: float) -> str:
+        ready, _, _ = select.select([descriptor], [], [], seconds)
+        return os.read(descriptor, 1).decode("ascii", "replace") if ready else ""
+
+    try:
+        tty.setcbreak(descriptor)
+        yield pressed
+    finally:
+        termios.tcsetattr(descriptor, termios.TCSADRAIN, before)
