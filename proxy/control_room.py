@@ -6,6 +6,7 @@ is made here. Besides the rooms of `dashboard` the only file that knows `webui`.
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -27,11 +28,15 @@ from proxy.dashboard.cache import CacheSource
 from proxy.dashboard.configuration import ConfigSource, Reload, in_words
 from proxy.dashboard.figures import Figures
 from proxy.dashboard.overview import OverviewSource
+from proxy.dashboard.routes import RoutesSource
 from proxy.dashboard.timeline import TimelineSource
+from proxy.dashboard.traffic import TrafficSource
 from proxy.dashboard.tuning import TuningSource
 from proxy.operations import memory
 from proxy.operations.alert_series import alert_series
 from proxy.operations.alerting import AlertWatch
+from proxy.operations.held import Held
+from proxy.operations.history import History, Sample
 from proxy.operations.kept_changes import KeptChanges
 from proxy.operations.ledger import Ledger
 from proxy.operations.metrics import KeptFigures, Metrics
@@ -53,7 +58,7 @@ from proxy.upstream import Origin
 from proxy.version import __version__
 from webui.auth import security
 from webui.frame import Frame, actor
-from webui.pages import alerts, cache, login, overview, timeline, tuning
+from webui.pages import alerts, cache, history, login, overview, routes, timeline, traffic, tuning
 from webui.pages import config as config_page
 
 
@@ -143,6 +148,24 @@ class ControlRoom:
         )
         self.alerts.subscribe(self.tuning.alerted)
         self._configuration = ConfigSource(config, sources, self.tuning.overrides, reload)
+        realtime_figures = Held(lambda: None if realtime is None else realtime.figures())
+
+        def sample() -> Sample:
+            figures, core = self.figures.store(), realtime_figures()
+            return Sample(
+                messages=0 if realtime is None else realtime.core.stats.messages,
+                deliveries=0 if realtime is None else realtime.core.stats.deliveries,
+                sessions=0 if core is None else core.websocket + core.polling,
+                quality={} if core is None else core.quality,
+                stored=figures.entries,
+                in_flight=ledger.in_flight,
+                connections=connections(),
+            )
+
+        self.history = History(ledger, sample, now)
+        self._watching: list[asyncio.Task[None]] = []
+        self._traffic = TrafficSource(ledger, explain, public_url=public_url, public_host=lambda: str(public_address()))
+        self._routes = RoutesSource(lambda: self._config, ledger, store.entries, ledger.now)
         self._overview = OverviewSource(
             config,
             ledger=ledger,
@@ -152,11 +175,14 @@ class ControlRoom:
             connections=connections,
             public_url=public_url,
             kept=kept,
+            history=self.history,
+            realtime=realtime_figures,
         )
 
     async def start(self) -> None:
         """Begin to watch: to be called when the edge serves."""
         self.pulse.start()
+        self._watching.append(asyncio.create_task(self.history.keep(), name="history"))
         await self.webhook.start()
         await self.alerts.start()
         await self.tuning.start()
@@ -173,6 +199,7 @@ class ControlRoom:
 
     def reloaded(self, by: str, config: Config, sources: Mapping[str, str], found: Changes) -> None:
         """Show the configuration as it is from now on, and note what became of a reload."""
+        self._config = config
         self._configuration.replace(config, sources, found)
         self.timeline.add("config", by, f"the configuration was read again: {in_words(found)}")
 
@@ -191,6 +218,9 @@ class ControlRoom:
         await self.alerts.close()
         await self.webhook.close()
         self.pulse.stop()
+        for task in self._watching:
+            task.cancel()
+        await asyncio.gather(*self._watching, return_exceptions=True)
 
     def application(self) -> web.Application:
         """The admin listener's application, with the API and all pages on it."""
@@ -209,6 +239,7 @@ class ControlRoom:
         self._api.setup(app)
         self._alerts_api.setup(app)
         frame = Frame(app)
+        self.streams = frame.streams
         overview.setup(frame, self._overview.overview)
         cache.setup(frame, self._cache.cache, self._cache)
         alerts.setup(frame, self._alerts_page.shown, self._alerts_page.firing, self._alerts_page)
@@ -217,6 +248,9 @@ class ControlRoom:
         tuning.setup(frame, tuned.shown, tuned)
         timeline.setup(frame, TimelineSource(self.timeline, self._now))
         config_page.setup(frame, self._configuration)
+        traffic.setup(frame, self._traffic.traffic, self._traffic)
+        routes.setup(frame, self._routes.routes)
+        history.setup(app, self.history.columns)
         if access is not None:
             login.setup(frame, access)
         return app

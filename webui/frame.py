@@ -21,11 +21,18 @@ from webui import charts, formats
 from webui.asking import actor as actor  # pages find all they need here
 from webui.asking import asker
 from webui.assets import Assets
+from webui.streams import Streams
 
 _TEMPLATES = Path(__file__).resolve().parent / "templates"
 _log = logging.getLogger(__name__)
 
-ORDER = ("overview", "traffic", "cache", "routes", "realtime", "outbox", "alerts", "tuning", "timeline", "config")
+KEYS = {
+    "overview": "o", "traffic": "t", "cache": "c", "routes": "u", "realtime": "r",
+    "outbox": "b", "alerts": "a", "tuning": "n", "timeline": "l", "config": "f",
+}  # fmt: skip
+"""The letter that leads to a page after `g`."""
+
+ORDER = tuple(KEYS)
 """Pages as the navigation lists them, whatever the order they are set up in."""
 
 
@@ -36,6 +43,10 @@ class Page:
     name: str
     path: str
     label: str
+
+    @property
+    def key(self) -> str:
+        return KEYS[self.name]
 
 
 class Frame:
@@ -48,6 +59,8 @@ class Frame:
         self._environment = _environment(app, self.assets)
         self._environment.globals["pages"] = self._pages
         self.offer(firing_alerts=tuple)
+        self._environment.globals["has_page"] = lambda name: any(page.name == name for page in self._pages)
+        self.streams = Streams(app, self.shows)
         app.router.add_get("/static/{name:.+}", self.assets.serve)
 
     def add(self, name: str, path: str, label: str) -> None:
@@ -58,6 +71,10 @@ class Frame:
     def offer(self, **functions: Callable[..., Any]) -> None:
         """Let every template call a function by its name."""
         self._environment.globals.update(functions)
+
+    def shows(self, path: str) -> bool:
+        """Whether a path is a page's own or below it, and so may be looked at live."""
+        return any(path == page.path or (page.path != "/" and path.startswith(f"{page.path}/")) for page in self._pages)
 
     def render(
         self, request: web.Request, template: str, *, page: str, status: int = 200, **context: Any
@@ -76,7 +93,7 @@ class Frame:
     def failed(self, request: web.Request, page: str) -> web.Response:
         """To be called where an exception is handled: the figures of a page could not be read."""
         _log.exception("the %s page has no figures", page)
-        return self.render(request, "failed.html", status=500, page=page)
+        return self.render(request, "failed.html", status=500, page=page, again=request.path_qs)
 
 
 def is_live(request: web.Request) -> bool:

@@ -8,9 +8,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
+from webui.chart_shown import Chart
 from webui.query import CacheQuery
 
 OriginState = Literal["up", "down", "unknown"]
+
+
+@dataclass(frozen=True, slots=True)
+class Mend:
+    """Where something can be looked at or mended: a page by its name, the address on it, and what to find there."""
+
+    page: str
+    path: str
+    label: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +30,7 @@ class Health:
     state: Literal["healthy", "waiting", "degraded", "failing"]
     sentence: str
     advice: str = ""
+    mends: tuple[Mend, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +74,28 @@ class RecentExchange:
     reason: str
     duration: float
     route: str = ""
+    why: str = ""
+    number: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class RealtimeShown:
+    """The realtime core in figures; rates are per second, None while there is nothing to take them from."""
+
+    websocket: int
+    polling: int
+    users: int
+    conversations: int
+    messages: float | None
+    deliveries: float | None
+    excellent: int
+    good: int
+    poor: int
+    queue_drops: int = 0
+
+    @property
+    def sessions(self) -> int:
+        return self.websocket + self.polling
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +132,8 @@ class Overview:
     precache: tuple[int, int] = (0, 0)
     recent: tuple[RecentExchange, ...] = ()
     series: tuple[tuple[int, int], ...] = ()
+    charts: tuple[Chart, ...] = ()
+    realtime: RealtimeShown | None = None
 
 
 @dataclass(frozen=True, slots=True)
