@@ -23,6 +23,7 @@ from proxy.outbox import Outbox
 from proxy.purge import Listed
 from proxy.purging import Purger
 from proxy.realtime_core import RealtimeCore
+from proxy.routing import RouteTable
 from proxy.storage.tiers import Tiers
 from proxy.upstream import Origin
 from proxy.version import __version__
@@ -80,7 +81,8 @@ class ControlRoom:
         def public_url() -> str:
             return f"http://{public_address()}"
 
-        self._cache = CacheSource(store, purger, self.timeline, now=now, public_url=public_url)
+        rules = {route.name: route.rules for route in RouteTable(config).routes}
+        self._cache = CacheSource(store, purger, self.timeline, now=now, public_url=public_url, rules=rules)
         self._overview = OverviewSource(
             config,
             ledger=ledger,
@@ -105,5 +107,5 @@ class ControlRoom:
         self._api.setup(app)
         frame = Frame(app)
         overview.setup(frame, self._overview.overview)
-        cache.setup(frame, self._cache.cache, self._cache)
+        cache.setup(frame, self._cache, self._cache)
         return app

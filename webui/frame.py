@@ -91,11 +91,12 @@ def _environment(app: web.Application, assets: Assets) -> jinja2.Environment:
         age=formats.age,
         clock=formats.clock,
         count=formats.count,
+        countdown=formats.countdown,
         duration=formats.duration,
         rate=formats.rate,
         ratio=formats.ratio,
         size=formats.size,
         timestamp=formats.timestamp,
     )
-    environment.globals.update(asset=assets.url, chart_area=charts.area, chart_line=charts.line)
+    environment.globals.update(asset=assets.url, has_asset=assets.has, chart_area=charts.area, chart_line=charts.line)
     return environment
