@@ -100,8 +100,8 @@ class Tally:
 class Branch:
     """One line of the tree, `depth` levels down. `prefix` is the beginning that the URLs below share.
 
-    A `response` is one URL: `row` when one response is stored for it, else `first`, the id of one of several.
-    `more` stands for the children of a place that are not listed, and `count` of its tally says how many responses.
+    A `response` is one URL: `first` is the id of the response stored for it, `row` that response if it is the only one.
+    `more` stands for the `hidden` children of a place that are not listed. `only`: it has no siblings, and so is open.
     """
 
     kind: Literal["host", "folder", "queries", "response", "more"]
@@ -110,6 +110,7 @@ class Branch:
     depth: int
     tally: Tally
     open: bool = False
+    only: bool = False
     row: CacheRow | None = None
     first: str = ""
     hidden: int = 0

@@ -6,7 +6,6 @@ the caller can let others run in between.
 
 from __future__ import annotations
 
-import heapq
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import replace
 from hashlib import blake2b
@@ -72,7 +71,7 @@ def cache_list(
     whole = CacheList(query, shelf, (), len(found), size)
     query = query.turned(min(query.page, whole.pages))
     stop = min(query.page * query.limit, whole.MOST_SHOWN)
-    shown = yield from _first(found, stop, _SORT_KEYS[query.by], query.descending)
+    shown = yield from first(found, stop, query.by, query.descending)
     return replace(whole, query=query, rows=tuple(row(entry) for entry in shown[(query.page - 1) * query.limit :]))
 
 
@@ -85,27 +84,32 @@ def total(entries: Sequence[Any], name: str) -> Steps[int]:
     return found
 
 
-def _first(entries: Sequence[E_], stop: int, key: Callable[[Any], Any], descending: bool) -> Steps[list[E_]]:
-    """The first `stop` entries of an order, without ordering the rest."""
-    take = heapq.nlargest if descending else heapq.nsmallest
-    runs = []
+def first(entries: Sequence[E_], stop: int, by: str, descending: bool) -> Steps[list[E_]]:
+    """The first `stop` entries of an order, without ordering the rest; `entries` come in the order of their URLs."""
+    if by == "url":
+        return list(islice(reversed(entries) if descending else entries, stop))
+    value = attrgetter(_ATTRIBUTES[by])
+    # The URL settles ties, so that rows do not change places between two looks.
+    key = attrgetter(_ATTRIBUTES[by], "url")
+    best: list[E_] = []
+    limit = None
     for start in range(0, len(entries), STEP):
-        runs.append(take(stop, entries[start : start + STEP], key=key))
+        step = entries[start : start + STEP]
+        if limit is not None:
+            # Most of them are out already, and asking for one attribute is a fraction of ordering by two.
+            step = [each for each in step if (value(each) >= limit if descending else value(each) <= limit)]
+        best += step
+        if len(best) >= 2 * stop + STEP:
+            best = sorted(best, key=key, reverse=descending)[:stop]
+            limit = value(best[-1])
         yield
-    merged = heapq.merge(*runs, key=key, reverse=descending)
-    found: list[E_] = []
-    while len(found) < stop and (more := list(islice(merged, min(200, stop - len(found))))):
-        found += more
-        yield
-    return found
+    return sorted(best, key=key, reverse=descending)[:stop]
 
 
-# The URL settles ties, so that rows do not change places between two looks.
-_SORT_KEYS: dict[str, Callable[[Any], Any]] = {
-    "stored": attrgetter("stored_at", "url"),
-    "url": attrgetter("url"),
-    "status": attrgetter("status", "url"),
-    "size": attrgetter("length", "url"),
-    "fresh": attrgetter("fresh_until", "url"),
-    "hits": attrgetter("hits", "url"),
+_ATTRIBUTES = {
+    "stored": "stored_at",
+    "status": "status",
+    "size": "length",
+    "fresh": "fresh_until",
+    "hits": "hits",
 }

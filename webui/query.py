@@ -51,6 +51,9 @@ class Filterable(Protocol):
     def on_disk(self) -> bool: ...
 
 
+_MOST_KNOWN = 1_000
+"""Content types that are remembered: origins make them up as they like."""
+
 Test = Callable[[Filterable], bool]
 
 
@@ -241,9 +244,7 @@ class CacheQuery:
         if self.tag:
             tests.append(lambda entry: self.tag in entry.tags)
         if self.kind:
-            tests.append(
-                _remembering(lambda entry: entry.content_type, lambda kind: kind.lower().startswith(self.kind))
-            )
+            tests.append(_of_kind(self.kind))
         if self.at:
             tests.append(partial(_is_below, self.at))
         if self.text:
@@ -273,30 +274,35 @@ def _is_below(prefix: str, entry: Filterable) -> bool:
     return entry.url.startswith(prefix, target_start(entry.url) if prefix.startswith("/") else 0)
 
 
-def _remembering(of: Callable[[Filterable], str], test: Callable[[str], bool]) -> Test:
-    """A test of one of the few values that 100,000 responses share."""
+def _of_kind(prefix: str) -> Test:
     known: dict[str, bool] = {}
 
-    def remembered(entry: Filterable) -> bool:
-        value = of(entry)
-        found = known.get(value)
+    def of_kind(entry: Filterable) -> bool:
+        found = known.get(entry.content_type)
         if found is None:
-            # Origins make content types up as they like.
-            if len(known) > 1000:
+            if len(known) > _MOST_KNOWN:
                 known.clear()
-            found = known[value] = test(value)
+            found = known[entry.content_type] = entry.content_type.lower().startswith(prefix)
         return found
 
-    return remembered
+    return of_kind
 
 
 def _containing(text: str) -> Test:
-    in_route = _remembering(lambda entry: entry.route, lambda route: text in route.lower())
-    in_kind = _remembering(lambda entry: entry.content_type, lambda kind: text in kind.lower())
+    # Routes and content types are few, and each is looked at once.
+    known: dict[str, bool] = {}
 
     def contains(entry: Filterable) -> bool:
-        if text in entry.url.lower() or in_route(entry) or in_kind(entry):
+        if text in entry.url.lower():
             return True
+        for value in (entry.route, entry.content_type):
+            found = known.get(value)
+            if found is None:
+                if len(known) > _MOST_KNOWN:
+                    known.clear()
+                found = known[value] = text in value.lower()
+            if found:
+                return True
         return bool(entry.tags) and any(text in tag.lower() for tag in entry.tags)
 
     return contains

@@ -6,14 +6,14 @@ A coded copy is no response of its own here: it goes with the one that it was ma
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Generator, Mapping, Sequence
+from dataclasses import replace
 from itertools import islice
-from operator import attrgetter
 from typing import Protocol, TypeVar
 from urllib.parse import quote
 
 from proxy.compression import CODERS
+from proxy.dashboard.catalogue import Catalogue, Stock
 from proxy.dashboard.lifetimes import in_words, use, validators
 from proxy.dashboard.masking import masked, masked_field
 from proxy.dashboard.selection import selected
@@ -26,7 +26,7 @@ from proxy.purging import Purger
 from proxy.storage.base import Entry
 from webui.branches import cache_tree
 from webui.cache_shown import CacheDetail, CacheList, CacheRow, CacheTree, Shelf, Variant
-from webui.listing import STEP, cache_list, entry_id
+from webui.listing import cache_list, entry_id
 from webui.query import CacheQuery
 
 MOST_REMEMBERED = 2_000
@@ -36,31 +36,14 @@ MOST_VARIANTS = 100
 T = TypeVar("T")
 
 
-class Shelves(Protocol):
+class Shelves(Stock, Protocol):
     """The part of the store that is looked at."""
-
-    @property
-    def changes(self) -> int: ...
-
-    def entries(self) -> Iterator[Entry]: ...
 
     def variants(self, key: str) -> Sequence[Entry]: ...
 
     def with_url(self, url: str) -> list[Entry]: ...
 
     async def head(self, entry: Entry) -> StoredResponse | None: ...
-
-
-@dataclass(slots=True)
-class _Catalogue:
-    """The responses ordered by URL, as of a number of changes, and what is known of the whole."""
-
-    changes: int
-    responses: list[Entry]
-    size: int
-    copies: int
-    copies_size: int
-    kinds: tuple[str, ...]
 
 
 class CacheSource:
@@ -82,7 +65,7 @@ class CacheSource:
         self._now = now
         self._public_url = public_url
         self._rules = rules or {}
-        self._ordered: _Catalogue | None = None
+        self._catalogue = Catalogue(store)
         self._remembered: OrderedDict[str, tuple[str, Vary]] = OrderedDict()
         self._every = 2
 
@@ -90,9 +73,9 @@ class CacheSource:
         """The page of stored responses that `query` asks for."""
 
         def work() -> Generator[None, None, CacheList]:
-            catalogue = yield from self._catalogue()
-            row, now = self._row, self._now()
-            return (yield from cache_list(catalogue.responses, query, now=now, shelf=self._shelf(catalogue), row=row))
+            yield from self._catalogue.refresh()
+            shelf, now = self._shelf(), self._now()
+            return (yield from cache_list(self._catalogue.responses, query, now=now, shelf=shelf, row=self._row))
 
         cost = await in_turns(work())
         self._every = every(cost.seconds)
@@ -102,9 +85,10 @@ class CacheSource:
         """The tree of what `query` accepts, open at `query.at`."""
 
         def work() -> Generator[None, None, CacheTree]:
-            catalogue = yield from self._catalogue()
-            row, now = self._row, self._now()
-            return (yield from cache_tree(catalogue.responses, query, now=now, shelf=self._shelf(catalogue), row=row))
+            yield from self._catalogue.refresh()
+            shelf, now = self._shelf(), self._now()
+            tree = cache_tree(self._catalogue.responses, query, now=now, shelf=shelf, row=self._row, masked=masked)
+            return (yield from tree)
 
         cost = await in_turns(work())
         self._every = every(cost.seconds)
@@ -165,13 +149,8 @@ class CacheSource:
 
     # Looking
 
-    def _catalogue(self) -> Generator[None, None, _Catalogue]:
-        changes = self._store.changes
-        if self._ordered is None or self._ordered.changes != changes:
-            self._ordered = yield from _catalogued(list(self._store.entries()), changes)
-        return self._ordered
-
-    def _shelf(self, catalogue: _Catalogue) -> Shelf:
+    def _shelf(self) -> Shelf:
+        catalogue = self._catalogue
         return Shelf(
             stored=len(catalogue.responses),
             size=catalogue.size,
@@ -268,32 +247,5 @@ class CacheSource:
         return next((source for source in sources if source.vary == entry.vary), entry)
 
 
-def _catalogued(entries: list[Entry], changes: int) -> Generator[None, None, _Catalogue]:
-    responses: list[Entry] = []
-    size = copies = copies_size = 0
-    kinds: set[str] = set()
-    for start in range(0, len(entries), STEP):
-        step = entries[start : start + STEP]
-        whole = [entry for entry in step if not coding_of(entry.key)]
-        held = sum(map(_LENGTH, whole))
-        size += held
-        copies += len(step) - len(whole)
-        copies_size += sum(map(_LENGTH, step)) - held
-        kinds.update(map(_KIND, whole))
-        # Runs that are in order already make the ordering of all of them short.
-        responses += sorted(whole, key=_URL)
-        yield
-    responses.sort(key=_URL)
-    return _Catalogue(changes, responses, size, copies, copies_size, _told(kinds))
-
-
-def _told(kinds: Collection[str]) -> tuple[str, ...]:
-    plain = {kind.partition(";")[0].strip().lower() for kind in kinds}
-    return tuple(sorted(plain - {""})[:MOST_KINDS])
-
-
 def _tiers(entry: Entry) -> tuple[str, ...]:
     return tuple(name for name, held in (("memory", entry.in_memory), ("disk", entry.on_disk)) if held)
-
-
-_URL, _LENGTH, _KIND = map(attrgetter, ("url", "length", "content_type"))

@@ -81,8 +81,9 @@ class _Cache:
             return self._frame.failed(request, "cache")
         template = "cache_tree.html" if query.tree else "cache.html"
         response = self._frame.render(request, template, page="cache", c=shown, q=shown.query, **done)
-        # The address bar follows the filter in its shortest form, and forgets a purge that is told already.
-        response.headers["HX-Replace-Url"] = shown.query.path
+        if request.raw_path != shown.query.path:
+            # The address bar follows the filter in its shortest form, and forgets a purge that is told already.
+            response.headers["HX-Replace-Url"] = shown.query.path
         return response
 
     async def _detailed(self, request: web.Request, entry_id: str, done: dict[str, Any]) -> web.Response:
