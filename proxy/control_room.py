@@ -14,12 +14,15 @@ from proxy.admin import AdminApi, Explain
 from proxy.config.model import Config
 from proxy.config.units import Address
 from proxy.dashboard.cache import CacheSource
+from proxy.dashboard.cache_api import CacheApi
 from proxy.dashboard.figures import Figures
+from proxy.dashboard.outbox import OutboxSource
 from proxy.dashboard.overview import OverviewSource
 from proxy.operations.ledger import Ledger
 from proxy.operations.metrics import KeptFigures, Metrics
 from proxy.operations.timeline import Timeline
 from proxy.outbox import Outbox
+from proxy.outbox_api import OutboxApi
 from proxy.purge import Listed
 from proxy.purging import Purger
 from proxy.realtime_core import RealtimeCore
@@ -29,7 +32,7 @@ from proxy.upstream import Origin
 from proxy.version import __version__
 from webui.auth import security
 from webui.frame import Frame
-from webui.pages import cache, overview
+from webui.pages import cache, outbox, overview
 
 
 class ControlRoom:
@@ -74,8 +77,8 @@ class ControlRoom:
             ready=ready,
             public_host=lambda: str(public_address()),
             listed=listed,
-            outbox=outbox,
             realtime=realtime,
+            timeline=self.timeline,
         )
 
         def public_url() -> str:
@@ -83,6 +86,9 @@ class ControlRoom:
 
         rules = {route.name: route.rules for route in RouteTable(config).routes}
         self._cache = CacheSource(store, purger, self.timeline, now=now, public_url=public_url, rules=rules)
+        self._outbox = OutboxSource(outbox, self.timeline, origin, now=now)
+        self._outbox_api = OutboxApi(outbox, self._outbox)
+        self._cache_api = CacheApi(self._cache)
         self._overview = OverviewSource(
             config,
             ledger=ledger,
@@ -105,7 +111,10 @@ class ControlRoom:
         admin = self._config.admin
         app = web.Application(middlewares=security(admin.token, (admin.listen.host,)))
         self._api.setup(app)
+        self._outbox_api.setup(app)
+        self._cache_api.setup(app)
         frame = Frame(app)
         overview.setup(frame, self._overview.overview)
         cache.setup(frame, self._cache, self._cache)
+        outbox.setup(frame, self._outbox, self._outbox)
         return app

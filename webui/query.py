@@ -19,6 +19,11 @@ SORTS = {"stored": True, "url": False, "status": False, "size": True, "fresh": F
 TREE_SORTS = {"count": True, "url": False, "size": True, "fresh": False, "hits": True}
 """The same of the tree, whose branches have neither a status nor an age."""
 
+NAMES = frozenset(
+    "q state route tag type status tier larger older at view sort order page limit".split()  # noqa: SIM905 (as in a URL)
+)
+"""The parameters of an address that say something here."""
+
 PAGE_SIZE = 50
 MAX_TEXT = 500
 MAX_PREFIX = 4000
