@@ -117,7 +117,7 @@ class CacheSource:
             if stored is None
             else tuple((name, masked_field(name, value)) for name, value in stored.fields),
             variants=self._variants(entry),
-            explain=f"/traffic?explain={quote(entry.url, safe='')}" if row.url == entry.url else "",
+            explain=_explained_at(entry.url) if row.url == entry.url else "",
         )
 
     async def purge_entry(self, id_: str, *, by: str, soft: bool = False) -> int:
@@ -245,6 +245,10 @@ class CacheSource:
             return entry
         sources = self._store.variants(source_key(entry.key))
         return next((source for source in sources if source.vary == entry.vary), entry)
+
+
+def _explained_at(url: str) -> str:
+    return f"/traffic/explain?url={quote(url, safe='')}"
 
 
 def _tiers(entry: Entry) -> tuple[str, ...]:

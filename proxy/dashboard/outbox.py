@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -115,9 +117,16 @@ def _row(kept: Kept, now: float) -> WriteRow:
         expires_in=write.expires_at - now if queued else None,
         settled=None if write.settled_at is None else now - write.settled_at,
         status=write.response_status,
-        why=_WORDS.get(write.last_error, write.last_error),
+        why=_in_words(write.last_error),
         answer=write.answer[:ANSWER_SHOWN],
     )
+
+
+def _in_words(error: str) -> str:
+    """The first attempt leaves the slug of its failure, later ones a sentence that may hold the system's own words."""
+    if (system := re.search(r"\[Errno (\d+)\]", error)) is not None:
+        return f"no connection to the origin: {os.strerror(int(system[1])).lower()}"
+    return _WORDS.get(error, error)
 
 
 def _named(write: Write) -> str:
@@ -132,4 +141,3 @@ _WORDS = {
     "origin-protocol-error": "what the origin answered was not HTTP",
     "origin-error": "the origin gave no usable answer",
 }
-"""The first attempt leaves the slug of its failure, later ones a sentence."""

@@ -22,10 +22,16 @@ def selected(entry: Entry) -> tuple[str, ...]:
     said += [_varied(name, value) for name, value in entry.vary if name != PLACE]
     places = [value for name, value in entry.vary if name == PLACE and value]
     if places or source_key(entry.key).endswith(PARTS):
-        said.append(f"only its bytes {places[0]}" if places else "only a part of its bytes")
+        said.append(f"only its bytes {_bytes(places[0])}" if places else "only a part of its bytes")
     if coding := coding_of(entry.key):
         said.append(f"coded as {coding}")
     return tuple(said)
+
+
+def _bytes(place: str) -> str:
+    """A part's place, as `0-100/500` with the byte behind its last one, as one reads it."""
+    match = re.fullmatch(r"(\d+)-(\d+)/(\w+)", place)
+    return f"{match[1]} to {int(match[2]) - 1} of {match[3]}" if match else place
 
 
 def _varied(name: str, value: str | None) -> str:
