@@ -25,8 +25,10 @@ from proxy.config.units import Address
 from proxy.dashboard.access import login_of
 from proxy.dashboard.alerts import AlertsSource
 from proxy.dashboard.cache import CacheSource
+from proxy.dashboard.cache_api import CacheApi
 from proxy.dashboard.configuration import ConfigSource, Reload, in_words
 from proxy.dashboard.figures import Figures
+from proxy.dashboard.outbox import OutboxSource
 from proxy.dashboard.overview import OverviewSource
 from proxy.dashboard.routes import RoutesSource
 from proxy.dashboard.timeline import TimelineSource
@@ -46,6 +48,7 @@ from proxy.operations.readings import Grades, Reader
 from proxy.operations.timeline import Timeline
 from proxy.operations.webhook import Webhook
 from proxy.outbox import Outbox
+from proxy.outbox_api import OutboxApi
 from proxy.purge import Listed
 from proxy.purging import Purger
 from proxy.realtime_core import RealtimeCore
@@ -58,8 +61,10 @@ from proxy.upstream import Origin
 from proxy.version import __version__
 from webui.auth import security
 from webui.frame import Frame, actor
-from webui.pages import alerts, cache, history, login, overview, routes, timeline, traffic, tuning
+from webui.pages import alerts, cache, history, login, overview, timeline, traffic, tuning
 from webui.pages import config as config_page
+from webui.pages import outbox as outbox_page
+from webui.pages import routes as routes_page
 
 
 class ControlRoom:
@@ -130,14 +135,18 @@ class ControlRoom:
             ready=ready,
             public_host=lambda: str(public_address()),
             listed=listed,
-            outbox=outbox,
             realtime=realtime,
+            timeline=self.timeline,
         )
 
         def public_url() -> str:
             return f"http://{public_address()}"
 
-        self._cache = CacheSource(store, purger, self.timeline, now=now, public_url=public_url)
+        rules = {route.name: route.rules for route in routes.routes}
+        self._cache = CacheSource(store, purger, self.timeline, now=now, public_url=public_url, rules=rules)
+        self._outbox = OutboxSource(outbox, self.timeline, origin, now=now)
+        self._outbox_api = OutboxApi(outbox, self._outbox)
+        self._cache_api = CacheApi(self._cache)
         self.tuning = Tuning(
             config,
             EdgeLevers(config, store=store, routes=routes, purger=purger, compression=compression, realtime=realtime),
@@ -238,10 +247,13 @@ class ControlRoom:
         app = web.Application(middlewares=guard)
         self._api.setup(app)
         self._alerts_api.setup(app)
+        self._outbox_api.setup(app)
+        self._cache_api.setup(app)
         frame = Frame(app)
         self.streams = frame.streams
         overview.setup(frame, self._overview.overview)
-        cache.setup(frame, self._cache.cache, self._cache)
+        cache.setup(frame, self._cache, self._cache)
+        outbox_page.setup(frame, self._outbox, self._outbox)
         alerts.setup(frame, self._alerts_page.shown, self._alerts_page.firing, self._alerts_page)
         TuningApi(self.tuning).setup(app)
         tuned = TuningSource(self.tuning, self._now)
@@ -249,7 +261,7 @@ class ControlRoom:
         timeline.setup(frame, TimelineSource(self.timeline, self._now))
         config_page.setup(frame, self._configuration)
         traffic.setup(frame, self._traffic.traffic, self._traffic)
-        routes.setup(frame, self._routes.routes)
+        routes_page.setup(frame, self._routes.routes)
         history.setup(app, self.history.columns)
         if access is not None:
             login.setup(frame, access)

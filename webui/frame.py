@@ -114,6 +114,7 @@ def _environment(app: web.Application, assets: Assets) -> jinja2.Environment:
         age=formats.age,
         clock=formats.clock,
         count=formats.count,
+        countdown=formats.countdown,
         duration=formats.duration,
         rate=formats.rate,
         ratio=formats.ratio,

@@ -120,6 +120,28 @@ class Tiers:
     def entries(self) -> Iterator[Entry]:
         return iter(list(self._index.entries()))
 
+    @property
+    def changes(self) -> int:
+        """How many entries came or went since the start."""
+        return self._index.changes
+
+    def with_url(self, url: str) -> list[Entry]:
+        """Every entry of one URL, coded copies included."""
+        return self._index.with_url(url)
+
+    async def head(self, entry: Entry) -> StoredResponse | None:
+        """The head of an entry, for eyes: it counts as no use. None when it vanished or cannot be read now."""
+        resident = self._memory.peek(entry.record)
+        if resident is not None or self._disk is None or not entry.on_disk:
+            return None if resident is None else resident.stored
+        try:
+            found = await self._disk.read(entry.record)
+        except DamagedRecord:
+            return None  # whoever wants to use it next finds out and drops it
+        if found is not None and isinstance(found[1], SharedFile):
+            found[1].release()
+        return None if found is None else found[0]
+
     def resident(self, entry: Entry) -> Resident | None:
         """The response of an entry if memory holds it, without waiting; counts as a use of the entry."""
         if self._index.current(entry.record) is not entry:

@@ -15,7 +15,7 @@ from proxy.dashboard.configuration import ConfigSource
 from proxy.dashboard.timeline import TimelineSource
 from proxy.operations.timeline import Timeline
 from tests.browser import chromium, in_browser
-from tests.dashboard.conftest import NOW
+from tests.dashboard.shelf import NOW
 from webui.auth import security
 from webui.frame import Frame
 from webui.pages import config as config_page

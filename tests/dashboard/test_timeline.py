@@ -12,7 +12,7 @@ from pytest_aiohttp import AiohttpClient
 
 from proxy.dashboard.timeline import TimelineSource
 from proxy.operations.timeline import MOST, Timeline
-from tests.dashboard.conftest import NOW
+from tests.dashboard.shelf import NOW
 from webui.auth import security
 from webui.frame import Frame
 from webui.pages import timeline as timeline_page
