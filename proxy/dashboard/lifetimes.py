@@ -14,6 +14,7 @@ _SOURCES = {
     "expires": "the application says so (Expires)",
     "content-type": "cache.expiry gives it to this content type",
     "route": "expiration.max_age of its route gives it",
+    "assumed": "the application says nothing, so cache.heuristic does",
     "heuristic": "the application says nothing, so it is a tenth of the time for which it had not changed",
 }
 

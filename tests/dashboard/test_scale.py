@@ -1,4 +1,4 @@
-"""The cache pages over a full store: light pages, work in small steps; bench/dashboard.py measures how long they take."""
+"""The cache pages over a full store: light pages, small steps of work. What they take: bench/dashboard.py."""
 
 from __future__ import annotations
 
