@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from aiohttp import web
 from yarl import URL
 
+from webui.asking import actor, lasts
 from webui.auth import SECURITY_HEADERS
 
 HEARTBEAT = 5.0
@@ -115,7 +116,7 @@ class Streams:
     @asynccontextmanager
     async def _looking(self, request: web.Request, address: URL) -> AsyncIterator[_Channel]:
         # What one may see another may not: only those who act under one name share a rendering.
-        key = (str(request.get("actor", "")), str(address))
+        key = (actor(request), str(address))
         channel = self._channels.get(key)
         if channel is None:
             channel = self._channels[key] = _Channel()
@@ -139,6 +140,10 @@ class Streams:
         try:
             await _write(response, b": the live part of a page, whenever it changes\nretry: 3000\n\n")
             async for message in channel.messages(self._closing, time.monotonic() + LIFETIME):
+                if not lasts(request):
+                    # Who has logged out sees nothing more, and learns it by coming again.
+                    await _write(response, event("again", ""))
+                    break
                 await _write(response, message)
         except TimeoutError:
             # Whoever has taken nothing for so long would keep memory for figures that are old already.
