@@ -33,6 +33,7 @@ from proxy.policy.cache_status import cache_status
 from proxy.policy.forwarding import client_behind, forwarded_scheme, looped
 from proxy.policy.framing import Limits, parse_head
 from proxy.policy.messages import Fields, Request
+from proxy.policy.operators import without_session
 from proxy.policy.request_id import REQUEST_ID, RequestIds, request_id, trace_id
 from proxy.purging import PurgeMethod
 from proxy.routing import RouteTable
@@ -89,6 +90,7 @@ class Server:
         self._realtime = realtime
         self._access_log = access_log
         self._ids = RequestIds(secrets.token_hex(4))
+        self._operators_log_in = bool(config.admin.password_hash or config.admin.viewer_password_hash)
         self._polls: set[object] = set()
         self._limits = Limits(settings.max_target, settings.max_head, settings.max_body)
         self._trusted = tuple(ipaddress.ip_network(text, strict=False) for text in settings.trusted_proxies)
@@ -277,6 +279,8 @@ class Server:
 
     def _parsed(self, http: web.BaseRequest, trusted: bool, outcome: Outcome) -> Request:
         fields = Fields.from_raw(http.raw_headers)
+        if self._operators_log_in:
+            fields = without_session(fields)
         if (given := request_id(fields)) is None:
             named = (REQUEST_ID, outcome.request_id)
             fields = fields.replacing(named) if REQUEST_ID in fields else fields.plus(named)

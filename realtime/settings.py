@@ -14,6 +14,8 @@ _PACKETS, _CONNECTS = Rate(500.0, 1000.0), Rate(10.0, 50.0)
 _HANDSHAKES = Rate(300.0, 6000.0)
 _EVENTS, _MESSAGES = Rate(200.0, 400.0), Rate(100.0, 200.0)
 
+TRANSPORTS = ("polling", "websocket")
+
 Deliver = Literal["batch", "single", "both"]
 
 
@@ -34,7 +36,7 @@ class EngineSettings:
     the session; counted as if no other session waited for the same."""
     high_water: int = 2**16
     """What the transport of a WebSocket may buffer (a copy per session) before packets wait in the session's queue."""
-    transports: tuple[str, ...] = ("polling", "websocket")
+    transports: tuple[str, ...] = TRANSPORTS
     upgrade_timeout: float = 10.0
     close_timeout: float = 5.0
     """How long a WebSocket that we close may take to close as well."""
@@ -172,7 +174,8 @@ class ChannelRule:
     """Channels that clients may subscribe to.
 
     `match` is a name with `*` for anything; `{user}` stands for a user who is authenticated on the subscribing
-    socket. `conflate` keeps the latest update of each key and announces it after a debounce, `append` keeps all.
+    socket. `conflate` keeps the latest update of each key and announces it after a debounce, `append` keeps all and
+    announces each at once.
     `profiles` and `likes` name the member of a published object that holds the id of a user, and of a thing that
     can be liked: both are looked up at once and put beside it as `author` and `likes`.
     """

@@ -13,6 +13,7 @@ import random
 import secrets
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from types import MappingProxyType
 
 from aiohttp import web
@@ -26,7 +27,7 @@ from realtime.frames import Outgoing
 from realtime.polling import Bodies, Ended, answer, answer_get, answer_post, refusal
 from realtime.resting import Resting
 from realtime.session import Carrier, EngineSession
-from realtime.settings import EngineSettings
+from realtime.settings import TRANSPORTS, EngineSettings
 from realtime.stats import RealtimeStats, count
 from realtime.timeouts import Timeouts
 from realtime.websocket import TakenWebSocket, acceptance, deflate_accepted, is_websocket, take_over
@@ -120,7 +121,7 @@ class EngineServer:
     ) -> web.StreamResponse:
         transport, sid = request.query.get("transport"), request.query.get("sid")
         websocket = is_websocket(request)
-        if transport not in self.settings.transports:
+        if not self._is_allowed(transport, begins=sid is None or websocket):
             return self._refused(Refusal.TRANSPORT)
         if request.query.get("EIO") != PROTOCOL:
             return self._refused(Refusal.PROTOCOL)
@@ -157,6 +158,16 @@ class EngineServer:
             del self._lingering[sid]
             return None
         return session
+
+    def admit(self, *, transports: tuple[str, ...], compression: int | None) -> None:
+        """Let other transports, and another threshold of compression, hold for connections that begin from now on.
+
+        Sessions that poll go on polling, whatever newcomers may do.
+        """
+        self.settings = replace(self.settings, transports=transports, compression=compression)
+
+    def _is_allowed(self, transport: str | None, *, begins: bool) -> bool:
+        return transport in (self.settings.transports if begins else TRANSPORTS)
 
     # Beginning
 

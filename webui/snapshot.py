@@ -6,10 +6,9 @@ Moments are seconds since the epoch, spans seconds, sizes bytes, ratios shares o
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal
 
 from webui.chart_shown import Chart
-from webui.query import CacheQuery
 
 OriginState = Literal["up", "down", "unknown"]
 
@@ -134,64 +133,3 @@ class Overview:
     series: tuple[tuple[int, int], ...] = ()
     charts: tuple[Chart, ...] = ()
     realtime: RealtimeShown | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class CacheRow:
-    """One stored response. `fresh_for` is negative once it is stale; `age` is the time since it was stored here.
-
-    `never_fresh`: it may never be used without asking the origin; kept for validation, and for when the origin fails.
-    """
-
-    id: str
-    url: str
-    route: str
-    status: int
-    content_type: str
-    size: int
-    age: float
-    fresh_for: float
-    never_fresh: bool
-    tiers: tuple[str, ...]
-    hits: int
-    tags: tuple[str, ...] = ()
-    variants: int = 1
-
-    @property
-    def authority(self) -> str:
-        """The URL up to its path."""
-        return self.url.removesuffix(self.target)
-
-    @property
-    def target(self) -> str:
-        """The URL's path and query."""
-        slash = self.url.find("/", self.url.find("://") + 3)
-        return self.url[slash:] if slash >= 0 else ""
-
-
-@dataclass(frozen=True, slots=True)
-class CacheList:
-    """One page of the stored responses. `total` match the query, `stored` are there at all."""
-
-    query: CacheQuery
-    rows: tuple[CacheRow, ...]
-    total: int
-    stored: int
-    size: int
-    public_url: str
-
-    @property
-    def pages(self) -> int:
-        return max(1, -(-self.total // self.query.PAGE_SIZE))
-
-
-class CacheActions(Protocol):
-    """What an operator can do with stored responses; `by` says who it is."""
-
-    async def purge_entry(self, entry_id: str, *, by: str) -> int:
-        """Remove the stored response with this id; how many were removed (0: it was gone already)."""
-        ...
-
-    async def purge(self, query: CacheQuery, *, by: str) -> int:
-        """Remove every stored response that `query` accepts, whatever its page; how many were removed."""
-        ...

@@ -76,7 +76,7 @@ class RealtimeOrigin(Section):
     timeout: Duration = 10.0
     """Longest time one such question may take."""
     patience: Duration = 15.0
-    """How long a batch is tried to be persisted before its senders are told that it failed; 0: once."""
+    """How long a message waits to be persisted before its sender is told that it failed; 0: one attempt."""
     remember: Duration = 30.0
     """How long the answers of `session` and `authorize` hold."""
     profiles_max_age: Duration = 300.0
@@ -89,7 +89,7 @@ class Channel(Section):
     match: ChannelGlob
     """Their names: `*` stands for anything. `user:{user}` is open to that user alone."""
     mode: Literal["append", "conflate"] = "append"
-    """`append` delivers every event; `conflate` the latest of each key, at most once in 100 ms."""
+    """`append` delivers every event; `conflate` the latest of each key, at most once in `debounce`."""
     profiles: Annotated[str, Field(min_length=1)] | None = None
     """The member of published data that holds a user's id, whose profile is then added as `author`."""
     likes: Annotated[str, Field(min_length=1)] | None = None
@@ -163,6 +163,9 @@ class Realtime(Section):
     """Whether it is there; if not, its path belongs to the application."""
     path: RealtimePath = "/socket.io/"
     """Where clients connect, with a slash at the end."""
+    transports: Annotated[tuple[Literal["polling", "websocket"], ...], Field(min_length=1)] = ("polling", "websocket")
+    """How clients may connect. socket.io-client begins with polling and upgrades; where `websocket` stands alone it
+    needs `transports: ['websocket']`, and networks that let no WebSocket through are left out."""
     auth: Literal["jwt", "origin", "trusted"] = "origin"
     """Who a client is: a token says so, the application is asked (`origin.session`), or the client's word is taken."""
     jwt: Jwt = Jwt()
@@ -185,6 +188,8 @@ class Realtime(Section):
     """Sessions at once; further ones are refused with 503. WebSockets count for `server.max_connections`, too."""
     batch: Batch = Batch()
     """When messages leave."""
+    debounce: Duration = 0.1
+    """Shortest time between two updates of a channel whose mode is `conflate`."""
     typing: Typing = Typing()
     """Typing indicators."""
     deliver: Literal["batch", "single", "both"] = "batch"

@@ -90,7 +90,7 @@ class OverviewSource:
             origin=origin,
             stored=figures.entries,
             tiers=(
-                snapshot.Tier("memory", figures.memory_entries, figures.memory_bytes, self._config.cache.memory),
+                snapshot.Tier("memory", figures.memory_entries, figures.memory_bytes, self._figures.memory_limit),
                 snapshot.Tier("disk", figures.disk_entries, figures.disk_bytes, self._config.cache.disk),
             ),
             write_behind=figures.write_behind_bytes,

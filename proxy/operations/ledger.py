@@ -126,6 +126,8 @@ class Rates:
     origin_errors: int
     origin_p50: float | None
     origin_p95: float | None
+    timed: int
+    """How many of the requests have a duration that says something."""
 
 
 class Ledger:
@@ -238,6 +240,7 @@ class Ledger:
             origin_errors=sum(s.origin_errors for s in seconds),
             origin_p50=origin.quantile(0.5),
             origin_p95=origin.quantile(0.95),
+            timed=durations.count,
         )
 
     def series(self, seconds: int) -> list[tuple[int, int]]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 REASONS: dict[str, str] = {
     # From the store
     "fresh": "It was stored and still fresh, so the origin was not asked.",
+    "assumed-fresh": "It was stored a moment ago and names no lifetime; cache.heuristic lets it answer meanwhile.",
     "validated": "What was stored was no longer fresh; the origin confirmed that it has not changed.",
     "stale-while-revalidate": "What was stored answered at once, and is being refreshed in the background.",
     "request-max-stale": "What was stored is no longer fresh, but the request says that it takes that (max-stale).",

@@ -147,6 +147,19 @@ async def test_a_transport_that_is_switched_off_is_unknown() -> None:
         assert (await engine.polling()).handshake["upgrades"] == []
 
 
+async def test_who_polls_already_goes_on_when_newcomers_may_not_any_more() -> None:
+    async with engine_with() as engine:
+        client = await engine.polling()
+        engine.engine.admit(transports=("websocket",), compression=None)
+        await client.post("4still here")
+        assert await engine.last.message() == "still here"
+        assert refusal(await engine.request(POLLING)) == TRANSPORT
+        engine.engine.admit(transports=("polling",), compression=None)
+        assert (await engine.polling()).handshake["upgrades"] == []
+        sid = engine.last.connection.sid
+        assert refusal(await engine.request(f"{WEBSOCKET}&sid={sid}", headers=UPGRADE)) == TRANSPORT
+
+
 async def test_the_receiver_learns_how_the_session_was_asked_for(engine: EngineUnderTest) -> None:
     await engine.request(f"{POLLING}&room=a%20b&t=1", headers="Cookie: a=1\r\nX-Two: 1\r\nx-two: 2\r\n")
     handshake = engine.last.connection.handshake
