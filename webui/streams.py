@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from aiohttp import web
 from yarl import URL
 
-from webui.asking import actor, lasts
+from webui.asking import asker, lasts
 from webui.auth import SECURITY_HEADERS
 
 HEARTBEAT = 5.0
@@ -25,7 +25,7 @@ HEARTBEAT = 5.0
 tell figures that stand still from a connection that is dead."""
 
 LIFETIME = 60.0
-"""Seconds of one stream. The page opens the next one at once, and its right to look is checked anew."""
+"""Seconds of one stream. The page opens the next one at once, and everything about who looks is checked anew."""
 
 STALLED = 10.0
 """Seconds that a reader may take nothing."""
@@ -80,7 +80,7 @@ class Streams:
     def __init__(self, app: web.Application, shows: Callable[[str], bool]) -> None:
         self._app = app
         self._shows = shows
-        self._channels: dict[tuple[str, str], _Channel] = {}
+        self._channels: dict[tuple[str, bool, str], _Channel] = {}
         self._open = 0
         self._closing = asyncio.Event()
         app.router.add_get("/live", self.stream)
@@ -115,8 +115,8 @@ class Streams:
 
     @asynccontextmanager
     async def _looking(self, request: web.Request, address: URL) -> AsyncIterator[_Channel]:
-        # What one may see another may not: only those who act under one name share a rendering.
-        key = (actor(request), str(address))
+        # A page tells who looks what they may do: only those who act under one name share a rendering.
+        key = (*_seen_as(request), str(address))
         channel = self._channels.get(key)
         if channel is None:
             channel = self._channels[key] = _Channel()
@@ -141,8 +141,8 @@ class Streams:
             await _write(response, b": the live part of a page, whenever it changes\nretry: 3000\n\n")
             async for message in channel.messages(self._closing, time.monotonic() + LIFETIME):
                 if not lasts(request):
-                    # Who has logged out sees nothing more, and learns it by coming again.
-                    await _write(response, event("again", ""))
+                    # The page asks once more, and is told to log in.
+                    await _write(response, event("end", ""))
                     break
                 await _write(response, message)
         except TimeoutError:
@@ -236,6 +236,11 @@ class _Channel:
                 await self._news.wait()
         except TimeoutError:
             pass
+
+
+def _seen_as(request: web.Request) -> tuple[str, bool]:
+    who = asker(request)
+    return who.actor, who.may_change
 
 
 async def _write(response: web.StreamResponse, data: bytes) -> None:

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
-from aiohttp import ClientResponse
+from aiohttp import ClientResponse, web
 from hypothesis import given
 from hypothesis import strategies as st
-from pytest_aiohttp import AiohttpClient
+from pytest_aiohttp import AiohttpClient, AiohttpServer
 
+from tests.dashboard.test_login import PASSWORD, VIEWERS, Door, log_in
 from webui import streams
+from webui.asking import actor
 from webui.streams import event, pause, period_of
 
 if TYPE_CHECKING:
-    from aiohttp import web
     from aiohttp.test_utils import TestClient
 
     from tests.dashboard.conftest import EdgeUnderView
@@ -147,6 +148,36 @@ async def test_a_stream_has_the_protection_of_every_answer(client: Client) -> No
 async def test_a_stream_needs_the_token_like_every_page(edge: EdgeUnderView, aiohttp_client: AiohttpClient) -> None:
     client = await aiohttp_client(edge.application("secret-token"))
     assert (await client.get("/live", params={"page": "/"})).status == 401
+
+
+async def test_a_stream_ends_with_the_session_it_was_opened_in(
+    edge: EdgeUnderView, aiohttp_client: AiohttpClient
+) -> None:
+    door = Door()
+    client = await aiohttp_client(edge.application(None, login=door.login))
+    await log_in(client)
+    stream = await _look(client, "/")
+    await stream.live()
+    door.now += 50_000
+    edge.show(requests_total=4321)
+    assert await stream.next() == ("end", "")
+    assert (await client.get("/live", params={"page": "/"})).status == 401
+
+
+async def test_who_may_only_look_gets_no_rendering_of_who_may_change(
+    edge: EdgeUnderView, aiohttp_client: AiohttpClient, aiohttp_server: AiohttpServer
+) -> None:
+    async def told(request: web.Request) -> web.Response:
+        return web.Response(text=f"{actor(request)} looks", content_type="text/html")
+
+    door = Door()
+    application = edge.application(None, login=door.login)
+    application.router.add_get("/cache/who", told)
+    server = await aiohttp_server(application)
+    for password, word in ((PASSWORD, "operator"), (VIEWERS, "viewer")):
+        client: Any = await aiohttp_client(server)
+        await log_in(client, password)
+        assert await (await _look(client, "/cache/who")).live() == f"{word} (session) looks"
 
 
 async def test_there_are_only_so_many_streams_and_the_next_one_may_poll(
