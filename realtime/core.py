@@ -21,6 +21,7 @@ from realtime.authentication import authentication
 from realtime.chat import Chat
 from realtime.hub import Hub
 from realtime.journal import Journal
+from realtime.lookout import Lookout
 from realtime.member import Member
 from realtime.names import Names
 from realtime.origin import Ask, Origin, OriginAway
@@ -91,6 +92,7 @@ class Core:
             wall=lambda: _timestamp(wall()),
             new_id=new_id or Names(),
         )
+        self.lookout = Lookout(self.chat, self.trend, now)
 
     async def start(self) -> None:
         """Read the journal. Raises OSError when it cannot be had."""
@@ -163,13 +165,11 @@ class Core:
 
     def quality(self) -> Distribution:
         """How many sessions are excellent, good and poor now; the look is added to `trend`."""
-        seen = Distribution.of(self.chat.grade(member) for member in self.chat.members.values())
-        self.trend.observe(seen, self._now())
-        return seen
+        return self.lookout.census().quality
 
     def users(self) -> int:
         """How many users are authenticated, counted once for each connection."""
-        return sum(len(member.users) for member in self.chat.members.values())
+        return self.lookout.census().users
 
     def sessions(self, most: int = 200) -> list[dict[str, Any]]:
         """The sessions for a dashboard: sid, transport, peer, users, what they joined, rtt (seconds), quality."""
@@ -197,6 +197,15 @@ class Core:
         if connection is not None and not members:
             connection.close("server-disconnect")
         return connection is not None or bool(members)
+
+    def reconnect(self, sid: str) -> bool:
+        """Close one session's connection so that its client comes back, and gets what it misses meanwhile. Whether it
+        was there.
+        """
+        connection = self.engine.sessions.get(sid)
+        if connection is not None:
+            connection.close("reconnect")
+        return connection is not None
 
     def _session(self, member: Member) -> dict[str, Any]:
         connection = member.socket.connection

@@ -38,7 +38,21 @@ class Member:
     conversations begin with.
     """
 
-    __slots__ = ("_busy", "_queue", "_tasks", "gone", "outside", "report", "room", "socket", "token", "users")
+    __slots__ = (
+        "_busy",
+        "_queue",
+        "_tasks",
+        "gone",
+        "messages",
+        "outside",
+        "report",
+        "reported_at",
+        "reports",
+        "room",
+        "socket",
+        "token",
+        "users",
+    )
 
     def __init__(self, socket: Socket, token: str | None, tasks: Tasks) -> None:
         self.socket = socket
@@ -51,6 +65,9 @@ class Member:
         self._tasks = tasks
         self._busy = False
         self._queue: deque[tuple[Handle, Any, asyncio.Future[Any]]] | None = None
+        self.messages = 0  # that it has sent
+        self.reports = 0
+        self.reported_at = 0.0
 
     def admit(self, user: dict[str, Any]) -> None:
         """Let this user act on the socket, as the last one."""
