@@ -319,6 +319,7 @@ class App:
             performance=self.performance,
             ready=lambda: self.ready,
             listed=self._listed,
+            tasks=lambda: len(self.background),
             access_log=self.access_log,
         )
 

@@ -21,6 +21,8 @@ from proxy.dashboard.figures import Figures
 from proxy.dashboard.overview import OverviewSource
 from proxy.operations.ledger import Ledger
 from proxy.operations.metrics import KeptFigures, Metrics
+from proxy.operations.process import process_series
+from proxy.operations.pulse import Pulse
 from proxy.operations.timeline import Timeline
 from proxy.outbox import Outbox
 from proxy.purge import Listed
@@ -55,10 +57,12 @@ class ControlRoom:
         performance: Callable[[], dict[str, int | float]],
         ready: Callable[[], bool],
         listed: Listed,
+        tasks: Callable[[], int],
         access_log: AccessLog | None = None,
     ) -> None:
         self._config = config
         self.timeline = Timeline(now)
+        self.pulse = Pulse()
         self.figures = Figures(store, origin)
         self._api = AdminApi(
             metrics=Metrics(
@@ -69,7 +73,10 @@ class ControlRoom:
                 version=__version__,
                 kept=kept,
                 realtime=lambda: None if realtime is None else realtime.figures(),
-                more=() if access_log is None else (partial(access_log_series, access_log),),
+                more=(
+                    partial(process_series, self.pulse, tasks),
+                    *(() if access_log is None else (partial(access_log_series, access_log),)),
+                ),
             ),
             purger=purger,
             explain=explain,
@@ -98,9 +105,11 @@ class ControlRoom:
 
     async def start(self) -> None:
         """Begin to watch: to be called when the edge serves."""
+        self.pulse.start()
 
     async def close(self) -> None:
         """Stop watching."""
+        self.pulse.stop()
 
     def application(self) -> web.Application:
         """The admin listener's application, with the API and all pages on it."""

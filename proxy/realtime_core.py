@@ -44,7 +44,7 @@ from realtime.settings import (
     RecoverySettings,
     TypingSettings,
 )
-from realtime.stats import ROUND_TRIP_BOUNDS
+from realtime.stats import BATCH_BOUNDS, ROUND_TRIP_BOUNDS
 
 LARGEST_ANSWER = 8 * 2**20
 """Bytes of an answer to one of the core's questions; a batch of messages comes back with their senders."""
@@ -197,6 +197,7 @@ class RealtimeCore:
         return RealtimeFigures(
             core.figures(),
             ROUND_TRIP_BOUNDS,
+            BATCH_BOUNDS,
             websocket=websockets,
             polling=self.open_sessions - websockets,
             conversations=sum(1 for _ in core.chat.signs.conversations()),

@@ -13,6 +13,18 @@ from realtime.deadlines import Deadlines
 
 Item = TypeVar("Item")
 
+BUSY = 8
+"""Messages that came together last, from which on a conversation is busy."""
+
+IN_TIME = 0.005
+"""Seconds before a window's end by which whoever was left unheard is heard, and stays so until it has ended."""
+
+UNHEARD = 0.05
+"""Seconds that somebody is left unheard at most, about; words for a quiet conversation may be among what is said."""
+
+_WORTH = 0.003
+"""Seconds below which nobody is left unheard: it would cost more than it spares."""
+
 Mode = Literal["adaptive", "fixed"]
 """`adaptive`: the first message of a quiet conversation leaves at once. `fixed`: every message waits for a window."""
 
@@ -26,7 +38,7 @@ class Window(Generic[Item]):
     leaves next obeys the new limits.
     """
 
-    __slots__ = ("_bytes", "_collected", "_deadline", "_sending", "delay", "max_bytes", "max_messages", "mode")
+    __slots__ = ("_bytes", "_collected", "_deadline", "_last", "_sending", "delay", "max_bytes", "max_messages", "mode")
 
     def __init__(
         self, mode: Mode = "adaptive", delay: float = 0.05, max_messages: int = 100, max_bytes: int = 256 * 1024
@@ -39,6 +51,7 @@ class Window(Generic[Item]):
         self._bytes = 0
         self._deadline: float | None = None
         self._sending = False
+        self._last = 0  # how many left together
 
     def __len__(self) -> int:
         """How many items are collected; those under way do not count."""
@@ -65,13 +78,18 @@ class Window(Generic[Item]):
         return None if self._sending else self._deadline
 
     def add(self, item: Item, size: int, now: float) -> list[Item] | None:
-        """Take an item of `size` bytes; the batch that leaves now, if one does."""
-        if not self._collected and (self._deadline is None or now >= self._deadline):
+        """Take an item of `size` bytes; the batch that leaves now, if one does.
+
+        In a busy conversation whose window has ended, `due` is what is waited for: others are heard together with
+        this one, and would miss the batch if it left with the first of them.
+        """
+        late = self._last >= BUSY and self._deadline is not None and now >= self._deadline
+        if not late and not self._collected and (self._deadline is None or now >= self._deadline):
             alone = self.mode == "adaptive" and not self._sending
             self._deadline = now if alone else now + self.delay
         self._collected.append((item, size))
         self._bytes += size
-        return self._ready(now)
+        return None if late and not self._full else self._ready(now)
 
     def due(self, now: float) -> list[Item] | None:
         """The batch whose window has ended, if one has. A window that ends empty makes the conversation quiet."""
@@ -95,17 +113,37 @@ class Window(Generic[Item]):
         self._sending = False
         return self.due(now)
 
+    def patience(self, now: float) -> float:
+        """For how many seconds those who speak here need not be listened to: 0 in a quiet conversation.
+
+        In a busy one UNHEARD at most, or little more, and not beyond IN_TIME before the window's end: what is said
+        meanwhile leaves when that window ends, as if it had been heard at once. (Where a batch leaves before its
+        window's end, full or flushed, it leaves with the next one.)
+        """
+        if self._last < BUSY or self._sending or self._deadline is None:
+            return 0.0
+        left = self._deadline - IN_TIME - now
+        if left < _WORTH:
+            return 0.0
+        # In equal steps back from the window's end, so that all who speak here are heard at the same moments.
+        step = left % UNHEARD
+        return step if step >= _WORTH else step + UNHEARD if left > step else 0.0
+
     def _ready(self, now: float) -> list[Item] | None:
         if self._sending or not self._collected or self._deadline is None:
             return None
-        full = len(self._collected) >= self.max_messages or self._bytes >= self.max_bytes
-        return self._leave(now) if full or now >= self._deadline else None
+        return self._leave(now) if self._full or now >= self._deadline else None
+
+    @property
+    def _full(self) -> bool:
+        return len(self._collected) >= self.max_messages or self._bytes >= self.max_bytes
 
     def _leave(self, now: float) -> list[Item]:
         count, size = self._fitting()
         batch = [item for item, _ in self._collected[:count]]
         del self._collected[:count]
         self._bytes -= size
+        self._last = count
         self._sending = True
         # What did not fit keeps the end it was promised.
         if not self._collected:
@@ -189,6 +227,11 @@ class Windows(Generic[Item]):
         if window is None:
             raise RuntimeError("done() without a batch under way")
         return self._settled(conversation, window, window.done(now))
+
+    def patience(self, conversation: str, now: float) -> float:
+        """As `Window.patience`."""
+        window = self._windows.get(conversation)
+        return 0.0 if window is None else window.patience(now)
 
     def _settled(self, conversation: str, window: Window[Item], batch: list[Item] | None) -> list[Item] | None:
         deadline = window.deadline

@@ -50,7 +50,8 @@ class Chat:
 
     `now` is monotonic seconds, `wall` the time of day as text, `new_id` makes ids for messages that the application
     gave none. `profiles` and `likes` look up what is known, and never raise; `own_profile` does so, with more patience,
-    for a user who authenticates. `silence` tells for how many seconds an Engine.IO session has owed a sign of life.
+    for a user who authenticates. `silence` tells for how many seconds an Engine.IO session has owed a sign of life,
+    `unread` whether speakers who rested are read next.
     """
 
     def __init__(
@@ -67,6 +68,7 @@ class Chat:
         settled: Settle | None,
         purge_tags: PurgeTags | None,
         silence: Callable[[str], float],
+        unread: Callable[[], bool],
         stats: RealtimeStats,
         now: Callable[[], float],
         wall: Callable[[], str],
@@ -103,6 +105,7 @@ class Chat:
             stats=stats,
             tasks=self.tasks,
             wake=self.alarm.nearer,
+            unread=unread,
             now=now,
             wall=wall,
             new_id=new_id,

@@ -44,6 +44,9 @@ class Connection(Protocol):
     def send(self, outgoing: Outgoing) -> None:
         """Send or queue; never blocks, never raises. After the end of the session it does nothing."""
 
+    def rest(self, seconds: float) -> None:
+        """What the client says next need not be read for so long; a hint that a connection may ignore."""
+
     def close(self, reason: str = "server-close") -> None:
         """End the session after what was sent before; a second time it does nothing."""
 

@@ -85,7 +85,8 @@ class Conversations:
 
     `repeats` knows what was delivered a short while ago; `senders` loads profiles, None where there are none;
     `failed` hears of every message that was taken and failed, with the socket and the user it came from, whether or
-    not an ack was asked for; `wake` hears of deadlines; `wall` is the time as text.
+    not an ack was asked for; `wake` hears of deadlines; `unread` tells
+    whether those who were left unheard are read in the next turn of the loop; `wall` is the time as text.
     """
 
     def __init__(
@@ -101,6 +102,7 @@ class Conversations:
         stats: RealtimeStats,
         tasks: Tasks,
         wake: Wake,
+        unread: Callable[[], bool],
         now: Callable[[], float],
         wall: Callable[[], str],
         new_id: Callable[[], str],
@@ -114,6 +116,7 @@ class Conversations:
         self._stats = stats
         self._tasks = tasks
         self._wake = wake
+        self._unread = unread
         self._now = now
         self._wall = wall
         self._new_id = new_id
@@ -157,10 +160,18 @@ class Conversations:
                 if batch is not None:
                     self._leave(draft.conversation, batch)
         self._wake(self._windows.deadline)
+        if (patience := self._windows.patience(drafts[0].conversation, now)) > 0.0:
+            socket.connection.rest(patience)
         return sending
 
     def due(self, now: float) -> None:
-        """Send the batches whose windows have ended."""
+        """Send the batches whose windows have ended.
+
+        When the loop is so late that their speakers are only now being read, it does nothing: it will be called again
+        after that, since the deadline has not changed.
+        """
+        if self._unread():
+            return
         for conversation, batch in list(self._windows.due(now)):
             self._leave(conversation, batch)
 
@@ -233,7 +244,7 @@ class Conversations:
         while batch is not None:  # nobody has to be asked: it is delivered before this returns
             now = self._wall()
             self._hand_over(conversation, batch, [self._finished(item, {}, None, now) for item in batch])
-            batch = self._windows.done(conversation, self._now())
+            batch = self._done(conversation, batch)
 
     def _spawn(self, work: Coroutine[Any, Any, None], name: str) -> None:
         task = self._tasks.spawn(work, name)
@@ -249,8 +260,17 @@ class Conversations:
                 _log.exception("a batch of %d messages could not be persisted", len(batch))
                 settled = [_FAILED] * len(batch)
             self._hand_over(conversation, batch, settled)
-            batch = self._windows.done(conversation, self._now())
+            batch = self._done(conversation, batch)
         self._wake(self._windows.deadline)
+
+    def _done(self, conversation: str, batch: Sequence[Item]) -> list[Item] | None:
+        """A batch is settled: the next one, or its senders may rest until shortly before there is one."""
+        now = self._now()
+        following = self._windows.done(conversation, now)
+        if following is None and (patience := self._windows.patience(conversation, now)) > 0.0:
+            for connection in {item.sending.socket.connection for item in batch}:
+                connection.rest(patience)
+        return following
 
     async def _settled(self, conversation: str, batch: Sequence[Item]) -> Sequence[Settled]:
         """Ask the application to keep the batch and, at the same time, who its senders are."""
@@ -332,8 +352,7 @@ class Conversations:
             # What the application answered may be more than JSON can say. The next batch must go on all the same.
             _log.exception("a batch of %d messages could not be delivered", len(messages))
             return False
-        self._stats.batches += 1
-        self._stats.batch_messages += len(messages)
+        self._stats.batch(len(messages))
         self._stats.messages += len(messages)
         self._stats.deliveries += sessions * len(messages)
         return True

@@ -87,6 +87,7 @@ class Core:
             settled=None if journal is None else self.hub.settled,
             purge_tags=purge_tags,
             silence=self.engine.silence,
+            unread=lambda: self.engine.resting.unread,
             stats=self.stats,
             now=now,
             wall=lambda: _timestamp(wall()),

@@ -14,6 +14,7 @@ from realtime.backlog import Backlog
 from realtime.connection import Handshake, Receiver
 from realtime.engineio import CLOSE, NOOP, PING, PROBE_ANSWER, Action, Beat, Session, State, Via
 from realtime.frames import Outgoing, joined
+from realtime.resting import Resting
 from realtime.settings import EngineSettings
 from realtime.stats import RealtimeStats, count
 
@@ -46,12 +47,19 @@ class Carrier(Protocol):
     def abort(self) -> None:
         """Close without a word."""
 
+    def rest(self, seconds: float) -> None:
+        """Read nothing for so long, or not: a hint."""
+
+    def wake(self) -> None:
+        """Read again, if it rests."""
+
 
 class House(Protocol):
     """What all sessions of a server share."""
 
     settings: EngineSettings
     stats: RealtimeStats
+    resting: Resting
     inbox: memoryview
     """What WebSockets read into, one after the other: asyncio would make, and unmap, 256 KiB for each read."""
 
@@ -155,6 +163,10 @@ class EngineSession:
         house.ended(self)
         house.loop.call_soon(self._tell_closed, reason)
 
+    def rest(self, seconds: float) -> None:
+        if self._socket is not None and not self.machine.awaits_pong:  # a pong that is read late is a slow network
+            self._socket.rest(seconds)
+
     # What arrives
 
     def arrived(self, packet: str | bytes, via: Via) -> bool:
@@ -218,6 +230,7 @@ class EngineSession:
         elif due is Beat.PING:
             if self._socket is not None:
                 self._socket.write(_PING)
+                self._socket.wake()
             else:
                 self._hold(_PING)
             self._house.beat_changed(self)

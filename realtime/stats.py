@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from dataclasses import dataclass, field
 
 ROUND_TRIP_BOUNDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, float("inf"))
 """Upper bounds of the round-trip buckets, in seconds."""
+
+BATCH_BOUNDS = (1, 2, 5, 10, 25, 50, 100, float("inf"))
+"""Upper bounds of the buckets of batch sizes, in messages."""
 
 
 def count(by_reason: dict[str, int], reason: str) -> None:
@@ -33,6 +37,8 @@ class RealtimeStats:
     messages: int = 0
     batches: int = 0
     batch_messages: int = 0
+    batch_sizes: list[int] = field(default_factory=lambda: [0] * len(BATCH_BOUNDS))
+    """How many batches had up to each of BATCH_BOUNDS messages and more than the bound before."""
     deliveries: int = 0
     persist_failures: int = 0
     persist_retries: int = 0
@@ -52,6 +58,12 @@ class RealtimeStats:
     """Updates that found too many others waiting for profiles or likes."""
     recovery_forgotten: int = 0
     """Rooms whose past was given up, as all of them took too much memory."""
+
+    def batch(self, messages: int) -> None:
+        """Count one batch that has left, of so many messages."""
+        self.batches += 1
+        self.batch_messages += messages
+        self.batch_sizes[bisect_left(BATCH_BOUNDS, messages)] += 1
 
     def round_trip(self, seconds: float) -> None:
         """Count one heartbeat's way to the client and back."""

@@ -21,6 +21,7 @@ from realtime.cross_site import is_same_host, may_connect
 from realtime.engineio import PROTOCOL, Refusal, Session, State, open_packet
 from realtime.frames import Outgoing
 from realtime.polling import Ended, answer, answer_get, answer_post, refusal
+from realtime.resting import Resting
 from realtime.session import Carrier, EngineSession
 from realtime.settings import EngineSettings
 from realtime.stats import RealtimeStats, count
@@ -63,6 +64,7 @@ class EngineServer:
         self._new_id = new_id
         self._sessions: dict[str, EngineSession] = {}
         self._lingering: dict[str, EngineSession] = {}
+        self.resting = Resting(lambda: self.loop)
         self._carriers: set[Carrier] = set()
         self._carriers_gone = asyncio.Event()
         self._sessions_gone = asyncio.Event()
@@ -295,6 +297,7 @@ class EngineServer:
         self._draining = True
         for session in list(self._sessions.values()):
             session.close("drain")
+        self.resting.end()
         if self._alarm is not None:
             self._alarm.cancel()
             self._alarm = None

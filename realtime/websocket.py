@@ -9,6 +9,8 @@ from __future__ import annotations
 import asyncio
 import binascii
 import hashlib
+import math
+import os
 from base64 import b64decode, b64encode
 from typing import Any
 
@@ -29,6 +31,9 @@ PINGS = 20
 """How many WebSocket pings a client may send within PINGS_WINDOW seconds. Engine.IO clients send none."""
 
 PINGS_WINDOW = 10.0
+
+TALKS = 0.1
+"""Seconds between two reads, at most, of a connection that is worth resting: others have little to be read together."""
 
 LATE = 1000
 """Frames (or KiB) that are looked through for the client's close after ours; whoever goes on is not read any more."""
@@ -131,13 +136,17 @@ class TakenWebSocket(WebSocketDataQueue, asyncio.BufferedProtocol):
     __slots__ = (
         "_closing",
         "_deflate",
+        "_descriptor",
+        "_drained",
         "_head_awaited",
         "_house",
         "_late",
         "_linger",
+        "_read_at",
         "_reader",
         "_session",
         "_tail",
+        "_talks",
         "_wire",
         "congested",
         "pings",
@@ -152,9 +161,13 @@ class TakenWebSocket(WebSocketDataQueue, asyncio.BufferedProtocol):
         self._wire = wire
         self._tail = head, tail
         self._deflate = settings.compression if deflate else None
+        self._descriptor = -1 if wire.get_extra_info("sslcontext") else wire.get_extra_info("socket").fileno()
         self._closing = False
+        self._drained = True
         self._head_awaited = 2
         self._late = 0
+        self._read_at = -math.inf
+        self._talks = False
         self._linger: asyncio.TimerHandle | None = None
         self._session: EngineSession | None = None
         self._reader: WebSocketReader | None = WebSocketReader(self, settings.max_payload + 1, deflate, True)
@@ -191,7 +204,17 @@ class TakenWebSocket(WebSocketDataQueue, asyncio.BufferedProtocol):
             return
         threshold = self._deflate
         data = outgoing.frame if threshold is None or outgoing.size < threshold else outgoing.deflated
-        wire.write(data)
+        written = 0
+        if self._descriptor >= 0 and not wire.get_write_buffer_size():
+            # Past the transport, which would only add to what the system takes for it. Its buffer is empty, so nothing
+            # is overtaken, and it is not closing, so the descriptor is still its own; what the system does not take,
+            # or says of the connection, the transport gets to see.
+            try:
+                written = os.write(self._descriptor, data)
+            except OSError:
+                written = 0
+        if written < len(data):
+            wire.write(data[written:])
         stats = self._house.stats
         stats.packets_out += outgoing.count
         stats.bytes_out += len(data)
@@ -205,6 +228,15 @@ class TakenWebSocket(WebSocketDataQueue, asyncio.BufferedProtocol):
             self._wire.write(close_frame(_CODES.get(reason, WSCloseCode.OK), reason))
             self._linger = self._house.loop.call_later(self._house.settings.close_timeout, self._wire.abort)
         self._session = None
+        self.wake()  # the client's close is waited for
+
+    def rest(self, seconds: float) -> None:
+        if self._talks and self._drained and not self._closing and self._house.resting.add(self, seconds):
+            self._wire.pause_reading()
+
+    def wake(self) -> None:
+        if self._house.resting.discard(self):
+            self._wire.resume_reading()
 
     @property
     def buffered(self) -> int:
@@ -224,6 +256,9 @@ class TakenWebSocket(WebSocketDataQueue, asyncio.BufferedProtocol):
         return self._house.inbox
 
     def buffer_updated(self, nbytes: int) -> None:
+        now = self._house.loop.time()
+        self._talks, self._read_at = now - self._read_at < TALKS, now
+        self._drained = nbytes < len(self._house.inbox)
         self._read(bytes(self._house.inbox[:nbytes]))
 
     def _read(self, data: bytes) -> None:
@@ -249,6 +284,7 @@ class TakenWebSocket(WebSocketDataQueue, asyncio.BufferedProtocol):
     def connection_lost(self, exc: BaseException | None) -> None:
         self._end("transport-close" if exc is None else "transport-error")
         self._house.disconnected(self)
+        self._house.resting.discard(self)
         self._reader = None  # it refers to us
         if self._linger is not None:
             self._linger.cancel()

@@ -71,6 +71,14 @@ class Histogram:
         return self.largest
 
     def cumulative(self) -> list[tuple[float, int]]:
-        """(upper bound, how many at or below it), as the Prometheus exposition wants it."""
+        """(upper bound, how many at or below it)."""
         total = 0
         return [(upper, total := total + here) for upper, here in zip(BOUNDS, self.counts, strict=True)]
+
+
+def buckets(histogram: Histogram) -> list[tuple[str, float]]:
+    """(`le`, how many at or below it), as the Prometheus exposition wants them."""
+    return list(zip(_LE, (count for _, count in histogram.cumulative()), strict=True))
+
+
+_LE = tuple("+Inf" if bound == float("inf") else repr(bound) for bound in BOUNDS)

@@ -20,7 +20,7 @@ from prometheus_client.core import (
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
-from proxy.operations.histogram import BOUNDS, Histogram
+from proxy.operations.histogram import buckets
 from proxy.operations.ledger import Ledger
 from proxy.operations.realtime import RealtimeFigures, realtime_series
 
@@ -169,7 +169,7 @@ class _EdgeCollector(Collector):
             labels=("verdict",),
         )
         for verdict, histogram in ledger.durations.items():
-            durations.add_metric([verdict], _buckets(histogram), histogram.sum)
+            durations.add_metric([verdict], buckets(histogram), histogram.sum)
         yield durations
         yield CounterMetricFamily(
             "cachewire_http_requests_collapsed",
@@ -198,7 +198,7 @@ class _EdgeCollector(Collector):
         durations = HistogramMetricFamily(
             "cachewire_origin_request_duration_seconds", "From asking the origin to its response head.", labels=()
         )
-        durations.add_metric([], _buckets(self._ledger.origin_durations), self._ledger.origin_durations.sum)
+        durations.add_metric([], buckets(self._ledger.origin_durations), self._ledger.origin_durations.sum)
         yield durations
         for name, what, count in (
             ("requests", "Requests sent to the origin, retries included.", figures.requests),
@@ -262,10 +262,3 @@ def _for_later(figures: KeptFigures) -> Iterator[Metric]:
     precache.add_metric(["wanted"], figures.precache_total)
     precache.add_metric(["stored"], figures.precache_stored)
     yield precache
-
-
-def _buckets(histogram: Histogram) -> list[tuple[str, float]]:
-    return list(zip(_LE, (count for _, count in histogram.cumulative()), strict=True))
-
-
-_LE = tuple("+Inf" if bound == float("inf") else repr(bound) for bound in BOUNDS)

@@ -24,6 +24,10 @@ class Counters(Protocol):
     @property
     def rate_limited(self) -> Mapping[str, int]: ...
     @property
+    def batch_sizes(self) -> Sequence[int]: ...
+    @property
+    def batch_messages(self) -> int: ...
+    @property
     def round_trips(self) -> Sequence[int]: ...
     @property
     def round_trip_sum(self) -> float: ...
@@ -35,6 +39,7 @@ class RealtimeFigures:
 
     counters: Counters
     round_trip_bounds: Sequence[float]
+    batch_bounds: Sequence[float]
     websocket: int = 0
     polling: int = 0
     conversations: int = 0
@@ -51,8 +56,6 @@ _PLAIN = (
     ("events_unknown", "unknown_events", "Events that nothing here listens for."),
     ("handler_errors", "handler_errors", "Events whose handling failed."),
     ("messages", "messages", "Chat messages accepted."),
-    ("batches", "batches", "Batches of messages that left."),
-    ("batch_messages", "batch_messages", "Messages that left in batches."),
     ("deliveries", "deliveries", "Messages delivered, counted for each session that got one."),
     ("persist_failures", "persist_failures", "Batches that the application did not take; their senders were told."),
     ("persist_retries", "persist_retries", "Further attempts to persist a batch."),
@@ -92,6 +95,7 @@ def realtime_series(figures: RealtimeFigures) -> Iterator[Metric]:
         quality.add_metric([grade], clients)
     yield quality
     yield _round_trips(figures)
+    yield _batches(figures)
     for attribute, name, what in _PLAIN:
         value = getattr(figures.counters, attribute)
         yield CounterMetricFamily(f"cachewire_realtime_{name}", what, value=value)
@@ -103,9 +107,29 @@ def realtime_series(figures: RealtimeFigures) -> Iterator[Metric]:
 
 
 def _round_trips(figures: RealtimeFigures) -> Metric:
-    labels = ["+Inf" if bound == float("inf") else repr(bound) for bound in figures.round_trip_bounds]
-    buckets = list(zip(labels, accumulate(figures.counters.round_trips), strict=True))
-    what = "From a heartbeat to its answer."
-    family = HistogramMetricFamily("cachewire_realtime_round_trip_seconds", what, labels=())
-    family.add_metric([], buckets, figures.counters.round_trip_sum)
+    counters = figures.counters
+    return _histogram(
+        "cachewire_realtime_round_trip_seconds",
+        "From a heartbeat to its answer.",
+        figures.round_trip_bounds,
+        counters.round_trips,
+        counters.round_trip_sum,
+    )
+
+
+def _batches(figures: RealtimeFigures) -> Metric:
+    counters = figures.counters
+    return _histogram(
+        "cachewire_realtime_batch_messages",
+        "Messages in a batch that left; its count is that of the batches.",
+        figures.batch_bounds,
+        counters.batch_sizes,
+        counters.batch_messages,
+    )
+
+
+def _histogram(name: str, what: str, bounds: Sequence[float], counts: Sequence[int], total: float) -> Metric:
+    labels = ["+Inf" if bound == float("inf") else repr(float(bound)) for bound in bounds]
+    family = HistogramMetricFamily(name, what, labels=())
+    family.add_metric([], list(zip(labels, accumulate(counts), strict=True)), total)
     return family

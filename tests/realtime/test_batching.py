@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Callable
+from functools import partial
 
 import pytest
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from realtime.batching import Mode, Window, Windows
+from realtime.batching import BUSY, IN_TIME, UNHEARD, Mode, Window, Windows
 
 MODES: tuple[Mode, ...] = ("adaptive", "fixed")
 
@@ -173,6 +176,148 @@ def test_without_a_delay_every_message_leaves_at_once(mode: Mode) -> None:
     for item in "abc":
         assert window.add(item, 1, now=3.0) == [item]
         assert window.done(now=3.0) is None
+
+
+def _busy(messages: int = BUSY, delay: float = 0.05) -> Window[int]:
+    """A window that is open until 0.05 + delay, in a conversation of which so many messages left together at 0.05."""
+    window: Window[int] = Window("adaptive", 0.05)
+    window.add(0, 1, now=0.0)
+    window.done(now=0.0)
+    for number in range(messages):
+        window.add(number, 1, now=0.01)
+    window.delay = delay
+    assert len(window.due(now=0.05) or ()) == messages
+    window.done(now=0.05)
+    return window
+
+
+def test_in_a_quiet_conversation_everybody_is_heard_at_once() -> None:
+    assert _window().patience(now=0.0) == 0.0
+    assert _busy(BUSY - 1).patience(now=0.06) == 0.0
+
+
+def test_in_a_busy_one_whoever_speaks_need_not_be_heard_until_shortly_before_the_window_ends() -> None:
+    window = _busy()
+    assert window.patience(now=0.08) == pytest.approx(0.1 - IN_TIME - 0.08)
+    assert window.patience(now=0.1 - IN_TIME) == 0.0
+    assert window.patience(now=0.099) == 0.0
+
+
+def test_a_long_window_is_listened_to_in_between() -> None:
+    assert _busy(delay=IN_TIME + 1.4 * UNHEARD).patience(now=0.05) == pytest.approx(0.4 * UNHEARD)
+    assert _busy(delay=IN_TIME + 1.01 * UNHEARD).patience(now=0.05) == pytest.approx(1.01 * UNHEARD)  # not two rests
+
+
+def test_in_a_busy_conversation_those_who_are_heard_too_late_together_leave_together() -> None:
+    window = _busy()
+    assert [window.add(number, 1, now=0.11) for number in range(5)] == [None] * 5
+    assert window.deadline == pytest.approx(0.1)
+    assert window.due(now=0.11) == list(range(5))
+
+
+def test_while_a_batch_is_being_sent_everybody_is_heard() -> None:
+    window = _busy()
+    window.add(0, 1, now=0.06)
+    window.flush(now=0.06)
+    assert window.patience(now=0.06) == 0.0
+
+
+class Hall:
+    """Speakers before the windows of one conversation; those who rest are heard when their rest is over."""
+
+    def __init__(self, mode: Mode, delay: float, sending: float, *, rests: bool) -> None:
+        self.windows: Windows[int] = Windows(mode, delay, max_messages=10_000)
+        self.left: dict[int, float] = {}
+        self.longest = 0.0
+        self.moments: set[float] = set()
+        """When somebody was heard."""
+        self._rests = rests
+        self._sending = sending
+        self._steps: list[tuple[float, int, Callable[[float], None]]] = []
+        self._unheard: dict[int, list[int]] = {}
+        self._speaker: dict[int, int] = {}
+        self._number = 0
+
+    def run(self, said: list[tuple[float, int]]) -> dict[int, float]:
+        """When each of these messages, by time and speaker, has left."""
+        for message, (at, speaker) in enumerate(said):
+            self._speaker[message] = speaker
+            self._at(at, partial(self._say, message))
+        while self._steps or self.windows.deadline is not None:
+            deadline = self.windows.deadline
+            # What is heard at the very end of a window is in it, as on a loop, that reads before it looks at timers.
+            if deadline is not None and (not self._steps or deadline < self._steps[0][0]):
+                for _, batch in self.windows.due(deadline):
+                    self._leave(batch, deadline)
+            else:
+                now, _, step = heapq.heappop(self._steps)
+                step(now)
+        return self.left
+
+    def _at(self, when: float, step: Callable[[float], None]) -> None:
+        self._number += 1
+        heapq.heappush(self._steps, (when, self._number, step))
+
+    def _say(self, message: int, now: float) -> None:
+        waiting = self._unheard.get(self._speaker[message])
+        if waiting is None:
+            self._hear(message, now)
+        else:
+            waiting.append(message)
+
+    def _hear(self, message: int, now: float) -> None:
+        self.moments.add(now)
+        batch = self.windows.add("hall", message, 1, now)
+        if batch is not None:
+            self._leave(batch, now)
+        self._rest(self._speaker[message], now)
+
+    def _rest(self, speaker: int, now: float) -> None:
+        patience = self.windows.patience("hall", now) if self._rests else 0.0
+        if patience > 0.0 and speaker not in self._unheard:
+            self.longest = max(self.longest, patience)
+            self._unheard[speaker] = []
+            self._at(now + patience, lambda now: self._wake(speaker, now))
+
+    def _wake(self, speaker: int, now: float) -> None:
+        for message in self._unheard.pop(speaker):
+            self._say(message, now)
+
+    def _leave(self, batch: list[int], now: float) -> None:
+        for message in batch:
+            self.left[message] = now
+        self._at(now + self._sending, lambda now: self._done(batch, now))
+
+    def _done(self, batch: list[int], now: float) -> None:
+        following = self.windows.done("hall", now)
+        if following is not None:
+            self._leave(following, now)
+            return
+        for speaker in {self._speaker[message] for message in batch}:
+            self._rest(speaker, now)
+
+
+@given(
+    said=st.lists(st.tuples(st.integers(0, 400), st.integers(0, 3)), min_size=20, max_size=120).map(sorted),
+    mode=st.sampled_from(MODES),
+    delay=st.sampled_from((0.0, 0.004, 0.01, 0.05, 0.1, 0.25)),
+    sending=st.sampled_from((0.0, 0.007, 0.06)),
+)
+def test_what_is_said_in_a_window_leaves_no_later_for_being_left_unheard(
+    said: list[tuple[int, int]], mode: Mode, delay: float, sending: float
+) -> None:
+    times = [(milliseconds / 1000, speaker) for milliseconds, speaker in said]
+    patient = Hall(mode, delay, sending, rests=True)
+    left = patient.run(times)
+    at_once = Hall(mode, delay, sending, rests=False).run(times)
+    assert {message: pytest.approx(at) for message, at in at_once.items()} == left
+    assert patient.longest < 1.2 * UNHEARD
+
+
+def test_in_a_busy_conversation_speakers_are_heard_together() -> None:
+    hall = Hall("adaptive", 0.05, 0.0, rests=True)
+    assert len(hall.run([(number / 500, number % 10) for number in range(500)])) == 500
+    assert len(hall.moments) < 100
 
 
 class NaiveModel:

@@ -26,6 +26,7 @@ class Wire:
         self.handshake = HANDSHAKE
         self.sent: list[str | bytes] = []
         self.outgoing: list[Outgoing] = []
+        self.rests: list[float] = []
         self.closed: str | None = None
         self._receiver = hub.opened(self)
 
@@ -33,6 +34,9 @@ class Wire:
         if self.closed is None:
             self.outgoing.append(outgoing)
             self.sent.extend(messages(outgoing))
+
+    def rest(self, seconds: float) -> None:
+        self.rests.append(seconds)
 
     def close(self, reason: str = "server-close") -> None:
         if self.closed is None:
