@@ -27,8 +27,6 @@ class Realtime(Protocol):
 
     def report(self, most: int) -> dict[str, Any]: ...
 
-    def disconnect(self, sid: str) -> bool: ...
-
 
 class AdminApi:
     """The handlers; `ready` answers whether requests are being served now."""
@@ -40,6 +38,7 @@ class AdminApi:
         purger: Purger,
         explain: Explain,
         performance: Callable[[], dict[str, int | float]],
+        performance_detail: Callable[[], dict[str, Any]],
         ready: Callable[[], bool],
         public_host: Callable[[], str],
         listed: Listed,
@@ -50,6 +49,7 @@ class AdminApi:
         self._purger = purger
         self._explain = explain
         self._performance = performance
+        self._performance_detail = performance_detail
         self._ready = ready
         self._public_host = public_host
         self._listed = listed
@@ -69,7 +69,6 @@ class AdminApi:
         app.router.add_delete("/api/outbox/{id}", self.delete_write)
         app.router.add_get("/api/realtime", self.realtime)
         app.router.add_post("/api/realtime/publish", self.publish)
-        app.router.add_delete("/api/realtime/sessions/{sid}", self.disconnect)
 
     async def healthz(self, _request: web.Request) -> web.Response:
         """The process is alive: it could answer."""
@@ -85,8 +84,12 @@ class AdminApi:
         body, content_type = self._metrics.render(request.headers.get("Accept", ""))
         return web.Response(body=body, headers={"Content-Type": content_type})
 
-    async def performance(self, _request: web.Request) -> web.Response:
-        return web.json_response(self._performance())
+    async def performance(self, request: web.Request) -> web.Response:
+        """The report of the public listener; with `detail=1` that of server, client, realtime, cache and origin."""
+        detail = request.query.get("detail", "0")
+        if detail not in ("0", "1"):
+            return problem_response(RequestRefused(400, "bad-detail", "detail is 0 or 1"))
+        return web.json_response(self._performance_detail() if detail == "1" else self._performance())
 
     async def explain(self, request: web.Request) -> web.Response:
         """In plain words, what the next request for `url` with each `header` would get, and why."""
@@ -147,15 +150,6 @@ class AdminApi:
             return web.json_response(await self._live().publish(document))
         except RequestRefused as error:
             return problem_response(error)
-
-    async def disconnect(self, request: web.Request) -> web.Response:
-        """End one session; its client does not come back by itself."""
-        try:
-            if not self._live().disconnect(sid := request.match_info["sid"]):
-                raise RequestRefused(404, "no-such-session", "no session has this id")
-        except RequestRefused as error:
-            return problem_response(error)
-        return web.json_response({"sid": sid, "disconnected": True})
 
     def _live(self) -> Realtime:
         if self._realtime is None:

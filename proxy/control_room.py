@@ -19,6 +19,7 @@ from proxy.config.units import Address
 from proxy.dashboard.cache import CacheSource
 from proxy.dashboard.figures import Figures
 from proxy.dashboard.overview import OverviewSource
+from proxy.dashboard.realtime_room import RealtimeRoom
 from proxy.operations.ledger import Ledger
 from proxy.operations.metrics import KeptFigures, Metrics
 from proxy.operations.process import process_series
@@ -64,6 +65,19 @@ class ControlRoom:
         self.timeline = Timeline(now)
         self.pulse = Pulse()
         self.figures = Figures(store, origin)
+        self.realtime_room = RealtimeRoom(
+            realtime,
+            ledger=ledger,
+            figures=self.figures,
+            origin=origin,
+            most_connections=config.origin.max_connections,
+            timeline=self.timeline,
+            pulse=self.pulse,
+            now=now,
+            uptime=lambda: performance()["uptime"],
+            connections=connections,
+            endpoint=lambda: f"http://{public_address()}{config.realtime.path}",
+        )
         self._api = AdminApi(
             metrics=Metrics(
                 ledger,
@@ -75,12 +89,14 @@ class ControlRoom:
                 realtime=lambda: None if realtime is None else realtime.figures(),
                 more=(
                     partial(process_series, self.pulse, tasks),
+                    self.realtime_room.series,
                     *(() if access_log is None else (partial(access_log_series, access_log),)),
                 ),
             ),
             purger=purger,
             explain=explain,
             performance=performance,
+            performance_detail=self.realtime_room.performance.report,
             ready=ready,
             public_host=lambda: str(public_address()),
             listed=listed,
@@ -106,9 +122,11 @@ class ControlRoom:
     async def start(self) -> None:
         """Begin to watch: to be called when the edge serves."""
         self.pulse.start()
+        self.realtime_room.start()
 
     async def close(self) -> None:
         """Stop watching."""
+        self.realtime_room.stop()
         self.pulse.stop()
 
     def application(self) -> web.Application:
@@ -119,4 +137,5 @@ class ControlRoom:
         frame = Frame(app)
         overview.setup(frame, self._overview.overview)
         cache.setup(frame, self._cache.cache, self._cache)
+        self.realtime_room.setup(app, frame)
         return app

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -71,6 +71,8 @@ class Live:
     census: Census
     totals: Totals
     conversations: int
+    trend: Sequence[Quality]
+    """Grades seen in each of the last minutes, oldest first."""
 
 
 class Health(Protocol):
@@ -140,7 +142,7 @@ class PerformanceDetail:
         live, rates = self._live(), self._flow.rates()
         return {
             "server": self._server(rates),
-            "client": None if live is None else _client(live.census),
+            "client": None if live is None else _client(live),
             "realtime": None if live is None else _realtime(live, rates),
             "cache": self._cache(),
             "origin": self._origin(),
@@ -221,8 +223,8 @@ def resident_bytes() -> int | None:
     return pages * os.sysconf("SC_PAGE_SIZE")
 
 
-def _client(census: Census) -> dict[str, Any]:
-    reported, quality = census.reported, census.quality
+def _client(live: Live) -> dict[str, Any]:
+    census, reported = live.census, live.census.reported
     return {
         "sessions": census.websocket + census.polling,
         "reporting": reported.sessions,
@@ -234,8 +236,12 @@ def _client(census: Census) -> dict[str, Any]:
             "largest": _rounded(reported.latency_largest),
             "grade": grades.of_time(reported.latency_p50),
         },
-        "quality": {"excellent": quality.excellent, "good": quality.good, "poor": quality.poor},
+        "quality": {**_graded(census.quality), "trend": [_graded(minute) for minute in live.trend]},
     }
+
+
+def _graded(quality: Quality) -> dict[str, int]:
+    return {"excellent": quality.excellent, "good": quality.good, "poor": quality.poor}
 
 
 def _realtime(live: Live, rates: Mapping[str, float]) -> dict[str, Any]:
