@@ -1,4 +1,7 @@
 // Keeps a page live, and says truthfully whether it is. The pages work without this file.
+//
+// Figures come as a stream (GET /live); while there is none, the page asks its own address by htmx, as its markup
+// says, and a stream is tried again now and then. Both bring the same markup.
 (() => {
   "use strict";
   const state = document.getElementById("live-state");
@@ -6,83 +9,260 @@
   const flash = document.getElementById("flash");
   if (!state || !pause || !flash || !window.htmx) return;
 
+  const SILENT = 12_000; // a living stream speaks every 5 s
+  const BUFFERED = 6_000; // and at once when it opens, unless something on the way holds it back
+  const WAITS = [1_000, 5_000, 30_000, 60_000];
+
   let paused = false;
-  let lostAt = null;
+  let lost = false;
+  let ended = false;
+  let leaving = false;
+  let lastFigures = new Date();
+
+  let stream = null; // { source, address, opened, heard }
+  let failures = 0;
+  let retryAt = 0;
+  let waiting = null; // markup that came while rows had to hold still
 
   const live = () => document.getElementById("live");
+  const address = () => live()?.getAttribute("hx-get") ?? null;
   const time = (moment) => moment.toLocaleTimeString([], { hour12: false });
+  const streaming = () => stream !== null && stream.heard > 0;
 
   // A row must not move away under the pointer or the keyboard that is about to press its button.
   const held = () => document.querySelector("[data-hold]:hover, [data-hold]:focus-within, .purge-all[open]") !== null;
 
+  // What is said
+
   function say(name, text) {
     if (state.dataset.state !== name) state.dataset.state = name;
     if (state.textContent !== text) state.textContent = text;
+    state.title = name !== "live" ? "" : streaming() ? "Figures come as soon as they change" : "The page asks for new figures again and again";
+    document.documentElement.classList.toggle("is-lost", lost || ended);
+    document.documentElement.classList.toggle("is-paused", paused);
   }
 
-  function lost(why) {
-    lostAt ??= new Date();
-    say("lost", `${why}; figures are of ${time(lostAt)}`);
-    document.documentElement.classList.add("is-lost");
+  function lose(why) {
+    if (ended) return;
+    lost = true;
+    say("lost", `${why}; figures are of ${time(lastFigures)}`);
   }
 
   function found() {
-    lostAt = null;
-    document.documentElement.classList.remove("is-lost");
-    say(paused ? "paused" : "live", paused ? `Paused at ${time(new Date())}` : "Live");
+    lost = false;
+    lastFigures = new Date();
+    say(paused ? "paused" : "live", paused ? `Paused at ${time(lastFigures)}` : "Live");
   }
 
-  function refresh() {
-    htmx.trigger(live(), "every");
+  function hold() {
+    say("held", "Holding still while you choose");
   }
 
-  function fail(text) {
+  function end() {
+    if (ended) return;
+    ended = true;
+    close();
+    say("lost", `Signed out; figures are of ${time(lastFigures)}`);
+    const message = tell("You are signed out, or your session is over. ");
+    const link = document.createElement("a");
+    link.href = location.pathname + location.search;
+    link.textContent = "Sign in and come back here";
+    message.append(link);
+  }
+
+  function tell(text) {
     const message = document.createElement("p");
     message.className = "message message-bad";
     message.textContent = text;
     flash.replaceChildren(message);
+    return message;
   }
 
-  pause.hidden = false;
-  found();
+  // What comes
+
+  function show(text) {
+    const main = live();
+    if (main) htmx.swap({ text, sourceElement: main, target: main, select: "#live", swap: "outerMorph" });
+  }
+
+  function arrived(text) {
+    if (held()) {
+      waiting = text;
+      hold();
+      return;
+    }
+    waiting = null;
+    found();
+    show(text);
+  }
+
+  // Rows hold still as long as somebody chooses among them, and move on afterwards.
+  function settle() {
+    if (held()) hold();
+    else if (waiting !== null) arrived(waiting);
+    else if (state.dataset.state === "held") say("live", "Live");
+  }
+
+  function failed(status) {
+    if (status === 401) end();
+    else lose(`The dashboard answered ${status}`);
+  }
+
+  function ask() {
+    const main = live();
+    if (main && address()) htmx.trigger(main, "every");
+  }
+
+  // The stream
+
+  function open() {
+    const wanted = address();
+    if (stream || paused || ended || document.hidden || !wanted || !window.EventSource || Date.now() < retryAt) return;
+    const source = new EventSource(`/live?page=${encodeURIComponent(wanted)}`);
+    const mine = { source, address: wanted, opened: Date.now(), heard: 0 };
+    stream = mine;
+    const on = (name, act) =>
+      source.addEventListener(name, (event) => {
+        if (stream !== mine) return;
+        mine.heard = Date.now();
+        failures = 0;
+        act(event.data);
+      });
+    on("live", arrived);
+    on("failed", (data) => failed(Number(data)));
+    on("beat", (data) => {
+      const status = Number(data);
+      if (status >= 400) failed(status);
+      else if (status && !held()) found();
+    });
+    on("again", () => {
+      close();
+      open();
+    });
+    on("end", () => broken());
+    source.addEventListener("error", () => {
+      if (stream === mine) broken();
+    });
+  }
+
+  function close() {
+    stream?.source.close();
+    stream = null;
+  }
+
+  // The stream is no more, or was none. Asking tells why: no connection, signed out, or no streams here.
+  function broken() {
+    close();
+    if (leaving) return;
+    retryAt = Date.now() + WAITS[Math.min(failures, WAITS.length - 1)];
+    failures += 1;
+    ask();
+  }
+
+  // The page's address follows filters; the stream follows the page.
+  function follow() {
+    if (stream && stream.address !== address()) {
+      close();
+      retryAt = 0;
+    }
+    open();
+  }
+
+  setInterval(() => {
+    const now = Date.now();
+    if (stream && (stream.heard ? now - stream.heard > SILENT : now - stream.opened > BUFFERED)) broken();
+    if (!paused && !lost && !ended && address()) settle();
+    open();
+  }, 500);
+
+  // What the operator does
+
+  if (address()) {
+    pause.hidden = false;
+    found();
+    open();
+  } else {
+    say("still", "");
+  }
+
   pause.addEventListener("click", () => {
     paused = !paused;
     pause.setAttribute("aria-pressed", String(paused));
     pause.textContent = paused ? "Resume" : "Pause";
-    found();
-    if (!paused) refresh();
-  });
-  document.addEventListener("visibilitychange", () => {
-    if (!document.hidden && !paused) refresh();
+    waiting = null;
+    retryAt = 0;
+    if (paused) {
+      close();
+      say("paused", `Paused at ${time(lastFigures)}`);
+    } else {
+      found();
+      open();
+      ask();
+    }
   });
 
-  const isPoll = (ctx) => ctx.sourceElement.id === "live";
+  document.addEventListener("visibilitychange", () => {
+    if (document.hidden) return close();
+    retryAt = 0;
+    open();
+    if (!paused) ask();
+  });
+  window.addEventListener("offline", () => stream && broken());
+  window.addEventListener("online", () => {
+    retryAt = 0;
+    open();
+  });
+  window.addEventListener("pagehide", () => {
+    leaving = true;
+    close();
+  });
+  window.addEventListener("pageshow", () => {
+    leaving = false;
+    open();
+  });
+
+  // Asking, by htmx
+
+  const isPoll = (ctx) => ctx?.sourceElement?.id === "live" && ctx.request !== undefined;
 
   document.addEventListener("htmx:config:request", (event) => {
     if (!isPoll(event.detail.ctx)) return;
-    if (paused || document.hidden) event.preventDefault();
+    if (paused || ended || document.hidden || streaming()) event.preventDefault();
     else if (held()) {
       event.preventDefault();
-      say("held", "Holding still while you choose");
+      hold();
     }
+  });
+
+  // A session that is over leads to another page, whose markup has nothing to say here.
+  document.addEventListener("htmx:before:response", (event) => {
+    const { ctx } = event.detail;
+    const { redirected, status } = ctx.response.raw;
+    const signedOut = status === 401 || (redirected && new URL(ctx.response.raw.url).pathname === "/login");
+    if (!signedOut) return;
+    event.preventDefault();
+    end();
   });
 
   document.addEventListener("htmx:response:error", (event) => {
     const { ctx } = event.detail;
-    const status = ctx.response.status;
-    if (isPoll(ctx)) lost(`The dashboard answered ${status}`);
-    else fail(`That did not work: ${ctx.text.startsWith("<") ? `status ${status}` : ctx.text.trim()}`);
+    const { status } = ctx.response;
+    if (isPoll(ctx)) failed(status);
+    else tell(`That did not work: ${ctx.text.startsWith("<") ? `status ${status}` : ctx.text.trim()}`);
   });
 
   document.addEventListener("htmx:error", (event) => {
     const { ctx } = event.detail;
-    if (!ctx) return;
-    if (isPoll(ctx)) lost("No connection");
-    else fail("That did not work: no connection to the dashboard");
+    if (!ctx?.request) return;
+    if (isPoll(ctx)) {
+      if (!leaving && !streaming()) lose("No connection");
+    } else tell("That did not work: no connection to the dashboard");
   });
 
   document.addEventListener("htmx:after:swap", (event) => {
     const { ctx } = event.detail;
+    follow();
+    if (!ctx.request) return;
     if (ctx.response && ctx.response.status < 400) found();
     // The button that was pressed went with its row: lead the keyboard to the message that says so.
     if (ctx.request.method === "POST") flash.focus({ preventScroll: true });

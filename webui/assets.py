@@ -41,6 +41,10 @@ class Assets:
         """The address of a file, which changes with its content. Raises KeyError for a file that is not there."""
         return f"/static/{name}?v={self._assets[name].digest}"
 
+    def has(self, name: str) -> bool:
+        """Whether there is such a file."""
+        return name in self._assets
+
     async def serve(self, request: web.Request) -> web.Response:
         """The file, kept by the browser for good when asked for by its present digest."""
         asset = self._assets.get(request.match_info["name"])

@@ -18,11 +18,18 @@ from aiohttp import web
 
 from webui import charts, formats
 from webui.assets import Assets
+from webui.streams import Streams
 
 _TEMPLATES = Path(__file__).resolve().parent / "templates"
 _log = logging.getLogger(__name__)
 
-ORDER = ("overview", "traffic", "cache", "routes", "realtime", "outbox", "alerts", "tuning", "timeline", "config")
+KEYS = {
+    "overview": "o", "traffic": "t", "cache": "c", "routes": "u", "realtime": "r",
+    "outbox": "b", "alerts": "a", "tuning": "n", "timeline": "l", "config": "f",
+}  # fmt: skip
+"""The letter that leads to a page after `g`."""
+
+ORDER = tuple(KEYS)
 """Pages as the navigation lists them, whatever the order they are set up in."""
 
 
@@ -34,6 +41,10 @@ class Page:
     path: str
     label: str
 
+    @property
+    def key(self) -> str:
+        return KEYS[self.name]
+
 
 class Frame:
     """The layout on one application. Pages are added before the application starts."""
@@ -44,12 +55,18 @@ class Frame:
         self._pages: list[Page] = []
         self._environment = _environment(app, self.assets)
         self._environment.globals["pages"] = self._pages
+        self._environment.globals["has_page"] = lambda name: any(page.name == name for page in self._pages)
+        self.streams = Streams(app, self.shows)
         app.router.add_get("/static/{name:.+}", self.assets.serve)
 
     def add(self, name: str, path: str, label: str) -> None:
         """List a page in the navigation."""
         self._pages.append(Page(name, path, label))
         self._pages.sort(key=lambda page: ORDER.index(page.name))
+
+    def shows(self, path: str) -> bool:
+        """Whether a path is a page's own or below it, and so may be looked at live."""
+        return any(path == page.path or (page.path != "/" and path.startswith(f"{page.path}/")) for page in self._pages)
 
     def render(
         self, request: web.Request, template: str, *, page: str, status: int = 200, **context: Any
@@ -65,7 +82,7 @@ class Frame:
     def failed(self, request: web.Request, page: str) -> web.Response:
         """To be called where an exception is handled: the figures of a page could not be read."""
         _log.exception("the %s page has no figures", page)
-        return self.render(request, "failed.html", status=500, page=page)
+        return self.render(request, "failed.html", status=500, page=page, again=request.path_qs)
 
 
 def is_live(request: web.Request) -> bool:
@@ -97,5 +114,5 @@ def _environment(app: web.Application, assets: Assets) -> jinja2.Environment:
         size=formats.size,
         timestamp=formats.timestamp,
     )
-    environment.globals.update(asset=assets.url, chart_area=charts.area, chart_line=charts.line)
+    environment.globals.update(asset=assets.url, has_asset=assets.has, chart_area=charts.area, chart_line=charts.line)
     return environment

@@ -49,6 +49,11 @@ async def watched(browser: Browser) -> Watched:
     return Watched(await browser.new_page())
 
 
+async def without_streams(page: Page) -> None:
+    """As if something on the way let no stream through."""
+    await page.add_init_script("delete window.EventSource")
+
+
 async def test_figures_move_without_reload_and_nobody_complains(
     edge: EdgeUnderView, address: str, watched: Watched
 ) -> None:
@@ -167,16 +172,21 @@ async def test_typing_a_filter_narrows_the_list_and_the_address_follows(
     assert watched.complaints == []
 
 
-async def test_a_hostile_url_runs_nothing(edge: EdgeUnderView, address: str, watched: Watched) -> None:
+@pytest.mark.parametrize("by", ["stream", "polling"])
+async def test_a_hostile_url_runs_nothing(edge: EdgeUnderView, address: str, watched: Watched, by: str) -> None:
     hostile = "/<img src=x onerror=window.owned=1><script>window.owned=1</script><hx-partial hx-target=body>x"
     edge.show(recent=(RecentExchange(1.0, "GET", hostile, 200, "hit", "fresh", 0.1),))
     edge.store(hostile)
     page = watched.page
+    if by == "polling":
+        await without_streams(page)
     for path in ("/", "/cache"):
         await page.goto(address + path)
         await expect(page.locator("#live-state")).to_have_text("Live")
-        async with page.expect_response(lambda answer: answer.request.headers.get("hx-request") == "true"):
-            pass
+        later = "/later" + hostile
+        edge.show(recent=(RecentExchange(1.0, "GET", later, 200, "hit", "fresh", 0.1),))
+        edge.store(later)
+        await expect(page.locator("#live")).to_contain_text("/later")
         await expect(page.locator("#live")).to_contain_text("<hx-partial hx-target=body>")
         assert await page.evaluate("window.owned") is None
     assert watched.complaints == []
@@ -213,3 +223,85 @@ async def test_no_page_scrolls_sideways(edge: EdgeUnderView, address: str, watch
     for path in ("/", "/cache"):
         await watched.page.goto(address + path)
         assert await watched.page.evaluate("document.documentElement.scrollWidth <= innerWidth"), path
+
+
+async def test_one_stream_brings_the_figures_and_nothing_is_asked_beside_it(
+    edge: EdgeUnderView, address: str, watched: Watched
+) -> None:
+    page = watched.page
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url.removeprefix(address)))
+    await page.goto(address)
+    for number in (11, 12, 13):
+        edge.show(requests_total=number)
+        await expect(page.locator("#requests-total")).to_have_text(str(number))
+    assert asked.count("/live?page=%2F") == 1
+    assert asked.count("/") == 1
+    assert watched.complaints == []
+
+
+@pytest.mark.parametrize("fault", ["refused", "aborted", "unknown"])
+async def test_where_no_stream_comes_through_the_page_asks_by_itself(
+    edge: EdgeUnderView, address: str, watched: Watched, fault: str
+) -> None:
+    page = watched.page
+    if fault == "unknown":
+        await without_streams(page)
+    elif fault == "refused":
+        await page.route("**/live?*", lambda route: route.fulfill(status=503, body="no"))
+    else:
+        await page.route("**/live?*", lambda route: route.abort())
+    await page.goto(address)
+    for number in (11, 12):
+        edge.show(requests_total=number)
+        await expect(page.locator("#requests-total")).to_have_text(str(number))
+        await expect(page.locator("#live-state")).to_have_text("Live")
+
+
+async def test_a_stream_that_is_held_back_on_the_way_is_given_up_for_asking(
+    edge: EdgeUnderView, address: str, watched: Watched
+) -> None:
+    page = watched.page
+    await page.route("**/live?*", lambda route: None)  # connected, and nothing ever comes
+    await page.goto(address)
+    edge.show(requests_total=11)
+    await expect(page.locator("#requests-total")).to_have_text("11", timeout=15_000)
+
+
+async def test_a_session_that_is_over_is_said_clearly_and_leads_to_the_login(
+    edge: EdgeUnderView, address: str, watched: Watched
+) -> None:
+    page = watched.page
+    await page.goto(f"{address}/cache?q=reports")
+    await expect(page.locator("#live-state")).to_have_text("Live")
+    await page.route("**/live?*", lambda route: route.fulfill(status=401, body="no"))
+    await page.route("**/cache*", lambda route: route.fulfill(status=401, body="no"))
+    await page.get_by_role("button", name="Pause").click()
+    await page.get_by_role("button", name="Resume").click()
+    await expect(page.locator("#live-state")).to_contain_text("Signed out; figures are of")
+    await expect(page.get_by_role("link", name="Sign in and come back here")).to_have_attribute(
+        "href", "/cache?q=reports"
+    )
+
+
+async def test_the_keyboard_leads_everywhere_and_lists_its_shortcuts(
+    edge: EdgeUnderView, address: str, watched: Watched
+) -> None:
+    page = watched.page
+    await page.goto(address)
+    await page.keyboard.press("?")
+    await expect(page.get_by_role("dialog", name="Keyboard shortcuts")).to_be_visible()
+    await page.keyboard.press("Escape")
+    await expect(page.get_by_role("dialog", name="Keyboard shortcuts")).to_be_hidden()
+    await page.keyboard.type("gc")
+    await expect(page).to_have_url(f"{address}/cache")
+    await page.keyboard.press("/")
+    await page.keyboard.type("go?")
+    await expect(page.get_by_label("Find")).to_have_value("go?")
+    await expect(page.get_by_role("dialog")).to_be_hidden()
+    await page.keyboard.press("Escape")
+    await page.keyboard.press("p")
+    await expect(page.locator("#live-state")).to_contain_text("Paused")
+    await page.keyboard.type("go")
+    await expect(page).to_have_url(f"{address}/")
+    assert watched.complaints == []
