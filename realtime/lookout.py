@@ -27,6 +27,9 @@ SETTLED = 3.0
 TOO_OLD = 60.0
 """Seconds after which it is not, and whoever asks waits for a new one."""
 
+BETWEEN_POLLS = 64 * 1024
+"""Bytes that may wait for a client that polls without it being slow: a WebSocket's buffer holds as much."""
+
 MOST_MEMBERS = 200
 """Sessions that are listed of one conversation."""
 
@@ -36,8 +39,8 @@ _END = object()
 class SessionLine(NamedTuple):
     """One session among many. `since` is wall-clock time, `rtt` seconds, `queued` bytes that wait for it.
 
-    `users` are the ids of those authenticated on it; `joined` how many conversations and channels it is in;
-    `reports` how often its client has reported, `messages` how many it has sent.
+    `slow`: its client does not read what is sent. `users` are the ids of those authenticated on it; `joined` how many
+    conversations and channels it is in; `reports` how often its client has reported, `messages` how many it has sent.
     """
 
     sid: str
@@ -48,13 +51,14 @@ class SessionLine(NamedTuple):
     rtt: float | None
     grade: Grade
     queued: int
+    slow: bool
     reports: int
     messages: int
 
 
 @dataclass(frozen=True, slots=True)
 class Census:
-    """All sessions of one moment. `slow` are those for which something waits, `queued` the bytes that do."""
+    """All sessions of one moment. `slow` are those that do not read what is sent, `queued` the bytes that wait so."""
 
     sessions: Sequence[SessionLine] = ()
     quality: Distribution = field(default_factory=Distribution)
@@ -188,16 +192,17 @@ class Lookout:
     def _line(self, member: Member) -> SessionLine:
         socket = member.socket
         connection = socket.connection
-        users = member.users
+        users, transport, queued = member.users, connection.transport, connection.queued
         return SessionLine(
             connection.sid,
-            connection.transport,
+            transport,
             connection.handshake.at,
             users.keys(),
             len(socket.rooms) - len(users),  # each user has a room, whatever else the socket has joined
             connection.round_trip,
             self._chat.grade(member),
-            connection.queued,
+            queued,
+            queued > (0 if transport == "websocket" else BETWEEN_POLLS),
             member.reports,
             member.messages,
         )
@@ -212,7 +217,7 @@ class Lookout:
 
 
 def _counted(lines: Sequence[SessionLine], reports: Iterable[ClientReport | None]) -> Census:
-    queues = [line.queued for line in lines if line.queued]
+    queues = [line.queued for line in lines if line.slow]
     websocket = sum([line.transport == "websocket" for line in lines])
     return Census(
         lines,

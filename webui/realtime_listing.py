@@ -26,6 +26,8 @@ class Session(Sought, Protocol):
     @property
     def grade(self) -> Grade: ...
     @property
+    def queued(self) -> int: ...
+    @property
     def reports(self) -> int: ...
     @property
     def messages(self) -> int: ...
@@ -62,7 +64,7 @@ def session_list(sessions: Sequence[Session], query: SessionQuery, now: float) -
 
 def slowest(sessions: Iterable[Session], most: int, now: float) -> list[SessionRow]:
     """Those for which most waits."""
-    waiting = (each for each in sessions if each.queued)
+    waiting = (each for each in sessions if each.slow)
     return [session_row(each, now) for each in heapq.nlargest(most, waiting, key=_SESSION_KEYS["queued"])]
 
 
@@ -84,6 +86,7 @@ def session_row(session: Session, now: float) -> SessionRow:
         rtt=session.rtt,
         grade=session.grade,
         queued=session.queued,
+        slow=session.slow,
         reports=session.reports,
         messages=session.messages,
     )
@@ -105,7 +108,7 @@ _BADNESS: dict[str, int] = {"excellent": 0, "good": 1, "poor": 2}
 
 # The id settles ties, so that rows do not change places between two looks.
 _SESSION_KEYS: dict[str, Callable[[Session], Any]] = {
-    "trouble": lambda each: (each.queued, _BADNESS[each.grade], each.rtt or 0.0, each.sid),
+    "trouble": lambda each: (each.queued if each.slow else 0, _BADNESS[each.grade], each.rtt or 0.0, each.sid),
     "queued": attrgetter("queued", "sid"),
     "rtt": lambda each: (each.rtt or 0.0, each.sid),
     "age": lambda each: (-each.since, each.sid),

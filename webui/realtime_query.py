@@ -25,7 +25,7 @@ class Session(Protocol):
     @property
     def grade(self) -> str: ...
     @property
-    def queued(self) -> int: ...
+    def slow(self) -> bool: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +106,7 @@ class ListQuery:
 
 @dataclass(frozen=True, slots=True)
 class SessionQuery(ListQuery):
-    """Which sessions. `transport` and `grade` are empty for all; `slow`: only those for which something waits."""
+    """Which sessions. `transport` and `grade` are empty for all; `slow`: only those of slow clients."""
 
     PATH: ClassVar[str] = "/realtime"
     SORTS: ClassVar[Mapping[str, bool]] = {
@@ -142,7 +142,7 @@ class SessionQuery(ListQuery):
             return False
         if self.grade and session.grade != self.grade:
             return False
-        if self.slow and not session.queued:
+        if self.slow and not session.slow:
             return False
         text = self.text
         if not text or session.sid.startswith(text):

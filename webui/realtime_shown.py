@@ -50,7 +50,7 @@ class Reports:
 
 @dataclass(frozen=True, slots=True)
 class SessionRow:
-    """One session of the list. `queued` bytes wait for it, of at most `most_queued`."""
+    """One session of the list. `queued` bytes wait for it; `slow`: because its client does not read."""
 
     sid: str
     transport: str
@@ -60,6 +60,7 @@ class SessionRow:
     rtt: float | None
     grade: Grade
     queued: int
+    slow: bool
     reports: int
     messages: int
 

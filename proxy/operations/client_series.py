@@ -69,8 +69,8 @@ def client_series(census: Census) -> Iterator[Metric]:
             latency.add_metric([statistic], seconds)
     yield latency
     yield GaugeMetricFamily(
-        "cachewire_realtime_slow_sessions", "Open sessions for which something waits to be read.", value=census.slow
+        "cachewire_realtime_slow_sessions", "Open sessions whose client does not read what is sent.", value=census.slow
     )
     yield GaugeMetricFamily(
-        "cachewire_realtime_queued_bytes", "Bytes that wait for clients to read them.", value=census.queued
+        "cachewire_realtime_queued_bytes", "Bytes that wait for slow clients to read them.", value=census.queued
     )

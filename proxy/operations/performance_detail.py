@@ -72,7 +72,7 @@ class Live:
     totals: Totals
     conversations: int
     trend: Sequence[Quality]
-    """Grades seen in each of the last minutes, oldest first."""
+    """Grades seen in each of the last minutes, oldest first; told as shares, as looks are not equally many."""
 
 
 class Health(Protocol):
@@ -168,7 +168,7 @@ class PerformanceDetail:
                 "mean": _rounded(rates.mean),
                 "p50": _rounded(rates.p50),
                 "p95": _rounded(rates.p95),
-                "slowest": _rounded(rates.slowest),
+                "slowest": None if rates.mean is None else _rounded(rates.slowest),
                 "grade": grades.of_time(rates.mean),
             },
             "errors": {"share": _rounded(rates.error_ratio), "grade": grades.of_errors(rates.error_ratio)},
@@ -236,12 +236,20 @@ def _client(live: Live) -> dict[str, Any]:
             "largest": _rounded(reported.latency_largest),
             "grade": grades.of_time(reported.latency_p50),
         },
-        "quality": {**_graded(census.quality), "trend": [_graded(minute) for minute in live.trend]},
+        "quality": {
+            "excellent": census.quality.excellent,
+            "good": census.quality.good,
+            "poor": census.quality.poor,
+            "trend": [_shares(minute) for minute in live.trend],
+        },
     }
 
 
-def _graded(quality: Quality) -> dict[str, int]:
-    return {"excellent": quality.excellent, "good": quality.good, "poor": quality.poor}
+def _shares(quality: Quality) -> dict[str, float | None] | None:
+    whole = quality.excellent + quality.good + quality.poor
+    if not whole:
+        return None
+    return {name: _rounded(getattr(quality, name) / whole) for name in ("excellent", "good", "poor")}
 
 
 def _realtime(live: Live, rates: Mapping[str, float]) -> dict[str, Any]:

@@ -26,13 +26,14 @@ class TestSessions:
             (line,) = talking.core.lookout.census().sessions
             assert (line.sid, line.transport, list(line.users)) == (alice.sid, "websocket", ["u1", "u2"])
             assert (line.joined, line.rtt, line.grade, line.queued) == (3, 0.02, "good", 5000)
-            assert (line.reports, line.messages) == (1, 1)
+            assert (line.slow, line.reports, line.messages) == (True, 1, 1)
 
     async def test_all_of_them_are_added_up(self) -> None:
         async with talk() as talking:
             alice, bob = await talking.member("u1"), await talking.member("u2")
             carol = talking.client()
-            alice.round_trip, carol.transport, carol.queued = 0.01, "polling", 7
+            alice.round_trip, alice.queued = 0.01, 7
+            carol.transport, carol.queued = "polling", lookout.BETWEEN_POLLS
             await bob.ask("client_metrics", {"latency": 900, "retries": 3})
             census = talking.core.lookout.census()
             assert census.quality == Distribution(excellent=1, good=1, poor=1)
