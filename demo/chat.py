@@ -165,7 +165,8 @@ def _check_senders(database: Database, conversation: str, drafts: Sequence[Draft
         raise not_found(f"conversation {conversation[:20]!r}")
     strangers = {draft.sender_id for draft in drafts} - {row["user_id"] for row in rows}
     if strangers:
-        raise Problem(403, f"{min(strangers)} does not take part in conversation {conversation}.")
+        # Not 403: the edge, which sends for many at once, is welcome, and what is wrong is one of its messages.
+        raise Problem(422, f"{min(strangers)} does not take part in conversation {conversation}.")
 
 
 def _insert(database: Database, conversation: str, drafts: Sequence[Draft]) -> list[dict[str, object]]:

@@ -1,4 +1,4 @@
-"""The admin listener's API: health, metrics, explain, purge and the outbox, for scripts and scrapers."""
+"""The admin listener's API: health, metrics, explain, purge and the realtime core, for scripts and scrapers."""
 
 from __future__ import annotations
 
@@ -8,14 +8,16 @@ from typing import Any, Protocol
 
 from aiohttp import web
 
+from proxy.dashboard.masking import masked
 from proxy.errors import RequestRefused
 from proxy.operations.metrics import Metrics
-from proxy.outbox import Outbox
+from proxy.operations.timeline import Timeline
 from proxy.policy.messages import Fields, Request
 from proxy.purge import Listed, parse_purge, request_for
 from proxy.purging import Purger
 
 MOST_LISTED = 10_000
+PUBLISH = "/api/realtime/publish"
 
 Explain = Callable[[Request], Awaitable[dict[str, object]]]
 
@@ -42,8 +44,8 @@ class AdminApi:
         ready: Callable[[], bool],
         public_host: Callable[[], str],
         listed: Listed,
-        outbox: Outbox | None = None,
         realtime: Realtime | None = None,
+        timeline: Timeline | None = None,
     ) -> None:
         self._metrics = metrics
         self._purger = purger
@@ -53,8 +55,8 @@ class AdminApi:
         self._ready = ready
         self._public_host = public_host
         self._listed = listed
-        self._outbox = outbox
         self._realtime = realtime
+        self._timeline = timeline
 
     def setup(self, app: web.Application) -> None:
         """Register the paths. They answer errors as problem documents (RFC 9457)."""
@@ -64,11 +66,8 @@ class AdminApi:
         app.router.add_get("/api/performance", self.performance)
         app.router.add_get("/api/explain", self.explain)
         app.router.add_post("/api/cache/purge", self.purge)
-        app.router.add_get("/api/outbox", self.outbox)
-        app.router.add_post("/api/outbox/{id}/retry", self.retry_write)
-        app.router.add_delete("/api/outbox/{id}", self.delete_write)
         app.router.add_get("/api/realtime", self.realtime)
-        app.router.add_post("/api/realtime/publish", self.publish)
+        app.router.add_post(PUBLISH, self.publish)
 
     async def healthz(self, _request: web.Request) -> web.Response:
         """The process is alive: it could answer."""
@@ -109,34 +108,16 @@ class AdminApi:
         except RequestRefused as error:
             return problem_response(error)
         count = await self._purger.purge(purge.covers, soft=purge.soft, dry_run=purge.dry_run)
+        if self._timeline is not None and not purge.dry_run:
+            done = "was marked stale" if purge.soft else "was purged"
+            by = str(request.get("actor", "operator"))
+            self._timeline.add("purge", by, f"{masked(purge.words)} {done}", purged=count)
         return web.json_response({"count": count, "soft": purge.soft, "dry_run": purge.dry_run})
-
-    async def outbox(self, request: web.Request) -> web.Response:
-        """The writes that wait, those that failed and those that were delivered; `limit` of them (200)."""
-        try:
-            limit = _limit(request)
-        except RequestRefused as error:
-            return problem_response(error)
-        if self._outbox is None:
-            return web.json_response({"counts": {"queued": 0, "done": 0, "dead": 0}, "writes": []})
-        return web.json_response(await self._outbox.report(limit))
-
-    async def retry_write(self, request: web.Request) -> web.Response:
-        """Try the queue now, a dead letter behind it."""
-        if self._outbox is None or not await self._outbox.retry(request.match_info["id"]):
-            return problem_response(RequestRefused(404, "no-such-write", "no queued or dead write has this id"))
-        return web.json_response({"id": request.match_info["id"], "status": "queued"})
-
-    async def delete_write(self, request: web.Request) -> web.Response:
-        """Forget a write: it is not sent any more."""
-        if self._outbox is None or not await self._outbox.delete(request.match_info["id"]):
-            return problem_response(RequestRefused(404, "no-such-write", "no write has this id"))
-        return web.json_response({"id": request.match_info["id"], "deleted": True})
 
     async def realtime(self, request: web.Request) -> web.Response:
         """Sessions, conversations (`limit` of each, 200) and counters of the realtime core."""
         try:
-            limit = _limit(request)
+            limit = limit_of(request)
         except RequestRefused as error:
             return problem_response(error)
         if self._realtime is None:
@@ -162,7 +143,7 @@ def problem_response(error: RequestRefused) -> web.Response:
     return web.json_response(document, status=error.status, content_type="application/problem+json")
 
 
-def _limit(request: web.Request) -> int:
+def limit_of(request: web.Request) -> int:
     limit = request.query.get("limit", "200")
     if not (limit.isascii() and limit.isdigit() and 0 < int(limit[:9]) <= MOST_LISTED):
         raise RequestRefused(400, "bad-limit", f"limit is a number from 1 to {MOST_LISTED}")

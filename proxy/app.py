@@ -13,22 +13,25 @@ import os
 import secrets
 import socket
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 
 from aiohttp import web
 
 from proxy.access_log.writer import AccessLog, access_log
 from proxy.background import Background
 from proxy.compression import CODERS, TASK, Compression
+from proxy.config.changes import Changes, changes, taken_up
+from proxy.config.loading import Loaded
 from proxy.config.model import Config, PrecacheEntry
 from proxy.config.units import Address
 from proxy.control_room import ControlRoom
 from proxy.edge import Edge
-from proxy.errors import CachewireError
+from proxy.errors import CachewireError, ConfigurationError
 from proxy.exchange import HttpExchange
 from proxy.explain import explain
 from proxy.fetching import Fetcher, Landing
@@ -59,7 +62,8 @@ SWEEP_EVERY = 30.0
 
 class App:
     """One edge: build, start, drain, close. `now` is the wall clock that caching policy goes by, `sleep` what the
-    outbox and the precache wait with between their attempts; `early` listens at `server.listen` already."""
+    outbox and the precache wait with between their attempts; `early` listens at `server.listen` already; `sources`
+    says where each setting came from, and `read_again` reads them anew."""
 
     def __init__(
         self,
@@ -68,15 +72,20 @@ class App:
         now: Callable[[], float] = time.time,
         sleep: Sleep = asyncio.sleep,
         early: socket.socket | None = None,
+        sources: Mapping[str, str] = MappingProxyType({}),
+        read_again: Callable[[], Loaded] | None = None,
     ) -> None:
         self.config = config
+        self._sources = sources
+        self._read_again = read_again
         self._early = early
         self._now = now
         self._sleep = sleep
         self.ready = False
         self.background = Background()
         self.ledger = Ledger(time.monotonic)
-        self.store = _store(config, now)
+        self._limits = _limits(config)
+        self.store = _store(config, self._limits, now)
         self.origin = Origin(config.origin, now=now)
         self.flights: Flights[Landing] = Flights(self.background, time.monotonic)
         self.routes = RouteTable(config)
@@ -153,6 +162,7 @@ class App:
         assert admin.server is not None
         self.admin_address = await self._listen(admin.server, config.admin.listen, "admin.listen")
         self.background.spawn(self._sweep(), "sweep")
+        self._edge = edge
         self._precache(edge, manifest)
         self._open.push_async_callback(self.control_room.close)
         await self.control_room.start()
@@ -164,6 +174,35 @@ class App:
         if self.access_log is not None:
             self.access_log.reopen()
 
+    async def reload(self, by: str) -> Changes:
+        """Read the configuration again and take up what a running edge can, all of it or nothing.
+
+        Raises ConfigurationError, and nothing has changed, when it cannot be used.
+        """
+        if self._read_again is None:
+            raise ConfigurationError("this edge was not started from a configuration that could be read again")
+        try:
+            loaded = await asyncio.to_thread(self._read_again)
+            manifest = await asyncio.to_thread(read_manifest, loaded.config.precache.manifest)
+        except CachewireError as error:
+            self.control_room.not_reloaded(by, str(error))
+            raise
+        found = changes(self.config, loaded.config, queues=self.outbox is not None)
+        running = taken_up(self.config, loaded.config)
+        if found.live:
+            self._take_up(running, manifest)
+        self.control_room.reloaded(by, running, loaded.sources, found)
+        return found
+
+    def _take_up(self, config: Config, manifest: Sequence[PrecacheEntry]) -> None:
+        self.config = config
+        self.routes.replace(config)
+        self._limits.clear()
+        self._limits.update(_limits(config))
+        logging.getLogger().setLevel(config.log.level.upper())
+        self.background.cancel("precache")
+        self._precache(self._edge, manifest)
+
     async def drain(self) -> None:
         """Let what is under way end within `server.drain_timeout`, then close the realtime sessions, last of all.
 
@@ -171,10 +210,13 @@ class App:
         process: sessions are served, and newcomers taken, while everything else ends.
         """
         self.ready = False
+        self.control_room.draining()
         began, within = time.monotonic(), self.config.server.drain_timeout
         if self.outbox is not None:
             self.outbox.drain()
         self.server.listener.drain()
+        if self.realtime is not None:
+            self.realtime.hurry()
         before = self.server.busy
         await self._quiet(lambda: not before & self.server.busy, until=began + within * 0.5)
         if self.realtime is not None:
@@ -298,9 +340,11 @@ class App:
 
     def _compression(self) -> Compression | None:
         settings = self.config.cache.compression
-        if not settings.enabled or not set(settings.codings) & set(CODERS):
+        if not set(settings.codings) & set(CODERS):
             return None
-        return Compression(self.store, self.background, settings.codings, settings.minimum)
+        compression = Compression(self.store, self.background, settings.codings, settings.minimum)
+        compression.enabled = settings.enabled
+        return compression
 
     def _control_room(self, edge: Edge) -> ControlRoom:
         return ControlRoom(
@@ -309,6 +353,8 @@ class App:
             store=self.store,
             origin=self.origin,
             purger=self.purger,
+            routes=self.routes,
+            compression=edge.compression,
             outbox=self.outbox,
             realtime=self.realtime,
             now=self._now,
@@ -321,6 +367,8 @@ class App:
             listed=self._listed,
             tasks=lambda: len(self.background),
             access_log=self.access_log,
+            sources=self._sources,
+            reload=None if self._read_again is None else self.reload,
         )
 
     async def _listen(
@@ -345,10 +393,11 @@ class App:
                 await self.outbox.sweep()
 
 
-def _store(config: Config, now: Callable[[], float]) -> Tiers:
-    bounds = {
-        route.name: RouteLimits(route.expiration.max_entries, route.expiration.max_age) for route in config.routes
-    }
+def _limits(config: Config) -> dict[str, RouteLimits]:
+    return {route.name: RouteLimits(route.expiration.max_entries, route.expiration.max_age) for route in config.routes}
+
+
+def _store(config: Config, bounds: Mapping[str, RouteLimits], now: Callable[[], float]) -> Tiers:
     cache, unbounded = config.cache, RouteLimits(None, None)
     return Tiers(
         memory=cache.memory,

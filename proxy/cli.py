@@ -9,6 +9,7 @@ import click
 from proxy.commands.configuration import check, config
 from proxy.commands.demo import demo
 from proxy.commands.explain import explain
+from proxy.commands.password import password
 from proxy.commands.purge import purge
 from proxy.commands.serve import serve
 from proxy.commands.top import top
@@ -57,5 +58,5 @@ def main() -> None:
     """A service worker for your server: a caching edge in front of an existing web application."""
 
 
-for _command in (serve, demo, check, config, explain, purge, warm, top):
+for _command in (serve, demo, check, config, explain, purge, warm, top, password):
     main.add_command(_command)

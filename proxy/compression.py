@@ -69,6 +69,8 @@ class Compression:
         self._background = background
         self._codings = tuple(coding for coding in codings if coding in CODERS)
         self._minimum = minimum
+        self.enabled = True
+        """May be assigned at any time: copies are neither chosen nor made while it is False, and stay stored."""
         self._wishes: dict[Wish, None] = {}
         self._refused: OrderedDict[tuple[str, Vary, str], None] = OrderedDict()
         if missing := [coding for coding in codings if coding not in CODERS]:
@@ -77,7 +79,7 @@ class Compression:
     async def negotiated(self, request: Request, answer: Answer) -> Answer:
         """The answer in the representation that suits the request best, of those that are stored."""
         stored = answer.stored
-        if stored is None or not answer.whole:
+        if not self.enabled or stored is None or not answer.whole:
             return answer
         if not compressible(stored.status, stored.fields, answer.length, self._minimum):
             return answer

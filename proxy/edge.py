@@ -20,7 +20,8 @@ class Edge:
     """The parts of one running edge that its exchanges use.
 
     `origin_host` replaces the client's Host when set; `name` is how this process signs Via and CDN-Loop; `secret`
-    keys the digests that keep users apart; `outbox` keeps the writes of routes that queue them.
+    keys the digests that keep users apart; `outbox` keeps the writes of routes that queue them; `written` is when
+    something was last written, by route.
     """
 
     origin: Origin
@@ -35,3 +36,4 @@ class Edge:
     variances: Variances = field(default_factory=Variances)
     compression: Compression | None = None
     outbox: Outbox | None = None
+    written: dict[str, float] = field(default_factory=dict)

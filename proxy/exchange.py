@@ -59,7 +59,11 @@ class HttpExchange:
 
     @property
     def network_timeout(self) -> float | None:
-        return self.route.network_timeout
+        """Seconds after which a stored response answers; `timeout_limit` is for those that all may share."""
+        own, limit = self.route.network_timeout, self.route.timeout_limit
+        if limit is None or self._seen is None or self.lookup.is_own(self._seen.stored):
+            return own
+        return limit if own is None else min(own, limit)
 
     @property
     def only_if_cached(self) -> bool:
@@ -107,7 +111,8 @@ class HttpExchange:
             return False
         own = self.lookup.is_own(match.stored)
         now = self.edge.now()
-        return stale_permitted(self.request, match.stored, self.route.rules, now, cause, own=own).allowed
+        rules = self.lookup.rules(match.stored)
+        return stale_permitted(self.request, match.stored, rules, now, cause, own=own).allowed
 
     async def stale(self, match: Match | None, cause: Cause, instead_of: Answer | Exception) -> Answer | None:
         """The match although it is not fresh, or None where RFC 9111 section 4.2.4 or the route forbid it."""
@@ -204,6 +209,7 @@ class HttpExchange:
         request, store = self.request, self.edge.store
         if invalidates(request.method, status):
             self.edge.flights.forget()
+            self.edge.written[self.route.name] = self.edge.now()
             for url in invalidated_urls(request, fields, self.route.key):
                 await store.remove(lambda _entry: True, url=url)
             if keys := self.edge.variances.keys(request, self.route.key):

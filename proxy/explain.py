@@ -39,7 +39,7 @@ async def explain(edge: Edge, routes: RouteTable, request: Request) -> dict[str,
             lines.append(_NEXT[facts["next"]])
         else:
             stored, now = match.stored, edge.now()
-            state = freshness(stored, route.rules, now)
+            state = freshness(stored, exchange.lookup.rules(stored), now)
             facts |= {
                 "status": stored.status,
                 "bytes": stored.length,
@@ -90,7 +90,7 @@ def _variant(vary: tuple[tuple[str, str | None], ...]) -> str:
 def _freshness(lifetime: float, source: str, ttl: float, match: Match) -> str:
     if source == "none":
         return "Nothing gives it a lifetime, so it is never fresh."
-    given = f"its lifetime of {_about(lifetime)} comes from {source}"
+    given = f"its lifetime of {_about(lifetime)} comes from {'cache.heuristic' if source == 'assumed' else source}"
     if ttl > 0:
         return f"It is fresh for another {_about(max(ttl, 1))}; {given}."
     return f"It has been stale for {_about(-ttl)}; {given}."

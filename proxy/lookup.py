@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from proxy.answer import Match
 from proxy.edge import Edge
 from proxy.partial import PARTS
 from proxy.policy.matching import choose, credential_partition, normalised_url, primary_key, selects
-from proxy.policy.messages import Request, StoredResponse
+from proxy.policy.messages import Request, Rules, StoredResponse
 from proxy.policy.no_vary_search import DEFAULT, NoVarySearch
 from proxy.policy.reuse import reuse, stale_permitted
 from proxy.routing import Route
@@ -65,7 +65,8 @@ class Lookup:
         """What may be done with a stored response, as of now."""
         now = self.edge.now()
         own = self.is_own(stored)
-        verdict = reuse(self.request, stored, self.route.rules, now, own=own)
+        rules = self.rules(stored)
+        verdict = reuse(self.request, stored, rules, now, own=own)
         refreshable = (
             verdict.usable
             and not verdict.fresh
@@ -73,7 +74,7 @@ class Lookup:
             and stale_permitted(
                 self.request,
                 stored,
-                self.route.rules,
+                rules,
                 now,
                 "revalidating",
                 own=own,
@@ -81,6 +82,14 @@ class Lookup:
             ).allowed
         )
         return Match(entry, stored, body, verdict, refreshable)
+
+    def rules(self, stored: StoredResponse) -> Rules:
+        """The route's rules for this response: what was asked for before the last write on its route is not assumed to
+        be fresh, or writers would not see what they have written."""
+        rules = self.route.rules
+        if rules.assumed_lifetime and stored.request_time <= self.edge.written.get(self.route.name, 0.0):
+            return replace(rules, assumed_lifetime=0.0)
+        return rules
 
     def is_own(self, stored: StoredResponse) -> bool:
         """It is this user's alone: found under a key of their own."""

@@ -21,7 +21,7 @@ from proxy.answer import Answer
 from proxy.errors import OriginTimeout, OriginUnreachable, StorageError
 from proxy.origin_connection import Interim
 from proxy.outbox_delivery import Delivery, origin_request
-from proxy.outbox_store import Content, Counts, OutboxStore, Write
+from proxy.outbox_store import Content, Counts, Kept, OutboxStore, State, Write
 from proxy.policy.messages import Fields, Request
 from proxy.policy.queueing import AWAY, QueueRules, fingerprint, idempotency_key, retry_after
 from proxy.policy.storing import has_credentials
@@ -120,6 +120,38 @@ class Outbox:
             "backing_off": self._delivery.backing_off,
             "writes": [_listed(write, now) for write in await self._store.writes(limit)],
         }
+
+    async def page(self, state: State, limit: int, offset: int = 0) -> list[Kept]:
+        """Some of the writes in one state, for an operator to look at. Raises StorageError when the disk fails."""
+        return await self._store.page(state, limit, offset)
+
+    async def recount(self) -> None:
+        """Bring `counts` up to date, in case that something else than a change of the queue's own was at work."""
+        await self._delivery.count()
+
+    async def find(self, id_: str) -> Write | None:
+        """A write by its id, whatever its state."""
+        return await self._store.find(id_)
+
+    @property
+    def backing_off(self) -> bool:
+        """The queue waits for the origin at present."""
+        return self._delivery.backing_off
+
+    async def retry_dead(self) -> int:
+        """Queue all dead ones again, behind the others; how many."""
+        revived = await self._store.revived_all(self._now())
+        if revived:
+            await self._delivery.count()
+            self._delivery.begin()
+            self.wake()
+        return revived
+
+    async def delete_dead(self) -> int:
+        """Forget all dead ones; how many."""
+        forgotten = await self._store.delete_dead()
+        await self._delivery.count()
+        return forgotten
 
     async def retry(self, id_: str) -> bool:
         """Try a queued write now, or queue a dead one again, behind the others; False when there is neither."""

@@ -80,6 +80,15 @@ class Content:
 
 
 @dataclass(frozen=True, slots=True)
+class Kept:
+    """A write as operators see it: `place` counts from 1 among those of its state; of its content the type alone."""
+
+    write: Write
+    place: int
+    content_type: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Counts:
     """How many writes are in which state; `oldest` is when the first of the queue was accepted."""
 
@@ -137,6 +146,10 @@ class OutboxStore:
         """Queued ones in their order, then dead ones, then done ones, the latest first."""
         return await self._do(lambda: self._listed(limit))
 
+    async def page(self, state: State, limit: int, offset: int = 0) -> list[Kept]:
+        """Some of the writes in one state: queued ones in their order, the others beginning with the latest."""
+        return await self._do(lambda: self._page(state, limit, offset))
+
     async def counts(self) -> Counts:
         return await self._do(self._counts)
 
@@ -173,6 +186,14 @@ class OutboxStore:
     async def delete(self, id_: str) -> bool:
         """Forget a write; whether it was known."""
         return await self._execute("DELETE FROM writes WHERE id = ?", (id_,)) > 0
+
+    async def revived_all(self, now: float) -> int:
+        """Put all dead ones behind the queue, those that were accepted first before the others; how many."""
+        return await self._do(lambda: self._revive_all(now))
+
+    async def delete_dead(self) -> int:
+        """Forget all dead ones; how many."""
+        return await self._execute("DELETE FROM writes WHERE state = 'dead'", ())
 
     async def sweep(self, now: float) -> None:
         """Forget what was settled long ago."""
@@ -294,6 +315,17 @@ class OutboxStore:
             ).rowcount
         return tried + revived > 0
 
+    def _revive_all(self, now: float) -> int:
+        with self._database as database:
+            dead = database.execute("SELECT id FROM writes WHERE state = 'dead' ORDER BY position").fetchall()
+            (last,) = database.execute("SELECT coalesce(max(position), 0) FROM writes").fetchone()
+            database.executemany(
+                "UPDATE writes SET state = 'queued', next_attempt_at = ?, accepted_at = ?, attempts = 0,"
+                " settled_at = NULL, answer = '', position = ? WHERE id = ?",
+                [(now, now, last + place, id_) for place, (id_,) in enumerate(dead, start=1)],
+            )
+        return len(dead)
+
     def _sweep(self, now: float) -> None:
         with self._database as database:
             database.execute("DELETE FROM writes WHERE state = 'done' AND settled_at < ?", (now - KEEP_DONE,))
@@ -320,6 +352,17 @@ class OutboxStore:
         order = "CASE state WHEN 'queued' THEN 0 WHEN 'dead' THEN 1 ELSE 2 END, coalesce(-settled_at, position)"
         rows = self._database.execute(f"SELECT {_COLUMNS} FROM writes ORDER BY {order} LIMIT ?", (limit,))  # noqa: S608
         return [_write(row) for row in rows]
+
+    def _page(self, state: State, limit: int, offset: int) -> list[Kept]:
+        order = "position" if state == "queued" else "settled_at DESC, position DESC"
+        rows = self._database.execute(
+            f"SELECT fields, {_COLUMNS} FROM writes WHERE state = ? ORDER BY {order} LIMIT ? OFFSET ?",  # noqa: S608
+            (state, limit, offset),
+        )
+        return [
+            Kept(_write(row[1:]), offset + place, _content_type(row[0]))
+            for place, row in enumerate(rows.fetchall(), start=1)
+        ]
 
     def _counts(self) -> Counts:
         rows = self._database.execute("SELECT state, count(*) FROM writes GROUP BY state")
@@ -360,3 +403,9 @@ def _row(write: Write) -> dict[str, object]:
 def _write(row: tuple[object, ...]) -> Write:
     values = dict(zip(_NAMES, row, strict=True))
     return Write(**{**values, "credentials": bool(values["credentials"])})  # type: ignore[arg-type] # our own row
+
+
+def _content_type(fields: str | None) -> str:
+    """Of the fields of a write, which are forgotten when it is delivered."""
+    found = [value for name, value in json.loads(fields or "[]") if name.lower() == "content-type"]
+    return str(found[0]) if found else ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 from collections.abc import Callable
 
@@ -13,6 +14,9 @@ from proxy.policy.messages import Request
 from proxy.purge import Listed, parse_purge
 from proxy.storage.base import Entry, Store
 
+_ENTRIES_PER_STEP = 2_000
+"""Entries that are counted before others have their turn."""
+
 
 class Purger:
     """Removes stored responses on an operator's word."""
@@ -22,17 +26,27 @@ class Purger:
         self._flights = flights
         self._now = now
 
-    async def purge(self, covers: Callable[[Entry], bool], *, soft: bool = False, dry_run: bool = False) -> int:
+    async def purge(
+        self, covers: Callable[[Entry], bool], *, soft: bool = False, dry_run: bool = False, url: str | None = None
+    ) -> int:
         """How many responses `covers` accepts; they are gone, or `soft`: stale, or `dry_run`: as they were.
 
-        Coded copies go with what they are copies of, and are not counted.
+        Coded copies go with what they are copies of, and are not counted. `url` narrows a purge to one URL.
         """
         if dry_run:
-            return sum(1 for entry in self._store.entries() if covers(entry) and not coding_of(entry.key))
+            return await self._count(covers)
         self._flights.forget()
         if soft:
-            return await self._store.expire(covers, self._now())
-        return await self._store.remove(covers)
+            return await self._store.expire(covers, self._now(), url=url)
+        return await self._store.remove(covers, url=url)
+
+    async def _count(self, covers: Callable[[Entry], bool]) -> int:
+        found = 0
+        for looked_at, entry in enumerate(self._store.entries(), start=1):
+            found += covers(entry) and not coding_of(entry.key)
+            if looked_at % _ENTRIES_PER_STEP == 0:
+                await asyncio.sleep(0)
+        return found
 
 
 class PurgeMethod:

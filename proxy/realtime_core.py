@@ -21,6 +21,7 @@ from proxy.exchange import HttpExchange
 from proxy.operations.realtime import RealtimeFigures
 from proxy.outbox_store import Write
 from proxy.policy.messages import Fields, Request
+from proxy.policy.operators import without_session
 from proxy.purge import target_of
 from proxy.purging import Purger
 from proxy.routing import RouteTable
@@ -104,8 +105,8 @@ class RealtimeCore:
         """The core's own path, with its last slash or without; what lies below it is the application's."""
         return path == self._path or path == self._path[:-1]
 
-    async def handle(self, http: web.BaseRequest) -> web.StreamResponse:
-        return await self.core.handle(http)
+    async def handle(self, http: web.BaseRequest, client: str) -> web.StreamResponse:
+        return await self.core.handle(http, client)
 
     @property
     def open_sessions(self) -> int:
@@ -131,6 +132,10 @@ class RealtimeCore:
             where = "" if self._journal is None else f"{self._journal} (realtime.recovery.dir): "
             raise CachewireError(f"the realtime core cannot start: {where}{error}") from error
 
+    def hurry(self) -> None:
+        """A drain begins: whoever has sent half of a POST cannot hold it up."""
+        self.core.engine.hurry()
+
     async def settle(self, seconds: float) -> None:
         """See the messages under way to their end within `seconds`; sessions are served meanwhile and afterwards."""
         try:
@@ -145,6 +150,18 @@ class RealtimeCore:
 
     async def close(self) -> None:
         await self.core.close()
+
+    # What may change while it runs
+
+    def tune(self, settings: Settings) -> None:
+        """Go by the batching, debouncing, compression, transports and profiles' age of other settings from now on."""
+        self.core.apply(_chat(settings))
+        self.core.admit(transports=settings.transports, compression=_compression(settings))
+        self.core.remember_profiles(settings.origin.profiles_max_age)
+
+    def forget_profiles(self) -> None:
+        """Load every profile, and all likes, anew when they are next needed."""
+        self.core.forget_profiles()
 
     # What the edge tells its channels
 
@@ -224,7 +241,7 @@ class OriginQuestions:
         """Status, fields and body of the answer. Raises OriginAway when there is none, or none that can be used."""
         public = urlsplit(self._public_url())
         host = self._edge.origin_host or public.netloc
-        lines = Fields([("Host", host), *fields, ("Via", f"1.1 {self._edge.name}")])
+        lines = without_session(Fields([("Host", host), *fields, ("Via", f"1.1 {self._edge.name}")]))
         chunks, length = (joined(body), len(body)) if body else (None, None)
         try:
             async with asyncio.timeout(self._timeout):
@@ -247,7 +264,7 @@ class OriginQuestions:
 
 def core_settings(settings: Settings) -> CoreSettings:
     """The core's settings as ours say them."""
-    limits, batch, origin = settings.limits, settings.batch, settings.origin
+    limits, origin = settings.limits, settings.origin
     return CoreSettings(
         engine=EngineSettings(
             path=settings.path,
@@ -257,33 +274,19 @@ def core_settings(settings: Settings) -> CoreSettings:
             max_queue=settings.max_queue,
             packets=_rate(max(limits.packets, 2 * limits.events)),
             max_sessions=settings.max_sessions,
+            entering=limits.entering,
+            address_share=limits.address_share / 100,
+            handshakes=Rate(float(limits.handshakes), 20.0 * limits.handshakes),
             allowed_origins=settings.allowed_origins,
-            compression=settings.compression.threshold if settings.compression.enabled else None,
+            transports=settings.transports,
+            compression=_compression(settings),
         ),
-        hub=HubSettings(connect_timeout=settings.connect_timeout, recovery=_recovery(settings)),
-        chat=ChatSettings(
-            deliver=settings.deliver,
-            users_per_connection=settings.users_per_connection,
-            batch=BatchSettings(
-                mode=batch.mode,
-                delay=batch.delay,
-                max_messages=batch.max_messages,
-                max_bytes=batch.max_bytes,
-                queued_messages=limits.waiting,
-                queued_bytes_in_all=limits.waiting_bytes,
-            ),
-            typing=TypingSettings(settings.typing.debounce, settings.typing.stop_after),
-            limits=LimitSettings(
-                events=_rate(limits.events),
-                messages=_rate(limits.messages),
-                user_messages=_rate(limits.messages),
-                conversations_per_connection=limits.conversations,
-                channels_per_connection=limits.channels,
-                content_length=limits.message_length,
-                messages_at_once=limits.messages_at_once,
-            ),
-            channels=tuple(ChannelRule(c.match, c.mode, c.profiles, c.likes) for c in settings.channels),
+        hub=HubSettings(
+            connect_timeout=settings.connect_timeout,
+            max_attached=settings.max_payload,
+            recovery=_recovery(settings),
         ),
+        chat=_chat(settings),
         authentication=_authentication(settings),
         origin=OriginSettings(
             session=origin.session,
@@ -298,6 +301,38 @@ def core_settings(settings: Settings) -> CoreSettings:
             remember_profiles=origin.profiles_max_age,
         ),
     )
+
+
+def _chat(settings: Settings) -> ChatSettings:
+    limits, batch = settings.limits, settings.batch
+    return ChatSettings(
+        deliver=settings.deliver,
+        users_per_connection=settings.users_per_connection,
+        channel_delay=settings.debounce,
+        batch=BatchSettings(
+            mode=batch.mode,
+            delay=batch.delay,
+            max_messages=batch.max_messages,
+            max_bytes=batch.max_bytes,
+            queued_messages=limits.waiting,
+            queued_bytes_in_all=limits.waiting_bytes,
+        ),
+        typing=TypingSettings(settings.typing.debounce, settings.typing.stop_after),
+        limits=LimitSettings(
+            events=_rate(limits.events),
+            messages=_rate(limits.messages),
+            user_messages=_rate(limits.messages),
+            conversations_per_connection=limits.conversations,
+            channels_per_connection=limits.channels,
+            content_length=limits.message_length,
+            messages_at_once=limits.messages_at_once,
+        ),
+        channels=tuple(ChannelRule(c.match, c.mode, c.profiles, c.likes) for c in settings.channels),
+    )
+
+
+def _compression(settings: Settings) -> int | None:
+    return settings.compression.threshold if settings.compression.enabled else None
 
 
 def journal_directory(config: Config) -> Path | None:
@@ -319,6 +354,7 @@ def _recovery(settings: Settings) -> RecoverySettings | None:
         packets=recovery.max_packets,
         bytes=recovery.max_bytes,
         bytes_in_all=recovery.max_bytes_in_all,
+        sessions=recovery.max_sessions,
     )
 
 

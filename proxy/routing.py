@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from proxy.config.model import Config
+from proxy.config.model import Cache, Config
 from proxy.config.model import Route as RouteSettings
 from proxy.policy.matching import KeyRules, normalised_url
 from proxy.policy.messages import Request, Rules
@@ -25,6 +25,7 @@ class Route:
     network_timeout: float | None
     fallback_on: frozenset[int]
     refresh_window: float | None
+    timeout_limit: float | None = None
     tags: tuple[str, ...] = ()
     offline_queue: QueueRules | None = None
     fallback: Mapping[str, str] = field(default_factory=dict)
@@ -47,7 +48,18 @@ class RouteTable:
     """Finds the route of a request: the first that matches."""
 
     def __init__(self, config: Config) -> None:
-        self.routes: Sequence[Route] = [compiled(settings, config.cache.expiry) for settings in config.routes]
+        self._tuning = config.cache
+        self.replace(config)
+
+    def replace(self, config: Config) -> None:
+        """Take these routes from the next request on; exchanges under way keep the route they have."""
+        self._compiled = [compiled(settings, config.cache.expiry) for settings in config.routes]
+        self.tune(self._tuning)
+
+    def tune(self, cache: Cache) -> None:
+        """Let `network_timeout_limit` and `heuristic` of these settings hold on network-first routes from now on."""
+        self._tuning = cache
+        self.routes: Sequence[Route] = [_tuned(route, cache) for route in self._compiled]
         self._routes = Routes([(route.match, route) for route in self.routes])
 
     def find(self, request: Request) -> Route:
@@ -61,6 +73,13 @@ class RouteTable:
 def matcher(settings: RouteSettings) -> RouteMatch:
     match = settings.match
     return RouteMatch(match.path, match.regex, match.methods, match.hosts, match.content_types)
+
+
+def _tuned(route: Route, cache: Cache) -> Route:
+    if route.strategy != "network-first":
+        return route
+    rules = replace(route.rules, assumed_lifetime=cache.heuristic)
+    return replace(route, rules=rules, timeout_limit=cache.network_timeout_limit)
 
 
 def compiled(settings: RouteSettings, expiry: dict[str, float]) -> Route:

@@ -30,9 +30,10 @@ from proxy.operations.ledger import Ledger
 from proxy.outbox import STATUS_PATH, Outbox
 from proxy.outcome import Outcome
 from proxy.policy.cache_status import cache_status
-from proxy.policy.forwarding import forwarded_scheme, looped
+from proxy.policy.forwarding import client_behind, forwarded_scheme, looped
 from proxy.policy.framing import Limits, parse_head
 from proxy.policy.messages import Fields, Request
+from proxy.policy.operators import without_session
 from proxy.policy.request_id import REQUEST_ID, RequestIds, request_id, trace_id
 from proxy.purging import PurgeMethod
 from proxy.routing import RouteTable
@@ -57,8 +58,8 @@ class Realtime(Protocol):
     def takes(self, path: str) -> bool:
         """Whether requests for this path are its own."""
 
-    async def handle(self, http: web.BaseRequest) -> web.StreamResponse:
-        """Answer one of them. A WebSocket has left aiohttp when this returns."""
+    async def handle(self, http: web.BaseRequest, client: str) -> web.StreamResponse:
+        """Answer one of them, of the client at this address. A WebSocket has left aiohttp when this returns."""
 
 
 class Server:
@@ -89,6 +90,7 @@ class Server:
         self._realtime = realtime
         self._access_log = access_log
         self._ids = RequestIds(secrets.token_hex(4))
+        self._operators_log_in = bool(config.admin.password_hash or config.admin.viewer_password_hash)
         self._polls: set[object] = set()
         self._limits = Limits(settings.max_target, settings.max_head, settings.max_body)
         self._trusted = tuple(ipaddress.ip_network(text, strict=False) for text in settings.trusted_proxies)
@@ -140,7 +142,8 @@ class Server:
         if page is not None and request.method in ("GET", "HEAD"):
             return _local_answer(outcome, _json(page() if request.method == "GET" else b""))
         if self._realtime is not None and self._realtime.takes(request.path):
-            return await self._live(self._realtime, http, outcome)
+            client = client_behind(request.fields, http.remote or "", self._is_trusted)
+            return await self._live(self._realtime, http, client, outcome)
         if self._edge.outbox is not None and request.path.startswith(STATUS_PATH):
             return await self._write_status(http, request, outcome, self._edge.outbox)
         if looped(request.fields, self._edge.name):
@@ -236,12 +239,12 @@ class Server:
             )
         return _local_answer(outcome, _json(json.dumps(status).encode() if request.method == "GET" else b""))
 
-    async def _live(self, core: Realtime, http: web.BaseRequest, outcome: Outcome) -> web.StreamResponse:
+    async def _live(self, core: Realtime, http: web.BaseRequest, client: str, outcome: Outcome) -> web.StreamResponse:
         """One polling exchange, or the handshake of a WebSocket, which is an outcome when it begins."""
         outcome.route, outcome.verdict, outcome.timed = "(realtime)", "local", False
         if is_websocket(http):
             outcome.reason = "websocket"
-            response = await core.handle(http)
+            response = await core.handle(http, client)
             if http.transport is None:
                 # The connection is not HTTP's any more, and what was returned no response.
                 outcome.status = 101
@@ -252,13 +255,13 @@ class Server:
             self._polls.add(http.protocol)
             try:
                 with watched(http):
-                    response = await core.handle(http)
+                    response = await core.handle(http, client)
             finally:
                 self._polls.discard(http.protocol)
         else:
             outcome.reason = "polling"
             Continue(http).wanted()
-            response = await core.handle(http)
+            response = await core.handle(http, client)
         if not response.prepared:
             response.headers[REQUEST_ID] = outcome.request_id
         outcome.status = response.status
@@ -276,6 +279,8 @@ class Server:
 
     def _parsed(self, http: web.BaseRequest, trusted: bool, outcome: Outcome) -> Request:
         fields = Fields.from_raw(http.raw_headers)
+        if self._operators_log_in:
+            fields = without_session(fields)
         if (given := request_id(fields)) is None:
             named = (REQUEST_ID, outcome.request_id)
             fields = fields.replacing(named) if REQUEST_ID in fields else fields.plus(named)

@@ -8,19 +8,23 @@ from __future__ import annotations
 import hashlib
 import hmac
 import logging
+import math
 import secrets
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from realtime.origin import Credentials, Origin, OriginAway
-from realtime.settings import AuthenticationSettings
+from realtime.payloads import Refusal, parse_id
+from realtime.settings import AuthenticationSettings, LimitSettings
 
 _MOST_REMEMBERED = 10_000
 _LONGEST_TEXT = 300  # characters of one member of a user
 _MOST_MEMBERS = 24
 _SHORTEST_SECRET = 32  # bytes
+_NEVER = 2**53  # seconds since 1970: no time of day is as late
+_DISPLAYED = ("username", "name", "avatar_url")
 
 _log = logging.getLogger("cachewire.realtime")
 
@@ -48,10 +52,17 @@ class Claim:
         return f"Claim(user={self.user!r}, token={'...' if self.token else None})"
 
 
-class Authentication(Protocol):
-    """`identify` returns the user, an object with a text `id`. Raises AuthenticationRefused."""
+class Identity(NamedTuple):
+    """A user, an object with a text `id`, and until when what proved it is good (seconds since 1970; None: no end)."""
 
-    async def identify(self, claim: Claim, headers: Mapping[str, str]) -> dict[str, Any]: ...
+    user: dict[str, Any]
+    until: float | None = None
+
+
+class Authentication(Protocol):
+    """`identify` says who it is. Raises AuthenticationRefused."""
+
+    async def identify(self, claim: Claim, headers: Mapping[str, str]) -> Identity: ...
 
 
 def authentication(
@@ -71,18 +82,28 @@ def authentication(
 
 
 def bounded_user(user: Mapping[str, Any]) -> dict[str, Any]:
-    """The plain members of a user, none of them long: what is sent along with everything this user does."""
+    """The plain members of a user, none of them long: what this user is told of itself."""
     kept: dict[str, Any] = {"id": str(user["id"])}
     for name, value in user.items():
-        if name == "id" or len(kept) >= _MOST_MEMBERS or not isinstance(name, str) or len(name) > _LONGEST_TEXT:
+        if name == "id" or len(kept) >= _MOST_MEMBERS or not isinstance(name, str):
             continue
-        if (
-            isinstance(value, bool | int | float)
-            or value is None
-            or (isinstance(value, str) and len(value) <= _LONGEST_TEXT)
-        ):
+        if _is_plain(name) and _is_plain(value):
             kept[name] = value
     return kept
+
+
+def _is_plain(value: object) -> bool:
+    """Whether it is short, and can be said to anybody: a token may hold more than JSON and UTF-8 have words for."""
+    if isinstance(value, str):
+        return len(value) <= _LONGEST_TEXT and not any("\ud800" <= character <= "\udfff" for character in value)
+    if isinstance(value, float):
+        return math.isfinite(value)
+    return value is None or (isinstance(value, int) and abs(value) < 2**63)
+
+
+def public_user(user: Mapping[str, Any]) -> dict[str, Any]:
+    """What others may know of a user, whatever else was said of it: the id, and how it is displayed."""
+    return {"id": str(user["id"]), **{name: user[name] for name in _DISPLAYED if isinstance(user.get(name), str)}}
 
 
 class Trusted:
@@ -94,16 +115,16 @@ class Trusted:
             "Anybody can read and write as anybody. Never use this where strangers can connect."
         )
 
-    async def identify(self, claim: Claim, headers: Mapping[str, str]) -> dict[str, Any]:
+    async def identify(self, claim: Claim, headers: Mapping[str, str]) -> Identity:
         if claim.user is None:
             raise AuthenticationRefused("no-credential", "authenticate needs the id of a user.")
-        return {"id": claim.user}
+        return Identity({"id": claim.user})
 
 
 class Nobody:
     """Refuses everybody and says what is missing."""
 
-    async def identify(self, claim: Claim, headers: Mapping[str, str]) -> dict[str, Any]:
+    async def identify(self, claim: Claim, headers: Mapping[str, str]) -> Identity:
         raise AuthenticationRefused(
             "not-configured",
             "Nobody can authenticate here yet: set realtime.origin.session (or choose another realtime.auth).",
@@ -132,20 +153,20 @@ class SignedTokens:
         self._settings = settings
         self._wall = wall
 
-    async def identify(self, claim: Claim, headers: Mapping[str, str]) -> dict[str, Any]:
+    async def identify(self, claim: Claim, headers: Mapping[str, str]) -> Identity:
         token = claim.token or _bearer(headers)
         if token is None:
             raise AuthenticationRefused("no-credential", "authenticate needs a token.")
         claims = self._verified(token)
-        user = claims.get(self._settings.claim)
-        if not isinstance(user, str | int) or isinstance(user, bool) or user == "":
-            raise AuthenticationRefused("no-user", "The token names no user.")
-        if claim.user is not None and claim.user != str(user):
+        user = _named(claims.get(self._settings.claim), f"The token's {self._settings.claim}")
+        if claim.user is not None and claim.user != user:
             raise AuthenticationRefused("another-user", "The token belongs to another user.")
         named: dict[str, Any] = {
             name: claims[name] for name in ("name", "username", "preferred_username") if name in claims
         }
-        return bounded_user({"id": str(user), **named})
+        if "preferred_username" in named:  # what OpenID Connect calls it (Core 1.0, section 5.1)
+            named.setdefault("username", named["preferred_username"])
+        return Identity(bounded_user({"id": user, **named}), claims["exp"] + self._settings.leeway)
 
     def _verified(self, token: str) -> dict[str, Any]:
         settings, jwt = self._settings, self._jwt
@@ -157,7 +178,12 @@ class SignedTokens:
                 audience=settings.audience,
                 issuer=settings.issuer,
                 leeway=settings.leeway,
-                options={"require": ["exp"], "verify_aud": settings.audience is not None, "verify_exp": False},
+                options={
+                    "require": ["exp"],
+                    "verify_aud": settings.audience is not None,
+                    "verify_exp": False,  # by our own clock, below
+                    "verify_sub": False,  # many issuers number their users
+                },
             )
         except jwt.PyJWTError as error:
             # The kind of failure is told, never the token.
@@ -170,8 +196,9 @@ class SignedTokens:
 
     def _check_expiry(self, claims: Mapping[str, Any]) -> None:
         expires = claims["exp"]
-        # Asked this way round, an expiry that is no number (NaN is a float) has passed.
-        if not (isinstance(expires, int | float) and expires + self._settings.leeway > self._wall()):
+        if isinstance(expires, bool) or not isinstance(expires, int | float) or not abs(expires) < _NEVER:  # nor is NaN
+            raise AuthenticationRefused("bad-token", "The token's exp is not a time.")
+        if expires + self._settings.leeway <= self._wall():
             raise AuthenticationRefused("expired", "The token has expired.")
 
 
@@ -188,7 +215,7 @@ class AskOrigin:
         self._secret = secrets.token_bytes(32)
         self._known: OrderedDict[bytes, tuple[float, dict[str, Any]]] = OrderedDict()
 
-    async def identify(self, claim: Claim, headers: Mapping[str, str]) -> dict[str, Any]:
+    async def identify(self, claim: Claim, headers: Mapping[str, str]) -> Identity:
         try:
             credentials = Credentials.of(headers, claim.token)
         except ValueError:
@@ -198,7 +225,7 @@ class AskOrigin:
         user = await self._user(credentials)
         if claim.user is not None and claim.user != user["id"]:
             raise AuthenticationRefused("another-user", "This session belongs to another user.")
-        return user
+        return Identity(user)
 
     async def _user(self, credentials: Credentials) -> dict[str, Any]:
         key = hmac.digest(self._secret, credentials.material, hashlib.sha256)
@@ -213,12 +240,20 @@ class AskOrigin:
             ) from None
         if said is None:
             raise AuthenticationRefused("refused", "The application does not know this session.")
-        user = bounded_user(said)
+        user = bounded_user({**said, "id": _named(said["id"], "The user's id")})
         self._known[key] = (self._now() + self._remember, user)
         self._known.move_to_end(key)
         if len(self._known) > _MOST_REMEMBERED:
             self._known.popitem(last=False)
         return user
+
+
+def _named(value: object, what: str) -> str:
+    """A user's id, by the rules of all ids. Raises AuthenticationRefused."""
+    try:
+        return parse_id(value, what, LimitSettings())
+    except Refusal as refusal:
+        raise AuthenticationRefused("no-user", str(refusal)) from None
 
 
 def _bearer(headers: Mapping[str, str]) -> str | None:

@@ -1,4 +1,4 @@
-"""PURE: what waits for one session, bounded in bytes; the packets themselves are shared with other sessions."""
+"""PURE: what waits for one session, bounded in bytes of memory, as if nothing of it were shared with other sessions."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from realtime.frames import Outgoing
 
 
 class Backlog:
-    """First in, first out, within `bound` bytes.
+    """First in, first out, within `bound` bytes of memory (`Outgoing.cost`).
 
     A packet with a conflate key replaces the one of that key and goes to the end. When the bound is reached, volatile
     packets are given up first, then those with a conflate key, the oldest first. `drops` receives how many were given
@@ -30,27 +30,27 @@ class Backlog:
 
     @property
     def size(self) -> int:
-        """Bytes that wait."""
+        """Bytes of memory that what waits takes."""
         return self._size
 
     def add(self, outgoing: Outgoing) -> bool:
         """Take a packet; False when it must not be lost and there is no room for it."""
         if outgoing.conflate is not None and outgoing.conflate in self._entries:
             self._drop(outgoing.conflate, "conflated")
-        if self._size + outgoing.size > self._bound:
+        if self._size + outgoing.cost > self._bound:
             if outgoing.volatile:
                 self._count("volatile")
                 return True
-            if self._certain + outgoing.size > self._bound:
+            if self._certain + outgoing.cost > self._bound:
                 if outgoing.conflate is None:
                     return False
                 self._count("conflatable")
                 return True
             self._drop_volatile()
-            self._drop_conflatable(outgoing.size)
+            self._drop_conflatable(outgoing.cost)
         self._number += 1
         self._entries[self._number if outgoing.conflate is None else outgoing.conflate] = outgoing
-        self._size += outgoing.size
+        self._size += outgoing.cost
         self._certain += _certain(outgoing)
         return True
 
@@ -76,7 +76,7 @@ class Backlog:
         self._count(kind)
 
     def _gone(self, outgoing: Outgoing) -> None:
-        self._size -= outgoing.size
+        self._size -= outgoing.cost
         self._certain -= _certain(outgoing)
 
     def _count(self, kind: str) -> None:
@@ -84,4 +84,4 @@ class Backlog:
 
 
 def _certain(outgoing: Outgoing) -> int:
-    return 0 if outgoing.volatile or outgoing.conflate is not None else outgoing.size
+    return 0 if outgoing.volatile or outgoing.conflate is not None else outgoing.cost

@@ -1,8 +1,8 @@
 """Channels: who subscribes, and which updates leave together.
 
-The rule of this room: what is published leaves when the channel has been calm for `debounce`, and in no case later
-than `LONGEST` debounces after the first update that waits, so that a busy channel is late but never silent. No
-clock and no loop: `now` is an argument (seconds, monotonic).
+The rule of this room: where every update is kept none waits. Where later ones take the place of earlier ones, they
+leave when the channel has been calm for `debounce`, and in no case later than `LONGEST` debounces after the first that
+waits, so that a busy channel is late but never silent. No clock and no loop: `now` is an argument (seconds, monotonic).
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ from typing import Any, Literal, NamedTuple
 from realtime.deadlines import Deadlines
 
 Mode = Literal["append", "conflate"]
-"""`append` keeps every update. `conflate` keeps of those with the same key only the latest."""
+"""`append` keeps every update, and lets it leave at once. `conflate` keeps of those with the same key only the latest,
+whatever their events are called."""
 
 LONGEST = 3
 """How many debounces an update may wait: with 100 ms it is never told later than 300 ms after it was published."""
@@ -108,12 +109,15 @@ class Channels:
 
     def publish(self, channel: str, update: Update, now: float) -> Release | None:
         """Take an update; everything that waits in its channel, if it leaves now."""
+        conflates = self._mode_of(channel) == "conflate"
         pending = self._pending.get(channel)
+        if pending is None and not conflates:
+            return Release(channel, [update])
         if pending is None:
             pending = self._pending[channel] = _Pending(now + LONGEST * self.debounce)
-        self._collect(pending, update, conflate=self._mode_of(channel) == "conflate")
+        self._collect(pending, update, conflate=conflates)
         end = min(now + self.debounce, pending.latest_end)
-        if len(pending.updates) >= self.most or end <= now:
+        if not conflates or len(pending.updates) >= self.most or end <= now:
             return self._release(channel)
         self._deadlines.set(channel, end)
         return None

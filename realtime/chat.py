@@ -7,25 +7,26 @@ message afterwards is `conversations`' business. Nobody acts for a user who is n
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
 from realtime.activity import Activities
 from realtime.alarm import Alarm
 from realtime.audience import SHAPES, Audience
-from realtime.authentication import Authentication, AuthenticationRefused, Claim, bounded_user
+from realtime.authentication import Authentication
+from realtime.authorship import Known
 from realtime.consent import Consent
 from realtime.conversations import Conversations, Settle
 from realtime.limits import TokenBuckets
 from realtime.member import CHANNEL, CONVERSATION, USER, Handle, Member
 from realtime.namespace import Namespace
-from realtime.origin import Credentials, Origin, OriginAway
+from realtime.origin import Origin, OriginAway
+from realtime.participation import NO_PART, Participation, reauthenticate
 from realtime.payloads import (
     Draft,
     Refusal,
     parse_batch,
-    parse_claim,
     parse_deletion,
     parse_id,
     parse_message,
@@ -42,16 +43,16 @@ from realtime.stats import RealtimeStats
 from realtime.tasks import Tasks
 
 _MESSAGE_ERROR = "message_error"
-_NO_PART = "You do not take part in this conversation."
 
 
 class Chat:
     """Users, conversations and channels in one namespace.
 
-    `now` is monotonic seconds, `wall` the time of day as text, `new_id` makes ids for messages that the application
-    gave none. `profiles` and `likes` look up what is known, and never raise; `own_profile` does so, with more patience,
-    for a user who authenticates. `silence` tells for how many seconds an Engine.IO session has owed a sign of life,
-    `unread` whether speakers who rested are read next.
+    `now` is monotonic seconds, `wall` the time of day as text and `clock` in seconds, `new_id` makes ids for messages
+    that the application gave none. Whoever is lost may return within `returns_within` seconds. `profiles` and `likes`
+    look up what is known, and never raise; `own_profile` does so, with more patience, for a user who authenticates.
+    `silence` tells for how many seconds an Engine.IO session has owed a sign of life, `unread`
+    whether speakers who rested are read next.
     """
 
     def __init__(
@@ -72,6 +73,8 @@ class Chat:
         stats: RealtimeStats,
         now: Callable[[], float],
         wall: Callable[[], str],
+        clock: Callable[[], float],
+        returns_within: float,
         new_id: Callable[[], str],
     ) -> None:
         self.tasks = Tasks()
@@ -85,11 +88,7 @@ class Chat:
         )
         self._namespace = namespace
         self._settings = settings
-        self._authentication = authentication
         self._origin = origin
-        asks = origin is not None and origin.settings.authorize is not None
-        self._consent = Consent(origin, now=now) if origin is not None and asks else None
-        self._own_profile = own_profile
         self._silence = silence
         self._now = now
         self._messages: TokenBuckets[str] = TokenBuckets(settings.limits.messages)
@@ -122,13 +121,30 @@ class Chat:
             wake=self.alarm.nearer,
             now=now,
         )
-        self.alarm.watch(self.conversations, self.publisher, self.signs)
+        asks = origin is not None and origin.settings.authorize is not None
+        self.participation = Participation(
+            namespace,
+            settings,
+            authentication=authentication,
+            consent=Consent(origin, now=now) if origin is not None and asks else None,
+            own_profile=own_profile,
+            signs=self.signs,
+            members=self.members,
+            flush=self.conversations.flush,
+            window=returns_within,
+            stats=stats,
+            wake=self.alarm.nearer,
+            now=now,
+            clock=clock,
+        )
+        self.alarm.watch(self.conversations, self.publisher, self.signs, self.participation)
         self._register()
 
     def apply(self, settings: ChatSettings) -> None:
         """Use other settings from now on."""
         self._settings = settings
         self.audience.default = settings.deliver
+        self.participation.apply(settings)
         self.signs.apply(settings.typing)
         self.reception.apply(settings.limits.events)
         self._messages.rate, self._user_messages.rate = settings.limits.messages, settings.limits.user_messages
@@ -153,6 +169,7 @@ class Chat:
         """End what is under way; whoever waits for it is not told any more."""
         for member in self.members.values():
             member.leave()
+        await self.participation.close()
         await self.tasks.close()
         self.alarm.stop()
 
@@ -176,7 +193,7 @@ class Chat:
     def _register(self) -> None:
         self._namespace.on("connect")(self._connected)
         self._namespace.on("disconnect")(self._disconnected)
-        self.reception.on("authenticate", self._authenticate, "auth_error")
+        self.reception.on("authenticate", self.participation.authenticate, "auth_error")
         events: dict[str, Handle] = {
             "join_conversation": self._join,
             "leave_conversation": self._leave,
@@ -197,121 +214,41 @@ class Chat:
     def _connected(self, socket: Socket, auth: object) -> None:
         chosen = auth if isinstance(auth, dict) else {}
         token, shape = chosen.get("token"), chosen.get("deliver")
-        member = Member(socket, token if isinstance(token, str) else None, self.tasks)
+        proofs = self.participation.proofs(socket, token if isinstance(token, str) else None)
+        member = Member(socket, proofs, self.tasks)
         self.reception.members[socket.id] = member
         if socket.recovered:
-            self._returned(member)
+            self.participation.returned(member)
         elif shape in SHAPES and shape != self._settings.deliver:
             member.choose(shape)
-
-    def _returned(self, member: Member) -> None:
-        for conversation in member.conversations:
-            presence = self.signs.joined(conversation, member.users_in(conversation), member.socket.id)
-            member.socket.emit("presence_update", presence, volatile=True)
 
     def _disconnected(self, socket: Socket, reason: str) -> None:
         member = self.reception.members.pop(socket.id, None)
         if member is None:
             return
         member.leave()
+        for_good = reason in ("client-disconnect", "server-disconnect")
+        self.participation.lost(member, for_good=for_good)
         for conversation in member.conversations:
             self.conversations.flush(conversation)
-            if reason in ("client-disconnect", "server-disconnect"):
+            if for_good:
                 self.signs.left(conversation, member.users_in(conversation), socket.id)
             else:
                 self.signs.stops(conversation, member.users_in(conversation), socket.id)
         self.signs.lost(socket.id)
 
-    async def _authenticate(self, member: Member, payload: object) -> dict[str, Any] | None:
-        claimed, token = parse_claim(payload, self._settings.limits)
-        self._check_users(member, claimed)
-        try:
-            headers = member.socket.handshake.headers
-            user = await self._authentication.identify(Claim(claimed, token or member.token), headers)
-        except AuthenticationRefused as refused:
-            raise Refusal(refused.reason, str(refused)) from None
-        if self._own_profile is not None:
-            profile = (await self._own_profile([user["id"]])).get(user["id"])
-            user = bounded_user({**user, **profile, "id": user["id"]} if isinstance(profile, Mapping) else user)
-        outside = await self._outside(member, user["id"], token or member.token)
-        if member.gone:
-            return None
-        self._check_users(member, user["id"])
-        self._admit(member, user, outside)
-        member.token = token or member.token
-        member.socket.emit("authenticated", {"user": user})
-        return {"ok": True, "user": user, **({"not_in": outside} if outside else {})}
-
-    async def _outside(self, member: Member, user: str, token: str | None) -> list[str]:
-        """The conversations of this socket in which the user has no part: whoever joins them is asked about."""
-        unasked = [name for name in member.conversations if not member.takes_part(name, user)]
-        if self._consent is None or not unasked:
-            return []
-        try:
-            credentials = Credentials.of(member.socket.handshake.headers, token)
-        except ValueError:
-            return unasked
-        return await self._consent.refused(unasked, user, credentials)
-
-    def _check_users(self, member: Member, user: str | None) -> None:
-        most = self._settings.users_per_connection
-        if user not in member.users and len(member.users) >= most:
-            raise Refusal("too-many-users", f"At most {most} users can share a connection.")
-
-    def _admit(self, member: Member, user: dict[str, Any], outside: Collection[str]) -> None:
-        for conversation in member.conversations:
-            others = [other for other in member.outside.get(conversation, ()) if other != user["id"]]
-            member.keep_outside(conversation, [*others, user["id"]] if conversation in outside else others)
-            if conversation not in outside:
-                self.signs.joined(conversation, [user["id"]], member.socket.id)
-        member.admit(user)
-        member.socket.join(USER + user["id"])
-
     # Conversations
 
     def _join(self, member: Member, payload: object) -> Any:
         conversation, _ = parse_place(payload, self._settings.limits)
-        if not member.users:
-            raise Refusal("not-authenticated", "Authenticate first.", conversation_id=conversation)
-        if not member.joined(conversation):
-            most = self._settings.limits.conversations_per_connection
-            if len(member.conversations) >= most:
-                message = f"At most {most} conversations can be joined at once."
-                raise Refusal("too-many-conversations", message, conversation_id=conversation)
-        if self._consent is not None and (not member.joined(conversation) or conversation in member.outside):
-            return self._join_with_consent(self._consent, member, conversation)
-        return self._joined(member, conversation)
-
-    async def _join_with_consent(self, consent: Consent, member: Member, conversation: str) -> dict[str, Any] | None:
-        inside = set(member.users_in(conversation)) if member.joined(conversation) else set()
-        try:
-            credentials = Credentials.of(member.socket.handshake.headers, member.token)
-            asked = [user for user in member.users if user not in inside]
-            inside.update(await consent.among(conversation, asked, credentials))
-        except ValueError:
-            pass
-        except OriginAway:
-            message = "The application does not answer; try again in a moment."
-            raise Refusal("origin-away", message, conversation_id=conversation) from None
-        if not inside:
-            raise Refusal("not-allowed", _NO_PART, conversation_id=conversation)
-        if member.gone:
-            return None
-        member.keep_outside(conversation, [user for user in member.users if user not in inside])
-        return self._joined(member, conversation)
-
-    def _joined(self, member: Member, conversation: str) -> dict[str, Any]:
-        member.socket.join(member.room + conversation)
-        presence = self.signs.joined(conversation, member.users_in(conversation), member.socket.id)
-        return {"ok": True, "conversation_id": conversation, "users": presence["users"], "online": presence["online"]}
+        if member.until:
+            self.participation.expire(member)
+        return self.participation.join(member, conversation)
 
     def _leave(self, member: Member, payload: object) -> dict[str, Any]:
         conversation, _ = parse_place(payload, self._settings.limits)
         if member.joined(conversation):
-            self.conversations.flush(conversation)
-            self.signs.left(conversation, member.users_in(conversation), member.socket.id)
-            member.keep_outside(conversation, ())
-            member.socket.leave(member.room + conversation)
+            self.participation.leave(member, conversation)
         return {"ok": True, "conversation_id": conversation}
 
     def _send_message(self, member: Member, payload: object) -> Any:
@@ -322,6 +259,8 @@ class Chat:
 
     def _send(self, member: Member, drafts: list[Draft]) -> Any:
         first = drafts[0]
+        if member.until:
+            self.participation.expire(member)
         try:
             self._check_senders(member, drafts)
             self.reception.allow(self._messages, "messages", member.socket.id, len(drafts))
@@ -351,10 +290,12 @@ class Chat:
         if not member.joined(conversation):
             raise Refusal("not-joined", "Join the conversation first.")
         if conversation in member.outside and not all(member.takes_part(conversation, each.sender) for each in drafts):
-            raise Refusal("not-allowed", _NO_PART)
+            raise Refusal("not-allowed", NO_PART)
 
     def _delete_message(self, member: Member, payload: object) -> Any:
         conversation, message, named = parse_deletion(payload, self._settings.limits)
+        if member.until:
+            self.participation.expire(member)
         known = self.conversations.authorship.find(conversation, message)
         details = {"conversation_id": conversation, "message_id": named if known is None else known.id}
         if not member.joined(conversation):
@@ -362,25 +303,29 @@ class Chat:
         if known is None and self.conversations.authorship.elsewhere(conversation, message):
             raise Refusal("not-allowed", "The message belongs to another conversation.", **details)
         if self._origin is not None and self._origin.settings.delete is not None:
-            return self._delete_with_consent(self._origin, member, message, details)
-        if known is None or not member.takes_part(conversation, known.sender):
+            return self._delete_with_consent(self._origin, member, message, known, details)
+        if known is None:
+            raise Refusal("unknown-message", "This message is not known here any more.", **details)
+        if not member.takes_part(conversation, known.sender):
             raise Refusal("not-allowed", "Only its sender can delete a message.", **details)
         return self._deleted(details)
 
     async def _delete_with_consent(
-        self, origin: Origin, member: Member, message: str, details: dict[str, Any]
+        self, origin: Origin, member: Member, message: str, known: Known | None, details: dict[str, Any]
     ) -> dict[str, Any]:
+        """Have the application delete a message, asked by each of the users in turn, its sender first."""
+        users = [*reversed([*member.users_in(details["conversation_id"])])]
+        users.sort(key=lambda user: known is None or user != known.sender)
+        groups, unproved = self.participation.by_proof(member, users)
         try:
-            credentials = Credentials.of(member.socket.handshake.headers, member.token)
-            users = [*member.users_in(details["conversation_id"])]
-            done = await origin.deletes(details["conversation_id"], message, users, credentials)
-        except ValueError:
-            done = False
+            for credentials, askers in groups.items():
+                if await origin.deletes(details["conversation_id"], message, askers, credentials):
+                    return self._deleted(details)
         except OriginAway:
             raise Refusal("origin-away", "The application does not answer; try again.", **details) from None
-        if not done:
-            raise Refusal("not-allowed", "The application does not let you delete this message.", **details)
-        return self._deleted(details)
+        if unproved:
+            raise reauthenticate(unproved, **details)
+        raise Refusal("not-allowed", "The application does not let you delete this message.", **details)
 
     def _deleted(self, details: dict[str, Any]) -> dict[str, Any]:
         self.audience.tell(details["conversation_id"], "message_deleted", details)
@@ -408,19 +353,23 @@ class Chat:
     def _typing_place(self, member: Member, payload: object) -> tuple[str, str]:
         """The conversation and the user; where none is named, the one who authenticated last."""
         conversation, user = parse_place(payload, self._settings.limits)
+        if member.until:
+            self.participation.expire(member)
         user = user or next((each for each in reversed(member.users) if member.takes_part(conversation, each)), None)
         if user is None or user not in member.users:
             raise Refusal("not-authenticated", "Authenticate first.", conversation_id=conversation)
         if not member.joined(conversation):
             raise Refusal("not-joined", "Join the conversation first.", conversation_id=conversation)
         if not member.takes_part(conversation, user):
-            raise Refusal("not-allowed", _NO_PART, conversation_id=conversation)
+            raise Refusal("not-allowed", NO_PART, conversation_id=conversation)
         return conversation, user
 
     # Channels, and the rest
 
     def _subscribe(self, member: Member, payload: object) -> dict[str, Any]:
         channel = parse_id(payload, "channel", self._settings.limits)
+        if member.until:
+            self.participation.expire(member)
         rule = rule_for(self._settings.channels, channel, member.users)
         if rule is None:
             raise Refusal("not-allowed", "This channel is not open to you.", channel=channel)

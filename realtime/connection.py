@@ -11,7 +11,10 @@ from realtime.frames import Outgoing
 
 @dataclass(frozen=True, slots=True)
 class Handshake:
-    """The request that opened a session. `at` is wall-clock time in seconds; header names are in lower case."""
+    """The request that opened a session. `at` is wall-clock time in seconds; header names are in lower case.
+
+    `peer` is the client's address, also where the connection is a proxy's.
+    """
 
     path: str
     query: dict[str, str]
@@ -46,6 +49,9 @@ class Connection(Protocol):
 
     def rest(self, seconds: float) -> None:
         """What the client says next need not be read for so long; a hint that a connection may ignore."""
+
+    def entered(self) -> None:
+        """The layer above has let the client in: from now on its session gives way to no newcomer."""
 
     def close(self, reason: str = "server-close") -> None:
         """End the session after what was sent before; a second time it does nothing."""

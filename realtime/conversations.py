@@ -14,10 +14,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from realtime.alarm import Wake
 from realtime.authorship import Authorship
 from realtime.batching import Windows
+from realtime.deadlines import soonest
 from realtime.later import Later
 from realtime.origin import GivenUp, Origin, OriginAway, OriginRefused
+from realtime.patience import Patience
 from realtime.payloads import Draft, Refusal
-from realtime.repeats import Key, Repeats, id_of
+from realtime.repeats import Key, Repeats, id_of, key_of
 from realtime.settings import BatchSettings
 from realtime.stats import RealtimeStats
 from realtime.stopping import Stop, Stopped
@@ -69,11 +71,12 @@ class Sending(Later[Told]):
 
 
 class Item(NamedTuple):
-    """A draft on its way: one of the messages of a sending."""
+    """A draft on its way: one of the messages of a sending. It was taken at `since`."""
 
     draft: Draft
     sending: Sending
     place: int
+    since: float
 
 
 Settled = dict[str, Any] | Refusal
@@ -129,15 +132,22 @@ class Conversations:
         self._closed = False
         self._stop = Stop()
         self._unsettled: set[asyncio.Task[None]] = set()
+        self._patience: Patience[Item] = Patience(0.0 if self._origin is None else self._origin.settings.patience)
 
     @property
     def deadline(self) -> float | None:
         """When `due` wants to be called next."""
-        return self._windows.deadline
+        return soonest(self._windows.deadline, self._patience.deadline)
 
     def waiting(self, conversation: str) -> int:
         """How many messages were taken and are not settled."""
         return self._waiting.get(conversation, (0, 0))[0]
+
+    def remember(self) -> None:
+        """After a restart: know the senders of those messages whose repetitions are recognised."""
+        for record in self._repeats.records(self._now()):
+            (conversation, sender, _), id_ = key_of(record), id_of(record)
+            self.authorship.note(conversation, sender, id_)
 
     def apply(self, settings: BatchSettings) -> None:
         self._settings = settings
@@ -154,7 +164,7 @@ class Conversations:
             self._make_room(fresh)
         sending = Sending(socket, authors, len(drafts))
         for place, draft in enumerate(drafts):
-            item = Item(draft, sending, place)
+            item = Item(draft, sending, place, now)
             if draft.client_id is None or not self._answered_before(_key(draft), item, now):
                 batch = self._windows.add(draft.conversation, item, draft.size, now)
                 if batch is not None:
@@ -165,11 +175,13 @@ class Conversations:
         return sending
 
     def due(self, now: float) -> None:
-        """Send the batches whose windows have ended.
+        """Send the batches whose windows have ended, and refuse what has waited for too long.
 
-        When the loop is so late that their speakers are only now being read, it does nothing: it will be called again
-        after that, since the deadline has not changed.
+        When the loop is so late that speakers who rested are only now being read, no batch leaves: this will be called
+        again after that, since the deadline has not changed.
         """
+        for _, item in self._patience.due(now):
+            self._tell([item], [_AWAY])
         if self._unread():
             return
         for conversation, batch in list(self._windows.due(now)):
@@ -253,15 +265,29 @@ class Conversations:
 
     async def _carry(self, conversation: str, batch: list[Item] | None) -> None:
         """See a batch, and those that become ready meanwhile, through persistence and delivery."""
+        given_up = False
         while batch is not None:
-            try:
-                settled = await self._settled(conversation, batch)
-            except Exception:
-                _log.exception("a batch of %d messages could not be persisted", len(batch))
-                settled = [_FAILED] * len(batch)
-            self._hand_over(conversation, batch, settled)
+            if hopeless := self._patience.hopeless(batch, self._now(), away=given_up):
+                self._hand_over(conversation, batch[:hopeless], [_AWAY] * hopeless)
+            if batch := batch[hopeless:]:
+                settled = await self._carried(conversation, batch)
+                given_up = settled[-1] is _AWAY
+                self._hand_over(conversation, batch, settled)
             batch = self._done(conversation, batch)
         self._wake(self._windows.deadline)
+
+    async def _carried(self, conversation: str, batch: Sequence[Item]) -> Sequence[Settled]:
+        """What became of each message. Whoever has lost patience meanwhile has been told so."""
+        self._patience.begin(conversation, batch)
+        self._wake(self._patience.deadline)
+        try:
+            settled = await self._settled(conversation, batch)
+        except Exception:
+            _log.exception("a batch of %d messages could not be persisted", len(batch))
+            settled = [_FAILED] * len(batch)
+        if told := self._patience.finish(conversation):
+            return [_TOLD if id(item) in told else outcome for item, outcome in zip(batch, settled, strict=True)]
+        return settled
 
     def _done(self, conversation: str, batch: Sequence[Item]) -> list[Item] | None:
         """A batch is settled: the next one, or its senders may rest until shortly before there is one."""
@@ -293,21 +319,24 @@ class Conversations:
     async def _persisted(self, conversation: str, batch: Sequence[Item]) -> list[Settled]:
         """What the application says about each message, or why it did not take it.
 
-        It takes a batch as a whole or not at all, so a batch that it refuses is offered again in halves: one bad
-        message must not take the others with it. In halves the order stays.
+        It takes a batch as a whole or not at all, so one that it refuses because of what is in it is offered again in
+        halves: one bad message must not take the others with it. In halves the order stays. Any other refusal is of
+        the asking, and would be the same for every half.
         """
         if self._origin is None:
             return [{} for _ in batch]
         try:
             named = all(item.draft.client_id is not None for item in batch)
-            return list(await self._origin.persist(conversation, [item.draft.encoded for item in batch], named=named))
+            drafts = [item.draft.encoded for item in batch]
+            end = self._patience.end(batch)
+            return list(await self._origin.persist(conversation, drafts, named=named, until=end))
         except OriginAway:
             return [_AWAY] * len(batch)
         except GivenUp as error:
             return [_UNKNOWN if error.unanswered else _SHUTTING_DOWN] * len(batch)
         except OriginRefused as error:
-            if len(batch) == 1:
-                return [Refusal("origin-refused", str(error), status=error.status)]
+            if len(batch) == 1 or error.status not in _OF_A_MESSAGE:
+                return [Refusal("origin-refused", str(error), status=error.status)] * len(batch)
         half = len(batch) // 2
         first = await self._persisted(conversation, batch[:half])
         if first[-1] is _AWAY:
@@ -319,7 +348,7 @@ class Conversations:
     ) -> dict[str, Any]:
         """The message as it is delivered: what the application says of it comes before what we know."""
         return {
-            "id": said.get("id") or self._new_id(),
+            "id": said["id"] if "id" in said else self._new_id(),
             "conversation_id": item.draft.conversation,
             **item.draft.message,
             "created_at": said.get("created_at") or now,
@@ -363,6 +392,8 @@ class Conversations:
 
     def _tell(self, batch: Sequence[Item], settled: Sequence[Settled]) -> None:
         for item, outcome in zip(batch, settled, strict=True):
+            if outcome is _TOLD:
+                continue
             if isinstance(outcome, Refusal):
                 failure = {**outcome.told(), "conversation_id": item.draft.conversation}
                 if item.draft.client_id is not None:
@@ -402,8 +433,12 @@ def _key(draft: Draft) -> Key:
     return draft.conversation, draft.sender, draft.client_id or ""
 
 
+_OF_A_MESSAGE = frozenset({400, 409, 413, 415, 422})
+"""Statuses that may be said because of one message among others."""
+
 _FAILED = Refusal("internal", "The message could not be delivered.")
 _AWAY = Refusal("origin-away", "The message could not be saved: the application does not answer. Try again.")
+_TOLD = Refusal("told", "Its sender knows already.")
 _SHUTTING_DOWN = Refusal(
     "shutting-down", "The message was not sent: the server is being restarted. Try again.", retry_after=2
 )

@@ -91,6 +91,8 @@ class Core:
             stats=self.stats,
             now=now,
             wall=lambda: _timestamp(wall()),
+            clock=wall,
+            returns_within=0.0 if recovery is None else recovery.window,
             new_id=new_id or Names(),
         )
         self.lookout = Lookout(self.chat, self.trend, now)
@@ -98,10 +100,11 @@ class Core:
     async def start(self) -> None:
         """Read the journal. Raises OSError when it cannot be had."""
         await self.hub.start()
+        self.chat.conversations.remember()
 
-    async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
-        """Everything below the core's path."""
-        return await self.engine.handle(request)
+    async def handle(self, request: web.BaseRequest, client: str | None = None) -> web.StreamResponse:
+        """Everything below the core's path. `client`: its address, where that is not the one of the connection."""
+        return await self.engine.handle(request, client)
 
     async def publish(self, publication: Publication | Mapping[str, Any]) -> dict[str, Any]:
         """Tell the subscribers of a channel: `{channel, event?, data?, key?, purge_tags?}`.
@@ -149,6 +152,16 @@ class Core:
         """Use other settings from now on, as a preset does: batching, typing, channels, limits."""
         self.chat.apply(settings)
 
+    def admit(self, *, transports: tuple[str, ...], compression: int | None) -> None:
+        """Let other transports and another threshold of compression hold for connections that begin from now on."""
+        self.engine.admit(transports=transports, compression=compression)
+
+    def remember_profiles(self, seconds: float) -> None:
+        """Use profiles and likes for so long, those that are at hand already included."""
+        for loader in (self._profiles, self._likes):
+            if loader is not None:
+                loader.ttl = seconds
+
     def forget_profiles(self) -> None:
         """Load every profile, and all likes, anew when they are next needed."""
         for loader in (self._profiles, self._likes):
@@ -162,6 +175,7 @@ class Core:
         self.stats.profiles_misses = sum(loader.misses for loader in loaders)
         self.stats.profile_requests = sum(loader.requests for loader in loaders)
         self.stats.recovery_forgotten = self.hub.forgotten
+        self.stats.recovery_given_up = self.hub.given_up
         return self.stats
 
     def quality(self) -> Distribution:

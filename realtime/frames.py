@@ -1,10 +1,10 @@
-"""PURE: the server's side of WebSocket framing (RFC 6455 section 5), and what is sent to many, encoded once."""
+"""PURE: WebSocket framing (RFC 6455 section 5): what is sent to many, encoded once, and the heads of what comes."""
 
 from __future__ import annotations
 
 import zlib
 from base64 import b64encode
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from struct import Struct
 from typing import Final, Self
 
@@ -13,6 +13,9 @@ BINARY: Final = 0x2
 CLOSE: Final = 0x8
 PING: Final = 0x9
 PONG: Final = 0xA
+
+OVERHEAD: Final = 256
+"""Bytes of an Outgoing that waits besides its own: the objects, and its place in a queue (measured)."""
 
 _SHORT = Struct("!BB").pack
 _MEDIUM = Struct("!BBH").pack
@@ -30,7 +33,7 @@ class Outgoing:
     Raises UnicodeEncodeError for text that UTF-8 cannot say.
     """
 
-    __slots__ = ("_deflated", "_packets", "_payload", "conflate", "count", "frame", "size", "volatile")
+    __slots__ = ("_deflated", "conflate", "count", "frame", "size", "volatile")
 
     def __init__(self, messages: Sequence[str | bytes], *, conflate: str | None = None, volatile: bool = False) -> None:
         packets = tuple(b"4" + item.encode() if isinstance(item, str) else _Binary(item) for item in messages)
@@ -44,31 +47,72 @@ class Outgoing:
         return self
 
     def _set(self, packets: tuple[bytes, ...], conflate: str | None, volatile: bool) -> None:
-        self._packets = packets
         self.conflate = conflate
         self.volatile = volatile
         self.count = len(packets)
         self.frame = b"".join([frame(_opcode(packet), packet) for packet in packets])
         """Each message as one WebSocket frame, one after the other."""
         self.size = len(self.frame)
-        self._payload: bytes | None = None
         self._deflated: bytes | None = None
 
     @property
     def payload(self) -> bytes:
-        """The same packets for long-polling (Engine.IO protocol, "Packet encoding")."""
-        if self._payload is None:
-            self._payload = joined([_polled(packet) for packet in self._packets])
-        return self._payload
+        """The same packets for long-polling (Engine.IO protocol, "Packet encoding"), made of the frames each time:
+        kept beside them they would take as much memory again wherever something waits.
+        """
+        return joined([_polled(opcode, packet) for opcode, packet in _frames(self.frame)])
+
+    @property
+    def cost(self) -> int:
+        """Bytes of memory that it takes where it waits, about: what is short takes most of them for being there."""
+        return OVERHEAD + self.size + 2 * len(self.conflate or "")
 
     @property
     def deflated(self) -> bytes:
         """The frames compressed without context, hence the same for every client (RFC 7692 section 7.1.1)."""
         if self._deflated is None:
             self._deflated = b"".join(
-                [frame(_opcode(packet), _deflate(packet), compressed=True) for packet in self._packets]
+                [frame(opcode, _deflate(packet), compressed=True) for opcode, packet in _frames(self.frame)]
             )
         return self._deflated
+
+
+class Heads:
+    """The frame heads in a client's bytes, however they are cut; what they are about is somebody else's business."""
+
+    __slots__ = ("_cut", "_skip")
+
+    def __init__(self) -> None:
+        self._cut = b""  # a head of which the rest is missing
+        self._skip = 0  # bytes of a frame that are still to come
+
+    def count(self, data: bytes) -> int:
+        """How many are complete with these bytes; -1 when one is not masked, as a client's must be (section 5.1)."""
+        at = self._skip
+        if self._cut:
+            data, self._cut = self._cut + data, b""
+        end = len(data)
+        heads = 0
+        while at < end:
+            if at + 2 > end:
+                self._cut = data[at:]
+                at = end
+                break
+            length = data[at + 1] - 0x80
+            if length < 0:
+                return -1
+            if length < 126:
+                at += 6 + length
+            else:
+                start = at + (4 if length == 126 else 10)
+                if start > end:
+                    self._cut = data[at:]
+                    at = end
+                    break
+                at = start + 4 + int.from_bytes(data[at + 2 : start], "big")
+            heads += 1
+        self._skip = at - end
+        return heads
 
 
 def frame(opcode: int, data: bytes, *, compressed: bool = False) -> bytes:
@@ -102,8 +146,21 @@ def _opcode(packet: bytes) -> int:
     return BINARY if isinstance(packet, _Binary) else TEXT
 
 
-def _polled(packet: bytes) -> bytes:
-    return b"b" + b64encode(packet) if isinstance(packet, _Binary) else packet
+def _frames(data: bytes) -> Iterator[tuple[int, bytes]]:
+    """Opcode and data of each of our own frames."""
+    at = 0
+    while at < len(data):
+        length, start = data[at + 1], at + 2
+        if length == 126:
+            length, start = int.from_bytes(data[at + 2 : at + 4], "big"), at + 4
+        elif length == 127:
+            length, start = int.from_bytes(data[at + 2 : at + 10], "big"), at + 10
+        yield data[at] & 0x0F, data[start : start + length]
+        at = start + length
+
+
+def _polled(opcode: int, packet: bytes) -> bytes:
+    return b"b" + b64encode(packet) if opcode == BINARY else packet
 
 
 def _deflate(packet: bytes) -> bytes:

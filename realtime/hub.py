@@ -10,6 +10,7 @@ import asyncio
 import logging
 import secrets
 import time
+from collections import Counter
 from collections.abc import Callable, Coroutine
 from itertools import count as counting
 from typing import TYPE_CHECKING, Any, Protocol
@@ -145,6 +146,14 @@ class Hub:
     def forgotten(self) -> int:
         """How often the past of a room was given up, as all of them took too much memory."""
         return sum(recovery.shelf.emptied for recovery in self._recoveries.values())
+
+    @property
+    def given_up(self) -> dict[str, int]:
+        """How many clients that might have returned were forgotten for want of room, by why."""
+        together: Counter[str] = Counter()
+        for recovery in self._recoveries.values():
+            together.update(recovery.given_up)
+        return dict(together)
 
     # For namespaces and peers
 

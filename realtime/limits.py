@@ -98,3 +98,39 @@ class TokenBuckets(Generic[Key]):
             return
         self._buckets = {key: bucket for key, bucket in self._buckets.items() if not bucket.is_full(now)}
         self._sweep_at = 2 * len(self._buckets) + 64
+
+
+_INSTANT = 1e-6  # seconds: no wait, but what sums of fractions leave
+
+
+class Turns(Generic[Key]):
+    """Like TokenBuckets of one token each, but who comes too early is told how long to wait for its turn.
+
+    Whoever asks waits behind those of its key that asked before, `patience` seconds at most: one who sends many
+    requests over a few connections, each after the answer to the last, does not keep out one who sends a single one.
+    """
+
+    __slots__ = ("_patience", "_rate", "_sweep_at", "_whole_at")
+
+    def __init__(self, rate: Rate, patience: float) -> None:
+        self._rate = rate
+        self._patience = patience
+        self._whole_at: dict[Key, float] = {}  # when all tokens would be there again
+        self._sweep_at = 64
+
+    def __len__(self) -> int:
+        return len(self._whole_at)
+
+    def wait(self, key: Key, now: float) -> float | None:
+        """Seconds until its turn; None when there are too many before it, and it has to come again later."""
+        per_second, burst = self._rate
+        whole_at = max(self._whole_at.get(key, now), now) + 1 / per_second
+        wait = whole_at - now - burst / per_second
+        wait = 0.0 if wait < _INSTANT else wait
+        if wait > self._patience:
+            return None
+        if len(self._whole_at) >= self._sweep_at:
+            self._whole_at = {other: at for other, at in self._whole_at.items() if at > now}
+            self._sweep_at = 2 * len(self._whole_at) + 64
+        self._whole_at[key] = whole_at
+        return wait

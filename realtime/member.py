@@ -8,8 +8,10 @@ from collections.abc import Callable, Collection, Coroutine
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any
 
+from realtime.authentication import public_user
 from realtime.later import Later
 from realtime.payloads import Refusal
+from realtime.proofs import How, Proofs
 from realtime.quality import ClientReport
 from realtime.tasks import Tasks
 
@@ -31,35 +33,28 @@ def conversation_rooms(shape: str | None) -> str:
 
 
 class Member:
-    """One socket in the chat. Users and the delivery shape are in the socket's data, so they survive a recovery.
+    """One socket in the chat. Users and the delivery shape are in the socket's data, so they survive a recovery; their
+    tokens (`proofs`) are not, as that is written down. `proved` says by which of them each user is known, `until` when
+    a user's token expires (seconds since 1970), where it does.
 
-    `users` are those authenticated on it, by id; the last is who acts where an event names nobody. `outside` are those
-    of them who have no part in a conversation that the socket has joined. `room` is what the rooms of its
-    conversations begin with.
+    `users` are those authenticated on it, by id, as others may know them; the last is who acts where an event names
+    nobody. `outside` are those of them who have no part in a conversation that the socket has joined. `room` is what
+    the rooms of its conversations begin with.
     """
 
     __slots__ = (
-        "_busy",
-        "_queue",
-        "_tasks",
-        "gone",
-        "messages",
-        "outside",
-        "report",
-        "reported_at",
-        "reports",
-        "room",
-        "socket",
-        "token",
-        "users",
-    )
+        "_busy", "_queue", "_tasks", "gone", "messages", "outside", "proofs", "proved", "report", "reported_at",
+        "reports", "room", "socket", "until", "users",
+    )  # fmt: skip
 
-    def __init__(self, socket: Socket, token: str | None, tasks: Tasks) -> None:
+    def __init__(self, socket: Socket, proofs: Proofs, tasks: Tasks) -> None:
         self.socket = socket
-        self.token = token
+        self.proofs = proofs
+        self.proved: dict[str, How] = socket.data.get("proved", {})
+        self.until: dict[str, float] = socket.data.get("until", {})
         self.gone = False
         self.report: ClientReport | None = None
-        self.users: dict[str, dict[str, Any]] = socket.data.get("users", {})
+        self.users = {name: public_user(user) for name, user in socket.data.get("users", {}).items()}
         self.outside: dict[str, list[str]] = socket.data.get("outside", {})
         self.room = conversation_rooms(socket.data.get("deliver"))
         self._tasks = tasks
@@ -69,10 +64,42 @@ class Member:
         self.reports = 0
         self.reported_at = 0.0
 
-    def admit(self, user: dict[str, Any]) -> None:
-        """Let this user act on the socket, as the last one."""
-        others = {id_: known for id_, known in self.users.items() if id_ != user["id"]}
-        self.users = self.socket.data["users"] = {**others, user["id"]: user}
+    def admit(self, user: dict[str, Any], how: How | None, token: str | None, until: float | None) -> None:
+        """Let this user, known by this token, act on the socket, as the last one."""
+        name = user["id"]
+        self.drop(name)
+        self.users = self.socket.data["users"] = {**self.users, name: user}
+        if how is not None:
+            self.socket.data["proved"] = self.proved
+            self.proved[name] = how
+        if how == "own" and token is not None:
+            self.proofs.own[name] = token
+        if until is not None:
+            self.socket.data["until"] = self.until
+            self.until[name] = until
+
+    def drop(self, name: str) -> None:
+        """Let this user act on the socket no more."""
+        self.proved.pop(name, None)
+        self.until.pop(name, None)
+        self.proofs.own.pop(name, None)
+        if name in self.users:
+            self.users = self.socket.data["users"] = {id_: user for id_, user in self.users.items() if id_ != name}
+
+    def token_of(self, user: str) -> str | None:
+        """The token by which a user is known; None: by the handshake's cookies. Raises ProofLost."""
+        return self.proofs.of(user, self.proved.get(user))
+
+    def proof_for(self, user: str | None, token: str | None) -> tuple[str | None, How | None]:
+        """What proves who somebody is that claims to be `user` and shows `token`; where it is nobody in particular, the
+        one who authenticated last. What is not shown again is what was shown before.
+        """
+        name = next(reversed(self.users), None) if user is None else user
+        known = None if name is None else self.proofs.own.get(name)
+        if (token or known) is not None:
+            return token or known, "own"
+        greeting = self.proofs.greeting
+        return greeting, None if greeting is None else "greeting"
 
     def choose(self, shape: str) -> None:
         """Have messages delivered in this shape, instead of in everybody's."""

@@ -12,6 +12,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from realtime import socketio
+from realtime.addresses import place_of
 from realtime.frames import Outgoing
 from realtime.handlers import Handlers
 from realtime.socket import Sink, Socket, Waiting
@@ -151,7 +152,7 @@ class Namespace(Handlers):
         peer = socket.peer
         if peer is None:
             return
-        peer.leave(self.name)
+        peer.part(self.name)
         self._forget(socket, may_return=may_return)
         self.farewell(socket, reason)
 
@@ -306,7 +307,8 @@ class Namespace(Handlers):
         if not may_return:
             recovery.end(session)
             return
-        recovery.lose(session, self._hub.now())
+        place = place_of(socket.handshake.peer)
+        recovery.lose(session, self._hub.now(), place, has_data=socket.has_data)
         self._note(session, socket)
 
     def _unlist(self, socket: Socket, room: str) -> None:

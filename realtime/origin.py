@@ -10,6 +10,7 @@ import asyncio
 import hashlib
 import json
 import logging
+import math
 import random
 import re
 import uuid
@@ -18,6 +19,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
+from realtime.profiles import RefusedTogether
 from realtime.settings import OriginSettings
 from realtime.stats import RealtimeStats
 from realtime.stopping import Stop, Stopped
@@ -27,6 +29,9 @@ Ask = Callable[[str, str, list[tuple[str, str]], bytes], Awaitable[tuple[int, Fi
 """`await ask(method, target, fields, body)` -> (status, fields, body). Raises OriginAway when there is no answer."""
 
 _TOKEN = re.compile(r"[\x21-\x7e]{1,8192}", re.ASCII)
+_ABOUT_SOME = (400, 404, 413, 414, 422)  # refusals that may be about one of several ids, or their number
+_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
+_MOST_LEVELS = 100  # of an answer, as of a client's packet
 _LONGEST_BACKOFF = 2.0  # seconds: an application that is back is not kept waiting for longer
 _LONGEST_WAIT = 5.0  # seconds: what Retry-After may ask for between two attempts
 
@@ -35,6 +40,10 @@ _log = logging.getLogger("cachewire.realtime")
 
 class OriginAway(Exception):
     """The application gave no usable answer: unreachable, too slow, or failing."""
+
+
+class IdsRefused(OriginAway, RefusedTogether):
+    """The application refused a question about several ids, perhaps because of one of them."""
 
 
 class GivenUp(Exception):
@@ -142,13 +151,15 @@ class Origin:
         """What is known about the likes of these things. One request."""
         return await self._by_id(self.settings.likes, ids, ("likes",))
 
-    async def persist(self, conversation: str, drafts: Sequence[bytes], *, named: bool = False) -> list[dict[str, Any]]:
+    async def persist(
+        self, conversation: str, drafts: Sequence[bytes], *, named: bool = False, until: float | None = None
+    ) -> list[dict[str, Any]]:
         """Have the application keep messages, each given as its JSON, all of them or none, in this order.
 
         Returns what it says about each. One request, repeated with the same Idempotency-Key while the application
         is away. `named`: they all bear names of their senders' own (client_id), so that the same batch is the same
-        again after a crash, and has the same key. Raises OriginRefused when it says no, OriginAway when patience is
-        over, GivenUp after `give_up`.
+        again after a crash, and has the same key. `until` is when patience is over, if it began before now. Raises
+        OriginRefused when it says no, OriginAway when patience is over, GivenUp after `give_up`.
         """
         assert self.settings.persist is not None
         name = json.dumps(conversation).encode()
@@ -159,7 +170,8 @@ class Origin:
             ("Idempotency-Key", f'"{_derived(body) if named else uuid.uuid4()}"'),
             *self.settings.fields,
         ]
-        status, answer = await self._until_answered("POST", self.settings.persist, fields, body)
+        end = self._now() + self.settings.patience if until is None else until
+        status, answer = await self._until_answered("POST", self.settings.persist, fields, body, end)
         if not 200 <= status < 300:
             raise OriginRefused(status, _said(answer))
         return _messages(answer, len(drafts))
@@ -169,19 +181,19 @@ class Origin:
         self._stop.now()
 
     async def _until_answered(
-        self, method: str, target: str, fields: list[tuple[str, str]], body: bytes
+        self, method: str, target: str, fields: list[tuple[str, str]], body: bytes, end: float
     ) -> tuple[int, bytes]:
         asked = _Asked()
         try:
             with self._stop.watching():
-                return await self._attempted(method, target, fields, body, asked)
+                return await self._attempted(method, target, fields, body, end, asked)
         except Stopped:
             raise GivenUp(unanswered=asked.unanswered) from None
 
     async def _attempted(
-        self, method: str, target: str, fields: list[tuple[str, str]], body: bytes, asked: _Asked
+        self, method: str, target: str, fields: list[tuple[str, str]], body: bytes, end: float, asked: _Asked
     ) -> tuple[int, bytes]:
-        end, backoff = self._now() + self.settings.patience, self.settings.backoff
+        backoff = self.settings.backoff
         while True:
             asked_for = 0.0
             answers, asked.unanswered = not asked.unanswered, True
@@ -208,6 +220,8 @@ class Origin:
         if "{ids}" not in target:
             target += ("&" if "?" in target else "?") + "ids={ids}"
         status, body = await self._get(_filled(target, ids=ids), self.settings.fields)
+        if status in _ABOUT_SOME:
+            raise IdsRefused(f"{names[0]} were answered with {status}")
         if status != 200:
             raise OriginAway(f"{names[0]} were answered with {status}")
         return _by_id(_parsed(body), names)
@@ -249,10 +263,33 @@ def _derived(body: bytes) -> uuid.UUID:
 
 
 def _parsed(body: bytes) -> Any:
+    """The JSON of an answer, None where it is none that could be sent on: what it says goes to clients."""
     try:
-        return json.loads(body)
+        text = body.decode("utf-8-sig")
+        document = json.loads(text, parse_constant=_no_number, parse_float=_finite)
+        if not _is_shallow(document, _MOST_LEVELS):
+            return None
+        if _SURROGATE.search(text):
+            json.dumps(document, ensure_ascii=False).encode()  # pairs are characters, a lone one is not
     except (ValueError, RecursionError):
         return None
+    return document
+
+
+def _no_number(word: str) -> Any:
+    raise ValueError(f"{word} is no JSON")
+
+
+def _finite(digits: str) -> float:
+    number = float(digits)
+    if not math.isfinite(number):
+        raise ValueError("a number that is too large")
+    return number
+
+
+def _is_shallow(value: Any, levels: int) -> bool:
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else None
+    return inner is None or (levels > 0 and all(_is_shallow(item, levels - 1) for item in inner))
 
 
 def _object(body: bytes) -> dict[str, Any] | None:
@@ -283,14 +320,23 @@ def _by_id(document: Any, names: Sequence[str]) -> dict[str, Any]:
 def _messages(body: bytes, count: int) -> list[dict[str, Any]]:
     """What the answer to a batch says about each of its messages: objects, or bare ids, in the batch's order.
 
-    An answer of another shape says nothing, and is a success all the same: the status is what counts.
+    An `id` among it is one. An answer of another shape says nothing, and is a success all the same: the status is
+    what counts.
     """
     document = _parsed(body)
     if isinstance(document, dict):
         document = document.get("messages", document.get("ids"))
     if not isinstance(document, list) or len(document) != count:
         return [{} for _ in range(count)]
-    return [item if isinstance(item, dict) else {"id": item} if _is_id(item) else {} for item in document]
+    return [_usable(item if isinstance(item, dict) else {"id": item}) for item in document]
+
+
+def _usable(said: dict[str, Any]) -> dict[str, Any]:
+    """What is said of a message, without an id that is none and a time that is null: those are ours to say then."""
+    bad = {"created_at"} if said.get("created_at") is None else set()
+    if not _is_id(said.get("id")):
+        bad.add("id")
+    return said if bad.isdisjoint(said) else {name: value for name, value in said.items() if name not in bad}
 
 
 def _is_id(value: object) -> bool:

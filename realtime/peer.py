@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from realtime.frames import Outgoing
 from realtime.limits import TokenBucket
 from realtime.socket import Socket
-from realtime.socketio import Client, Kind, Malformed, Message, Packet, refused
+from realtime.socketio import TOO_LARGE, Client, Kind, Malformed, Message, NotConnected, Packet, refused
 from realtime.stats import count
 
 if TYPE_CHECKING:
@@ -24,7 +24,19 @@ if TYPE_CHECKING:
 class Peer(Client[Socket]):
     """The Receiver of one connection. `ended` is true from the moment on when nothing more is taken from it."""
 
-    __slots__ = ("_closing", "_connects", "_deferred", "_hub", "_timer", "connection", "ended")
+    __slots__ = (
+        "_closing",
+        "_connects",
+        "_deferred",
+        "_hub",
+        "_parted",
+        "_strays",
+        "_timer",
+        "_waiting",
+        "connection",
+        "ended",
+        "length",
+    )
 
     def __init__(self, connection: Connection, hub: Hub) -> None:
         super().__init__()
@@ -34,6 +46,10 @@ class Peer(Client[Socket]):
         self._connects = TokenBucket(hub.settings.connects, hub.now())
         self._deferred: deque[Message] | None = None
         self._closing: str | None = None
+        self._strays: TokenBucket | None = None  # acknowledgements that nobody waits for
+        self.length = 0  # of the message at hand
+        self._parted: dict[str, float] | None = None  # namespaces that were left, and when
+        self._waiting: asyncio.TimerHandle | None = None  # for attachments
         self._timer: asyncio.TimerHandle | None = asyncio.get_running_loop().call_later(
             hub.settings.connect_timeout, self._unconnected
         )
@@ -61,6 +77,13 @@ class Peer(Client[Socket]):
     def enter(self, namespace: str, occupant: Socket) -> None:
         super().enter(namespace, occupant)
         self._settled()
+        self.connection.entered()
+
+    def part(self, namespace: str) -> None:
+        """Either side has ended it; what the client had sent before it knew may still come."""
+        self.leave(namespace)
+        parted = self._parted = {} if self._parted is None else self._parted
+        parted[namespace] = self._hub.now()
 
     def _release(self) -> None:
         waiting, self._deferred = self._deferred or deque(), None
@@ -74,13 +97,38 @@ class Peer(Client[Socket]):
             self._end(self._closing)
 
     def _take(self, message: Message) -> None:
+        settings = self._hub.settings
+        self.length = len(message)
         try:
-            packet = self.receive(message, self._hub.settings.max_attachments)
+            packet = self.receive(message, settings.max_attachments, settings.max_attached)
         except Malformed as error:
-            self._break(error.reason)
+            self._malformed(error)
+            return
+        if packet is None:
+            self._await_attachments()
+            return
+        if self._waiting is not None:
+            self._forget_attachments()
+        self._handle(packet)
+
+    def _malformed(self, error: Malformed) -> None:
+        if isinstance(error, NotConnected) and self._has_just_left(error.namespace):
+            count(self._hub.stats.invalid, "namespace-left")
+            self._forget_attachments()
+        elif error.reason == TOO_LARGE:
+            count(self._hub.stats.invalid, error.reason)
+            self._end_with("too-large")
         else:
-            if packet is not None:
-                self._handle(packet)
+            self._break(error.reason)
+
+    def _has_just_left(self, namespace: str) -> bool:
+        left_at = (self._parted or {}).get(namespace)
+        return left_at is not None and self._hub.now() - left_at < self._hub.settings.parting
+
+    def _await_attachments(self) -> None:
+        if self._waiting is None:
+            patience = self._hub.settings.attachments_timeout
+            self._waiting = asyncio.get_running_loop().call_later(patience, self._break, "attachments-late")
 
     def _handle(self, packet: Packet) -> None:
         kind = packet.kind
@@ -94,8 +142,17 @@ class Peer(Client[Socket]):
         elif kind is Kind.DISCONNECT:
             socket.namespace.part(socket, "client-disconnect", may_return=False)
         elif not socket.acknowledged(packet.id or 0, packet.data):
-            # Late, or for a question asked over an earlier connection: nobody waits for it.
-            count(self._hub.stats.invalid, "ack-unexpected")
+            self._stray()
+
+    def _stray(self) -> None:
+        """An acknowledgement that is late, or for a question asked over an earlier connection: nobody waits for it."""
+        count(self._hub.stats.invalid, "ack-unexpected")
+        now = self._hub.now()
+        if self._strays is None:
+            self._strays = TokenBucket(self._hub.settings.acks, now)
+        if not self._strays.allow(now, 1 + self.length // 1024):
+            count(self._hub.stats.rate_limited, "acks")
+            self._end_with("flood")
 
     def _connect(self, packet: Packet) -> None:
         if not self._connects.allow(self._hub.now()):
@@ -128,11 +185,17 @@ class Peer(Client[Socket]):
             self._timer.cancel()
             self._timer = None
 
+    def _forget_attachments(self) -> None:
+        if self._waiting is not None:
+            self._waiting.cancel()
+            self._waiting = None
+
     def _end(self, reason: str) -> None:
         # Who broke the protocol does not get its state back: the next packet would break it again.
         may_return = not self.ended
         self.ended = True
         self._settled()
+        self._forget_attachments()
         for socket in list(self.namespaces.values()):
             if socket is not None:
                 socket.namespace.part(socket, reason, may_return=may_return)

@@ -36,6 +36,31 @@ def refusal(reason: Refusal, *, status: int = 400) -> web.Response:
     return answer(refusal_body(reason), status=status, content_type="application/json")
 
 
+class Bodies:
+    """The bodies that are being read, each for `patience` seconds at most."""
+
+    def __init__(self, patience: float) -> None:
+        self._patience = patience
+        self._reading: set[asyncio.Timeout] = set()
+
+    async def read(self, request: web.BaseRequest, most: int) -> bytes:
+        """Raises TimeoutError, and whatever the connection does."""
+        async with asyncio.timeout(self._patience) as deadline:
+            self._reading.add(deadline)
+            try:
+                return await _read(request, most)
+            finally:
+                self._reading.discard(deadline)
+
+    def hurry(self, patience: float) -> None:
+        """Have no more patience than this, also with those that are being read."""
+        self._patience = min(self._patience, patience)
+        end = asyncio.get_running_loop().time() + patience
+        for deadline in self._reading:
+            if (when := deadline.when()) is not None and when > end:
+                deadline.reschedule(end)
+
+
 async def answer_get(session: EngineSession, request: web.BaseRequest, headers: dict[str, str]) -> web.StreamResponse:
     """Wait until there is something for the client, and send it.
 
@@ -61,7 +86,7 @@ async def answer_get(session: EngineSession, request: web.BaseRequest, headers: 
 
 
 async def answer_post(
-    session: EngineSession, request: web.BaseRequest, settings: EngineSettings, stats: RealtimeStats
+    session: EngineSession, request: web.BaseRequest, bodies: Bodies, settings: EngineSettings, stats: RealtimeStats
 ) -> web.StreamResponse:
     """Take the packets of a body."""
     if session.is_posting:
@@ -69,8 +94,7 @@ async def answer_post(
         return refusal(Refusal.REQUEST)
     session.is_posting = True
     try:
-        async with asyncio.timeout(settings.ping_timeout):
-            body = await _read(request, settings.max_payload)
+        body = await bodies.read(request, settings.max_payload)
     except (_TooLarge, TimeoutError) as error:
         large = isinstance(error, _TooLarge)
         count(stats.invalid, "too-large" if large else "body-timeout")

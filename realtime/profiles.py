@@ -2,7 +2,8 @@
 
 The rule of this room: of an id that is cached or already being asked, nobody asks again; everything that is wanted in
 the same step of the loop is asked together. A failure is told to whoever waits for it and never cached; but of an id
-that could not be had a moment ago, nobody in a hurry (`at_hand`) asks or waits again.
+that could not be had a moment ago, nobody in a hurry (`at_hand`) asks or waits again. What the application refuses
+together is asked for in halves, so that an id which it does not like is nobody's loss but its own.
 """
 
 from __future__ import annotations
@@ -15,7 +16,17 @@ from typing import Any
 Fetch = Callable[[Sequence[str]], Awaitable[Mapping[str, Any]]]
 """Asks the application for these ids; ids that it does not know are left out of the answer. Brings its own deadline."""
 
+_Asked = dict[str, asyncio.Future[Any]]
+"""Ids, each with where its profile will arrive."""
+
 _ABSENT = object()
+
+MOST_PARTS = 64
+"""Further requests in place of one that was refused."""
+
+
+class RefusedTogether(Exception):
+    """Raised by a Fetch: the application refuses to answer for these ids; one of them may be why."""
 
 
 class Profiles:
@@ -23,8 +34,8 @@ class Profiles:
 
     `ttl` and `absent_ttl` are seconds that an answer, and the answer that there is none, are used; both may be assigned
     at any time and apply to what is cached already. Of `max_entries` the longest unused leave. One request asks for
-    at most `max_ids`. What goes wrong in `fetch` is raised by every `load` that waited for it. `failed_ttl` is for how
-    long `at_hand` leaves an id alone that failed or took too long.
+    at most `max_ids`; an id that is refused alone counts as absent. What else goes wrong in `fetch` is raised by every
+    `load` that waited for it. `failed_ttl` is for how long `at_hand` leaves an id alone that failed or took too long.
     """
 
     def __init__(
@@ -57,7 +68,7 @@ class Profiles:
         self._cached: OrderedDict[str, tuple[float, Any]] = OrderedDict()
         self._under_way: dict[str, asyncio.Future[Any]] = {}
         self._wanted: dict[str, asyncio.Future[Any]] = {}
-        self._asking: dict[asyncio.Task[None], dict[str, asyncio.Future[Any]]] = {}
+        self._asking: dict[asyncio.Task[None], _Asked] = {}
 
     def __len__(self) -> int:
         """How many ids are cached, those known to be absent included."""
@@ -158,21 +169,49 @@ class Profiles:
             self._asking[task] = asked
             task.add_done_callback(self._asking.pop)
 
-    async def _request(self, asked: dict[str, asyncio.Future[Any]]) -> None:
+    async def _request(self, asked: _Asked) -> None:
+        """Ask, and where it is refused ask for the halves, those of one level together."""
+        parts, left = [asked], MOST_PARTS
+        while parts:
+            outcomes = await asyncio.gather(*map(self._request_once, parts))
+            refused = [(part, error) for part, error in zip(parts, outcomes, strict=True) if error is not None]
+            parts = []
+            for part, error in refused:
+                if len(part) == 1:
+                    self._answered(part, {})
+                elif left < 2:
+                    self._broken(part, error)
+                else:
+                    left -= 2
+                    parts += _parts(part, (len(part) + 1) // 2)
+
+    async def _request_once(self, asked: _Asked) -> RefusedTogether | None:
+        """One request; the refusal, if it is one that may be about some of them only."""
         self.requests += 1
         try:
             answer = await self._fetch(list(asked))
-            profiles = {id_: answer.get(id_, _ABSENT) for id_ in asked}
+            profiles = {id_: answer.get(id_, _ABSENT) for id_ in asked}  # whatever is wrong with it is told as well
+        except RefusedTogether as error:
+            self.failures += 1
+            return error
         except Exception as error:
             self.failures += 1
-            for id_, future in asked.items():
-                self._settle(id_, future)
-                future.set_exception(error)
+            self._broken(asked, error)
         else:
-            for id_, future in asked.items():
-                if self._settle(id_, future):
-                    self._keep(id_, profiles[id_])
-                future.set_result(profiles[id_])
+            self._answered(asked, profiles)
+        return None
+
+    def _answered(self, asked: _Asked, profiles: Mapping[str, Any]) -> None:
+        for id_, future in asked.items():
+            profile = profiles.get(id_, _ABSENT)
+            if self._settle(id_, future):
+                self._keep(id_, profile)
+            future.set_result(profile)
+
+    def _broken(self, asked: _Asked, error: Exception) -> None:
+        for id_, future in asked.items():
+            self._settle(id_, future)
+            future.set_exception(error)
 
     def _settle(self, id_: str, future: asyncio.Future[Any]) -> bool:
         """The id is not being asked any more; False when a clear() came between, and nothing may be cached."""
@@ -201,6 +240,6 @@ async def together(*wanted: tuple[Profiles, Iterable[str]]) -> list[dict[str, An
     return [await loader._arrived(found, futures) for loader, found, futures in begun]
 
 
-def _parts(wanted: dict[str, asyncio.Future[Any]], most: int) -> Iterator[dict[str, asyncio.Future[Any]]]:
+def _parts(wanted: _Asked, most: int) -> Iterator[_Asked]:
     items = list(wanted.items())
     return (dict(items[start : start + most]) for start in range(0, len(items), most))

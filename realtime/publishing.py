@@ -182,9 +182,12 @@ class Publisher:
         waiting = self._releases[channel]
         try:
             while waiting:
-                updates = await self._joined(waiting[0].updates, rule)
-                waiting.popleft()
-                self._tell(channel, updates, rule)
+                # What has come meanwhile is looked up together.
+                count, updates = len(waiting), [update for release in waiting for update in release.updates]
+                joined = await self._joined(updates, rule)
+                for _ in range(count):
+                    waiting.popleft()
+                self._tell(channel, joined, rule)
         finally:
             del self._releases[channel]
 

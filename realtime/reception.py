@@ -71,11 +71,11 @@ class Reception:
     def _unknown(self, socket: Socket, event: object) -> Any:
         """An event that nobody here knows: a slip of the client's author, or a flood like any other."""
         self._stats.events_unknown += 1
-        member = self.members.get(socket.id)
-        if member is None:
+        member, peer = self.members.get(socket.id), socket.peer
+        if member is None or peer is None:
             return None
         try:
-            self.allow(self._events, "events", socket.id)
+            self.allow(self._events, "events", socket.id, 1 + peer.length // 1024)
         except Refusal as refusal:
             self._bear(socket)
             return self._refuse(member, "message_error", refusal)

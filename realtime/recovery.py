@@ -13,10 +13,10 @@ from __future__ import annotations
 
 import hmac
 import re
-from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import Any, Final
 
+from realtime.absences import EVERYWHERE, Absences
 from realtime.frames import Outgoing
 from realtime.rings import Kept, Ring, Shelf
 from realtime.settings import RecoverySettings
@@ -59,6 +59,11 @@ class Session:
         """What the client must show: the secret, and whose it is."""
         return f"{self.id}.{self.secret}"
 
+    @property
+    def is_nowhere(self) -> bool:
+        """It is in no room, and has missed nothing that was for it alone."""
+        return not (self.rooms or self.left or self.ring)
+
     def memberships(self) -> Iterator[tuple[str, int, int | None]]:
         """Rooms with the numbers after which they were joined and up to which they were left (None: not yet)."""
         for room, joined in self.rooms.items():
@@ -91,7 +96,7 @@ class Recovery:
         self._everyone = Ring()
         self._rings: dict[str, Ring] = {}
         self._sessions: dict[str, Session] = {}
-        self._away: OrderedDict[str, Session] = OrderedDict()
+        self._away: Absences[Session] = Absences(self._settings.sessions, self._settings.share)
         self.changed: dict[str, Session] = {}
         """Those whose record is not up to date, if there is a journal."""
 
@@ -130,22 +135,25 @@ class Recovery:
         if self._note is not None:
             self.changed[session.id] = session
 
-    def lose(self, session: Session, now: float) -> None:
-        """It is gone, and may return."""
+    @property
+    def given_up(self) -> dict[str, int]:
+        """How many that might have returned were forgotten for want of room, by why."""
+        return self._away.forgotten
+
+    def lose(self, session: Session, now: float, place: str = EVERYWHERE, *, has_data: bool = True) -> None:
+        """It is gone, and may return. `place` is where it came from; `has_data`: the application knew it."""
         if self._sessions.get(session.id) is not session:
             return
         session.gone_at = now
-        self._away[session.id] = session
         self.touch(session)
-        while len(self._away) > self._settings.sessions:
-            self.end(next(iter(self._away.values())))
+        self._remember(session, place, blank=not has_data and session.is_nowhere)
 
     def end(self, session: Session) -> None:
         """It is gone for good."""
         if self._sessions.get(session.id) is not session:
             return
         del self._sessions[session.id]
-        self._away.pop(session.id, None)
+        self._away.discard(session)
         self.changed.pop(session.id, None)
         self.shelf.remove(session.ring)
         for room, _, _ in session.memberships():
@@ -184,7 +192,7 @@ class Recovery:
                 self._release(room)
         session.left = [past for past in session.left or () if past[2] > position] or None
         session.gone_at = None
-        self._away.pop(session.id, None)
+        self._away.discard(session)
         self.touch(session)
         return missed
 
@@ -238,11 +246,9 @@ class Recovery:
     def sweep(self, now: float) -> None:
         """Forget what is too old. To be called now and then."""
         before = now - self._settings.window
-        while self._away:
-            session = next(iter(self._away.values()))
-            if session.gone_at is None or session.gone_at >= before:
-                break
-            self.end(session)
+        while too_old := [it for it in self._away.longest() if it.gone_at is not None and it.gone_at < before]:
+            for session in too_old:
+                self.end(session)
         self.shelf.expire(before)
 
     # Restarts
@@ -291,12 +297,17 @@ class Recovery:
         for room in [room for room, ring in self._rings.items() if not ring.holders]:
             self.shelf.remove(self._rings.pop(room))
         by_end = sorted(self._sessions.values(), key=lambda session: session.gone_at or 0.0)
-        self._away.update((session.id, session) for session in by_end)
+        for session in by_end:
+            self._remember(session, EVERYWHERE, blank=session.data == "{}" and session.is_nowhere)
         self.sweep(now)
         if self._note is not None:
             self._note(("epoch", self._name, self._epoch, self._number))
 
     # Details
+
+    def _remember(self, session: Session, place: str, *, blank: bool) -> None:
+        for forgotten in self._away.add(session, place, blank=blank):
+            self.end(forgotten)
 
     def _missed(self, session: Session, position: int) -> list[Kept] | None:
         if position < session.known_from:
@@ -311,7 +322,7 @@ class Recovery:
             for packet in ring.since(start, left):
                 if session.id not in packet.skip:
                     missed[packet.number] = packet
-        if sum(packet.outgoing.size for packet in missed.values()) > self._settings.replay:
+        if sum(packet.outgoing.cost for packet in missed.values()) > self._settings.replay:
             return None
         return [missed[number] for number in sorted(missed)]
 

@@ -115,6 +115,12 @@ class Repeats:
             del self._of_sender[key[1]]
 
 
+def key_of(record: Record) -> Key:
+    """Which message it is of."""
+    _, conversation, sender, client_id, *_ = record
+    return conversation, sender, client_id
+
+
 def id_of(record: Record) -> Any:
     """What the message was delivered as."""
     return record[-2]

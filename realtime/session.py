@@ -27,7 +27,7 @@ _PROBE_ANSWER = Outgoing.control(PROBE_ANSWER)
 
 _GONE = frozenset({"client-close", "transport-close", "transport-error", "ping-timeout"})
 _AT_FAULT = frozenset({"duplicate-poll", "flood", "invalid-packet", "overlapping-post", "too-large"})
-_COMING_BACK = frozenset({"slow-client", "drain"})
+_COMING_BACK = frozenset({"slow-client", "drain", "gave-way"})
 _ABRUPT = _GONE | _AT_FAULT | _COMING_BACK
 """Ends after which what waits is not sent any more."""
 
@@ -68,7 +68,9 @@ class House(Protocol):
 
     def beat_changed(self, session: EngineSession) -> None: ...
 
-    def ended(self, session: EngineSession) -> None: ...
+    def entered(self, session: EngineSession) -> None: ...
+
+    def ended(self, session: EngineSession, reason: str) -> None: ...
 
     def connected(self, carrier: Carrier) -> None: ...
 
@@ -140,6 +142,10 @@ class EngineSession:
             _log.exception("a session could not be opened")
             self.close("internal")
 
+    def entered(self) -> None:
+        if self.is_open:
+            self._house.entered(self)
+
     def close(self, reason: str = "server-close") -> None:
         if self.machine.state is State.CLOSED:
             return
@@ -160,7 +166,7 @@ class EngineSession:
             self._farewell = _NOOP if reason == "client-close" else _CLOSE
         self.send = _drop
         self._release_poll()
-        house.ended(self)
+        house.ended(self, reason)
         house.loop.call_soon(self._tell_closed, reason)
 
     def rest(self, seconds: float) -> None:
@@ -175,7 +181,7 @@ class EngineSession:
         house.stats.packets_in += 1
         now = house.loop.time()
         # A token bucket in one number, written out because every packet comes through here, whatever it says. What is
-        # read as JSON costs by its length; the last one may cost more than what is left.
+        # read as JSON costs by its length and brackets; the last one may cost more than what is left.
         per_second, burst = house.settings.packets
         free_at = self._free_at
         if free_at < now:
@@ -184,8 +190,7 @@ class EngineSession:
             self.flooded()
             return False
         length = len(packet)
-        cost = 1 if length < 4096 or type(packet) is bytes else 1 + (length >> 12)
-        self._free_at = free_at + cost / per_second
+        self._free_at = free_at + (1 if length < 1024 or isinstance(packet, bytes) else _cost(packet)) / per_second
         if self.machine.carries(packet, via):
             self._deliver(packet)
             return True
@@ -205,10 +210,18 @@ class EngineSession:
             self._upgrade(action)
         return True
 
-    def flooded(self) -> None:
+    def spend(self, packets: float) -> None:
+        """Something else that costs like so many packets has come: fragments."""
+        now = self._house.loop.time()
+        per_second, burst = self._house.settings.packets
+        self._free_at = max(self._free_at, now) + packets / per_second
+        if (self._free_at - now) * per_second > burst:
+            self.flooded("fragments")
+
+    def flooded(self, limit: str = "packets") -> None:
         """More came than one client may send."""
         if self.machine.state is not State.CLOSED:
-            count(self._house.stats.rate_limited, "packets")
+            count(self._house.stats.rate_limited, limit)
             self.close("flood")
 
     def _deliver(self, packet: str | bytes) -> None:
@@ -354,6 +367,11 @@ class EngineSession:
         receiver, self._receiver = self._receiver, None
         if receiver is not None:
             receiver.closed(reason)
+
+
+def _cost(text: str) -> int:
+    """What a long text counts for; each bracket in it is an object to make and to walk."""
+    return 1 + (len(text) >> 12) + (text.count("[") + text.count("{") >> 6)
 
 
 def _drop(outgoing: Outgoing) -> None:

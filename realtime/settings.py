@@ -11,7 +11,10 @@ from typing import Literal
 from realtime.limits import Rate
 
 _PACKETS, _CONNECTS = Rate(500.0, 1000.0), Rate(10.0, 50.0)
+_HANDSHAKES = Rate(300.0, 6000.0)
 _EVENTS, _MESSAGES = Rate(200.0, 400.0), Rate(100.0, 200.0)
+
+TRANSPORTS = ("polling", "websocket")
 
 Deliver = Literal["batch", "single", "both"]
 
@@ -26,17 +29,24 @@ class EngineSettings:
     max_payload: int = 1_000_000
     """The largest WebSocket message and the largest POST body that are taken."""
     packets: Rate = _PACKETS
-    """Packets of any kind that a session may send; a text counts one more for each 4096 characters. The burst is also
-    the most that one POST may hold."""
+    """Packets of any kind that a session may send; a long text counts one more for each 4096 characters and for each
+    64 brackets. The burst is also the most that one POST may hold."""
     max_queue: int = 2**20
-    """What may wait for one session before volatile packets are dropped, then conflatable ones, then the session."""
+    """Memory that what waits for one session may take before volatile packets are dropped, then conflatable ones, then
+    the session; counted as if no other session waited for the same."""
     high_water: int = 2**16
     """What the transport of a WebSocket may buffer (a copy per session) before packets wait in the session's queue."""
-    transports: tuple[str, ...] = ("polling", "websocket")
+    transports: tuple[str, ...] = TRANSPORTS
     upgrade_timeout: float = 10.0
     close_timeout: float = 5.0
     """How long a WebSocket that we close may take to close as well."""
     max_sessions: int = 50_000
+    entering: int = 6_000
+    """Sessions that the layer above has not let in yet; the longest silent gives way to a newcomer."""
+    address_share: float = 0.5
+    """Of `max_sessions` and of `entering`, what one address may have."""
+    handshakes: Rate = _HANDSHAKES
+    """New sessions of one address; those that come too early wait a little."""
     allowed_origins: tuple[str, ...] = ()
     """Pages of other hosts that may connect, like `https://app.example`; "*" is all of them."""
     compression: int | None = None
@@ -48,8 +58,9 @@ class RecoverySettings:
     """How much of the past is kept for clients that return.
 
     `window` in seconds; `packets` and `bytes` for each room, `bytes_in_all` for all rooms together (of which the
-    longest silent lose theirs), `sessions` that are away in all. Who missed more than `replay` bytes begins anew: they
-    are sent at once, so it should be below the engine's `max_queue`.
+    longest silent lose theirs). `sessions` may be away in all, of which `share` from one address; where there are
+    more, those are forgotten first that were nobody and in no room, then the oldest. Who missed more than `replay`
+    bytes of memory begins anew: they are sent at once, so it should be below the engine's `max_queue`.
     """
 
     window: float = 120.0
@@ -57,6 +68,7 @@ class RecoverySettings:
     bytes: int = 1_000_000
     bytes_in_all: int = 64 * 2**20
     sessions: int = 20_000
+    share: float = 0.25
     replay: int = 1_000_000
 
 
@@ -64,13 +76,19 @@ class RecoverySettings:
 class HubSettings:
     """`connect_timeout` in seconds from a connection's beginning to its first CONNECT that is accepted.
 
-    `max_attachments` for one packet, `connects` (CONNECT packets) for one connection. Without `recovery` every client
-    begins anew.
+    `max_attachments` for one packet, which may have `max_attached` bytes together and must all have come
+    `attachments_timeout` seconds after the packet; `connects` (CONNECT packets) and `acks` (acknowledgements
+    that nobody waits for, one more for each 1024 characters) for one connection. What comes for a
+    namespace within `parting` seconds after its end was on its way. Without `recovery` every client begins anew.
     """
 
     connect_timeout: float = 10.0
     max_attachments: int = 10
+    max_attached: int = 1_000_000
+    attachments_timeout: float = 10.0
+    parting: float = 5.0
     connects: Rate = _CONNECTS
+    acks: Rate = _CONNECTS
     recovery: RecoverySettings | None = None
 
 
@@ -156,7 +174,8 @@ class ChannelRule:
     """Channels that clients may subscribe to.
 
     `match` is a name with `*` for anything; `{user}` stands for a user who is authenticated on the subscribing
-    socket. `conflate` keeps the latest update of each key and announces it after a debounce, `append` keeps all.
+    socket. `conflate` keeps the latest update of each key and announces it after a debounce, `append` keeps all and
+    announces each at once.
     `profiles` and `likes` name the member of a published object that holds the id of a user, and of a thing that
     can be liked: both are looked up at once and put beside it as `author` and `likes`.
     """

@@ -108,5 +108,5 @@ class Signs:
 
 def _username(user: str, members: Iterable[Member]) -> str:
     known = next((member.users[user] for member in members if user in member.users), {})
-    names = (known.get(name) for name in ("username", "name", "preferred_username", "full_name"))
+    names = (known.get(name) for name in ("username", "name"))
     return next((name for name in names if isinstance(name, str) and name), user)

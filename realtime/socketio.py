@@ -22,6 +22,9 @@ MOST_NAMESPACE: Final = 200
 LARGEST_ID: Final = 2**53
 """JavaScript counts acknowledgements with doubles: larger ids are no longer distinct there."""
 
+TOO_LARGE: Final = "attachments-too-large"
+"""The reason of a Malformed that is about nothing but size."""
+
 RESERVED: Final = frozenset(
     {"connect", "connect_error", "disconnect", "disconnecting", "newListener", "removeListener"}
 )
@@ -51,6 +54,14 @@ class Malformed(Exception):
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
         self.reason = reason
+
+
+class NotConnected(Malformed):
+    """A packet for a namespace that the client is not in."""
+
+    def __init__(self, namespace: str) -> None:
+        super().__init__("not-connected")
+        self.namespace = namespace
 
 
 class Packet(NamedTuple):
@@ -98,39 +109,46 @@ class Client(Generic[T]):
     that layer has not yet answered the CONNECT.
     """
 
-    __slots__ = ("_attachments", "_head", "namespaces")
+    __slots__ = ("_attached", "_attachments", "_head", "namespaces")
 
     def __init__(self) -> None:
         self.namespaces: dict[str, T | None] = {}
         self._head: _Head | None = None
         self._attachments: list[bytes] | None = None
+        self._attached = 0  # bytes of them
 
-    def receive(self, message: Message, most_attachments: int = 10) -> Packet | None:
-        """Take one message; the packet it completes, or None while attachments are missing. Raises Malformed."""
+    def receive(self, message: Message, most_attachments: int = 10, most_attached: float = math.inf) -> Packet | None:
+        """Take one message; the packet it completes, or None while attachments are missing. Raises Malformed.
+
+        `most_attached` bytes may a packet's attachments have together.
+        """
         if isinstance(message, str) and self._head is None and self.namespaces.get("/") is not None:
             event = _plain_event(message)
             if event is not None:
                 return event
-        packet = self._decode(message, most_attachments)
+        packet = self._decode(message, most_attachments, most_attached)
         if packet is not None:
             self._check(packet)
         return packet
 
-    def _decode(self, message: Message, most_attachments: int) -> Packet | None:
+    def _decode(self, message: Message, most_attachments: int, most_attached: float) -> Packet | None:
         if isinstance(message, bytes):
-            return self._attach(message)
+            return self._attach(message, most_attached)
         if self._head is not None:
             raise Malformed("attachment-missing")
         head = _parse(message, most_attachments)
         if head.attachments == 0:
             return head.packet
-        self._head, self._attachments = head, []
+        self._head, self._attachments, self._attached = head, [], 0
         return None
 
-    def _attach(self, content: bytes) -> Packet | None:
+    def _attach(self, content: bytes, most: float) -> Packet | None:
         head, attachments = self._head, self._attachments
         if head is None or attachments is None:
             raise Malformed("attachment-unannounced")
+        self._attached += len(content)
+        if self._attached > most:
+            raise Malformed(TOO_LARGE)
         attachments.append(content)
         if len(attachments) < head.attachments:
             return None
@@ -147,7 +165,7 @@ class Client(Generic[T]):
         elif packet.kind is Kind.CONNECT_ERROR:
             raise Malformed("packet-type")
         elif self.namespaces.get(packet.namespace) is None:
-            raise Malformed("not-connected")
+            raise NotConnected(packet.namespace)
         # What belongs to the namespace is still needed for the goodbye of a DISCONNECT: `leave` is the hub's to call.
 
     def enter(self, namespace: str, occupant: T) -> None:

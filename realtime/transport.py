@@ -8,29 +8,33 @@ await engine.drain(10.0)
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 import secrets
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from types import MappingProxyType
 
 from aiohttp import web
 
+from realtime.addresses import place_of
+from realtime.admission import PATIENCE, Admission
 from realtime.connection import Connection, Handshake, Opened, Receiver
 from realtime.cross_site import is_same_host, may_connect
 from realtime.engineio import PROTOCOL, Refusal, Session, State, open_packet
 from realtime.frames import Outgoing
-from realtime.polling import Ended, answer, answer_get, answer_post, refusal
+from realtime.polling import Bodies, Ended, answer, answer_get, answer_post, refusal
 from realtime.resting import Resting
 from realtime.session import Carrier, EngineSession
-from realtime.settings import EngineSettings
+from realtime.settings import TRANSPORTS, EngineSettings
 from realtime.stats import RealtimeStats, count
 from realtime.timeouts import Timeouts
 from realtime.websocket import TakenWebSocket, acceptance, deflate_accepted, is_websocket, take_over
 
 __all__ = ["Connection", "EngineServer", "Handshake", "Opened", "Receiver"]
 
-_RETRY_AFTER = "5"
+_RETRY_AFTER = 5
 _PARTING = 0.1
 """Seconds that a WebSocket may take to close when the server does: its successor waits, and all clients with it."""
 
@@ -42,6 +46,8 @@ _PARTING_AT_ONCE = 1000
 
 INBOX = 2**13
 """Bytes that are read of one WebSocket before others have their turn; asyncio's 256 KiB may be 40,000 frames."""
+
+_FLOODS = ("flood", "ping-flood")
 
 _NOT_KEPT = ("connection", "upgrade", "accept-encoding", "content-length", "content-type")
 
@@ -63,6 +69,8 @@ class EngineServer:
         self._opened = opened
         self._new_id = new_id
         self._sessions: dict[str, EngineSession] = {}
+        self._bodies = Bodies(settings.ping_timeout)
+        self._admission: Admission[EngineSession] = Admission(settings)
         self._lingering: dict[str, EngineSession] = {}
         self.resting = Resting(lambda: self.loop)
         self._carriers: set[Carrier] = set()
@@ -92,23 +100,28 @@ class EngineServer:
         session = self._sessions.get(sid)
         return 0.0 if session is None else session.machine.silence(self.loop.time())
 
-    async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
-        """Answer any request of the path: a handshake, a session's GET or POST, a preflight, a WebSocket."""
+    async def handle(self, request: web.BaseRequest, client: str | None = None) -> web.StreamResponse:
+        """Answer any request of the path: a handshake, a session's GET or POST, a preflight, a WebSocket.
+
+        `client` is the address of whoever asks, where a proxy is in between.
+        """
         origin = request.headers.get("Origin")
         if not may_connect(origin, request.headers.get("Host", ""), self.settings.allowed_origins):
             return self._refused(Refusal.FORBIDDEN, status=403)
         if request.method == "OPTIONS":
             response: web.StreamResponse = web.Response(status=204)
         else:
-            response = await self._answered(request, self._cross_origin(request))
+            response = await self._answered(request, client, self._cross_origin(request))
         if not response.prepared and not isinstance(response, Ended):
             response.headers.update(self._cross_origin(request))
         return response
 
-    async def _answered(self, request: web.BaseRequest, headers: dict[str, str]) -> web.StreamResponse:
+    async def _answered(
+        self, request: web.BaseRequest, client: str | None, headers: dict[str, str]
+    ) -> web.StreamResponse:
         transport, sid = request.query.get("transport"), request.query.get("sid")
         websocket = is_websocket(request)
-        if transport not in self.settings.transports:
+        if not self._is_allowed(transport, begins=sid is None or websocket):
             return self._refused(Refusal.TRANSPORT)
         if request.query.get("EIO") != PROTOCOL:
             return self._refused(Refusal.PROTOCOL)
@@ -117,7 +130,7 @@ class EngineServer:
         if websocket is not (transport == "websocket"):
             return self._refused(Refusal.REQUEST)
         if sid is None:
-            return self._open_websocket(request) if websocket else self._open_polling(request)
+            return await self._begin(request, _handshake(request, client), websocket=websocket)
         session = self._found(sid)
         if session is None and request.method == "GET" and not websocket:
             session = self._parting(sid)
@@ -128,7 +141,7 @@ class EngineServer:
         if session.transport != "polling":
             return self._refused(Refusal.REQUEST)
         if request.method == "POST":
-            return await answer_post(session, request, self.settings, self.stats)
+            return await answer_post(session, request, self._bodies, self.settings, self.stats)
         return await answer_get(session, request, headers)
 
     def _found(self, sid: str) -> EngineSession | None:
@@ -146,23 +159,48 @@ class EngineServer:
             return None
         return session
 
+    def admit(self, *, transports: tuple[str, ...], compression: int | None) -> None:
+        """Let other transports, and another threshold of compression, hold for connections that begin from now on.
+
+        Sessions that poll go on polling, whatever newcomers may do.
+        """
+        self.settings = replace(self.settings, transports=transports, compression=compression)
+
+    def _is_allowed(self, transport: str | None, *, begins: bool) -> bool:
+        return transport in (self.settings.transports if begins else TRANSPORTS)
+
     # Beginning
 
-    def _open_polling(self, request: web.BaseRequest) -> web.StreamResponse:
-        if self._is_full:
-            return _full()
-        session = self._session(request, State.POLLING, None)
+    async def _begin(self, request: web.BaseRequest, handshake: Handshake, *, websocket: bool) -> web.StreamResponse:
+        """A new session, when it is its turn and there is room."""
+        place = place_of(handshake.peer)
+        wait = self._admission.wait(place, self.loop.time())
+        if wait is None:
+            count(self.stats.sessions_refused, "handshakes")
+            return _later(429, math.ceil(PATIENCE))
+        if wait:
+            await asyncio.sleep(wait)
+            if request.transport is None:
+                return Ended()
+        why = "full" if self._draining else self._admission.refusal(place, self.loop.time())
+        if why is not None:
+            count(self.stats.sessions_refused, why)
+            return _later(503, _RETRY_AFTER)
+        while (silent := self._admission.in_the_way(place, self.loop.time())) is not None:
+            silent.close("gave-way")
+        return self._open_websocket(request, handshake) if websocket else self._open_polling(handshake)
+
+    def _open_polling(self, handshake: Handshake) -> web.StreamResponse:
+        session = self._session(handshake, State.POLLING, None)
         upgrades = ("websocket",) if "websocket" in self.settings.transports else ()
         session.open(self._opened)
         return answer(self._open_packet(session, upgrades).payload)
 
-    def _open_websocket(self, request: web.BaseRequest) -> web.StreamResponse:
-        if self._is_full:
-            return _full()
+    def _open_websocket(self, request: web.BaseRequest, handshake: Handshake) -> web.StreamResponse:
         websocket = self._taken(request)
         if not isinstance(websocket, TakenWebSocket):
             return websocket
-        session = self._session(request, State.WEBSOCKET, websocket)
+        session = self._session(handshake, State.WEBSOCKET, websocket)
         websocket.begin(session, self._open_packet(session, ()))
         session.open(self._opened)
         websocket.feed_tail()
@@ -194,11 +232,15 @@ class EngineServer:
         websocket = take_over(request, self, accept, deflate=deflate)
         return Ended() if websocket is None else websocket
 
-    def _session(self, request: web.BaseRequest, state: State, socket: TakenWebSocket | None) -> EngineSession:
+    def _session(self, handshake: Handshake, state: State, socket: TakenWebSocket | None) -> EngineSession:
         settings = self.settings
         machine = Session(self._new_id(), state, settings.ping_interval, settings.ping_timeout, self.loop.time())
-        session = EngineSession(self, machine, _handshake(request), socket)
+        session = EngineSession(self, machine, handshake, socket)
         self._sessions[machine.sid] = session
+        place, now = place_of(handshake.peer), self.loop.time()
+        self._admission.begun(session, place, now)
+        if (burst := self._admission.burst(place, now)) < 1:
+            session.spend((1 - burst) * settings.packets.burst)
         self.stats.sessions_opened += 1
         self.beat_changed(session)
         return session
@@ -208,10 +250,6 @@ class EngineServer:
         return Outgoing.control(
             open_packet(session.sid, upgrades, settings.ping_interval, settings.ping_timeout, settings.max_payload)
         )
-
-    @property
-    def _is_full(self) -> bool:
-        return self._draining or len(self._sessions) >= self.settings.max_sessions
 
     def _refused(self, reason: Refusal, *, status: int = 400) -> web.Response:
         count(self.stats.invalid, reason.name.lower())
@@ -255,9 +293,17 @@ class EngineServer:
 
     # End
 
-    def ended(self, session: EngineSession) -> None:
-        """A session has closed, for whatever reason."""
-        self._sessions.pop(session.sid, None)
+    def entered(self, session: EngineSession) -> None:
+        """The layer above has let the session's client in."""
+        self._admission.entered(session, place_of(session.handshake.peer))
+
+    def ended(self, session: EngineSession, reason: str) -> None:
+        """A session has closed."""
+        del self._sessions[session.sid]
+        place = place_of(session.handshake.peer)
+        self._admission.ended(session, place)
+        if reason in _FLOODS:
+            self._admission.flooded(place, self.loop.time())
         if not self._sessions:
             self._sessions_gone.set()
         self._pings.discard(session)
@@ -275,6 +321,10 @@ class EngineServer:
         self._carriers.discard(carrier)
         if not self._carriers:
             self._carriers_gone.set()
+
+    def hurry(self, patience: float = 0.5) -> None:
+        """The end is near: wait no longer than this for the rest of what clients have begun to send in a POST."""
+        self._bodies.hurry(patience)
 
     async def drain(self, over: float = 10.0) -> None:
         """Take no new session, and end the others one after the other within `over` seconds.
@@ -315,14 +365,15 @@ def _give_up(session: EngineSession, websocket: TakenWebSocket) -> None:
         websocket.close("upgrade-timeout")
 
 
-def _handshake(request: web.BaseRequest) -> Handshake:
+def _handshake(request: web.BaseRequest, client: str | None) -> Handshake:
     headers: dict[str, str] = {}
     for name, value in request.headers.items():
         lower = name.lower()
         if lower not in _NOT_KEPT and not lower.startswith("sec-websocket-"):
             headers[lower] = f"{headers[lower]}, {value}" if lower in headers else value
     query = {name: request.query[name] for name in request.query}
-    return Handshake(request.path, query, headers, request.remote or "", request.secure, time.time())
+    peer = (request.remote or "") if client is None else client
+    return Handshake(request.path, query, headers, peer, request.secure, time.time())
 
 
 def _preflight(request: web.BaseRequest) -> dict[str, str]:
@@ -335,7 +386,7 @@ def _preflight(request: web.BaseRequest) -> dict[str, str]:
     }
 
 
-def _full() -> web.Response:
-    response = refusal(Refusal.REQUEST, status=503)
-    response.headers["Retry-After"] = _RETRY_AFTER
+def _later(status: int, seconds: int) -> web.Response:
+    response = refusal(Refusal.REQUEST, status=status)
+    response.headers["Retry-After"] = str(seconds)
     return response

@@ -19,7 +19,7 @@ from aiohttp._websocket.models import WebSocketError
 from aiohttp._websocket.reader import WebSocketDataQueue, WebSocketReader
 
 from realtime.engineio import Via
-from realtime.frames import PONG, Outgoing, close_frame, frame
+from realtime.frames import PONG, Heads, Outgoing, close_frame, frame
 from realtime.session import EngineSession, House
 from realtime.stats import count
 
@@ -41,6 +41,7 @@ LATE = 1000
 _CODES = {
     "drain": WSCloseCode.SERVICE_RESTART,
     "slow-client": WSCloseCode.TRY_AGAIN_LATER,
+    "gave-way": WSCloseCode.TRY_AGAIN_LATER,
     "invalid-packet": WSCloseCode.PROTOCOL_ERROR,
     "protocol-error": WSCloseCode.PROTOCOL_ERROR,
     "invalid-text": WSCloseCode.INVALID_TEXT,
@@ -138,7 +139,8 @@ class TakenWebSocket(WebSocketDataQueue, asyncio.BufferedProtocol):
         "_deflate",
         "_descriptor",
         "_drained",
-        "_head_awaited",
+        "_fragments",
+        "_heads",
         "_house",
         "_late",
         "_linger",
@@ -164,7 +166,8 @@ class TakenWebSocket(WebSocketDataQueue, asyncio.BufferedProtocol):
         self._descriptor = -1 if wire.get_extra_info("sslcontext") else wire.get_extra_info("socket").fileno()
         self._closing = False
         self._drained = True
-        self._head_awaited = 2
+        self._heads = Heads()
+        self._fragments = 0  # frames that have made no message yet
         self._late = 0
         self._read_at = -math.inf
         self._talks = False
@@ -263,10 +266,17 @@ class TakenWebSocket(WebSocketDataQueue, asyncio.BufferedProtocol):
 
     def _read(self, data: bytes) -> None:
         self._house.stats.bytes_in += len(data)
-        if self._head_awaited:
-            self._look_for_mask(data)
-        if self._reader is not None:
-            self._reader.feed_data(data)
+        reader = self._reader
+        if reader is None:
+            return
+        heads = self._heads.count(data)
+        if heads < 0:
+            self._refuse("protocol-error")  # RFC 6455 section 5.1; the reader would take it
+            return
+        self._fragments += heads
+        reader.feed_data(data)
+        if self._fragments > 1:
+            self._fragmented()
 
     def eof_received(self) -> None:
         return None  # the transport closes
@@ -295,6 +305,7 @@ class TakenWebSocket(WebSocketDataQueue, asyncio.BufferedProtocol):
     def feed_data(self, data: Any, size: int) -> None:
         """One message, whole and checked."""
         kind = data[0]
+        self._fragments -= 1
         if self._closing:
             if kind is _CLOSE:
                 self._wire.close()
@@ -321,12 +332,15 @@ class TakenWebSocket(WebSocketDataQueue, asyncio.BufferedProtocol):
     def feed_eof(self) -> None:
         """Nothing waits for it."""
 
-    def _look_for_mask(self, data: bytes) -> None:
-        """RFC 6455 section 5.1. aiohttp's reader takes all; who does not mask its first frame masks none."""
-        awaited = self._head_awaited
-        self._head_awaited = max(awaited - len(data), 0)
-        if len(data) >= awaited and data[awaited - 1] < 0x80:
-            self._refuse("protocol-error")
+    def _fragmented(self) -> None:
+        """Fragments cost like messages: without end, or empty, they are a flood that the reader says nothing of."""
+        more, self._fragments = self._fragments - 1, 1
+        if self._session is not None:
+            self._session.spend(more)
+        elif self._closing:
+            self._late += more
+            if self._late > LATE:
+                self._turn_away()
 
     def _too_late(self, size: int) -> None:
         self._late += 1 + (size >> 10)

@@ -266,5 +266,7 @@
     if (ctx.response && ctx.response.status < 400) found();
     // The button that was pressed went with its row: lead the keyboard to the message that says so.
     if (ctx.request.method === "POST") flash.focus({ preventScroll: true });
+    // A question was put there: lead to it, wherever on the page it was asked.
+    else if (ctx.target === flash) flash.focus();
   });
 })();

@@ -1,4 +1,4 @@
-"""Who may speak to the admin listener, and what a browser may do with its answers.
+"""Who may speak to the admin listener, what they may do, and what a browser may do with its answers.
 
 Three attacks are met here: DNS rebinding (a hostile page whose name resolves to this machine) by the Host
 check, request forgery by the same-origin check, injected markup by the Content-Security-Policy.
@@ -9,14 +9,20 @@ from __future__ import annotations
 import binascii
 import hmac
 import ipaddress
+import json
 import logging
 import re
 from base64 import b64decode
-from collections.abc import Awaitable, Callable, Collection
-from urllib.parse import urlsplit
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from dataclasses import replace
+from urllib.parse import urlencode, urlsplit
 
 from aiohttp import web
 from aiohttp.typedefs import Middleware
+
+from webui.asking import Asker, asker, introduce
+from webui.client_address import Network, client_address
+from webui.login import Login
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -36,20 +42,46 @@ SECURITY_HEADERS = {
 }
 OPEN_PATHS = frozenset({"/healthz", "/readyz"})
 """What a probe may ask without the token: they say yes or no and nothing else."""
+LOGIN, LOGOUT = "/login", "/logout"
 
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 _AUTHORITY = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(:\d{1,5})?")
+_LOCAL = re.compile(r"/(?![/\\])[!-\[\]-~]{0,2000}")
 _log = logging.getLogger(__name__)
+_audit = logging.getLogger("cachewire.audit")
 
 
-def security(token: str | None, allowed_hosts: Collection[str] = ()) -> list[Middleware]:
+def security(
+    token: str | None,
+    allowed_hosts: Collection[str] = (),
+    *,
+    login: Login | None = None,
+    read_only: bool = False,
+    traffic: Collection[str] = (),
+    proxies: Collection[str] = (),
+) -> list[Middleware]:
     """The middlewares of the admin listener, outermost first.
 
-    `allowed_hosts` are host names without port that `Host` may say besides the loopback ones. `token` None:
-    nobody is asked to authenticate, which only a loopback listener may afford.
+    `allowed_hosts` are host names without port that `Host` may say besides the loopback ones. Neither `token` nor
+    `login`: nobody is asked to authenticate, which only a loopback listener may afford. `traffic` are paths whose
+    POST changes nothing of the edge, so that `read_only` lets it pass and no audit line is written for it. `proxies`
+    are networks whose X-Forwarded-For is believed.
     """
     hosts = frozenset(host.lower().strip("[]").rstrip(".") for host in allowed_hosts)
-    return [_headers(), _known_host(hosts, guarded=token is not None), _authenticated(token), _same_origin()]
+    guarded = token is not None or login is not None
+    return [
+        _headers(),
+        _known_host(hosts, guarded=guarded),
+        _authenticated(token, login, [ipaddress.ip_network(text, strict=False) for text in proxies]),
+        _same_origin(),
+        _changes(read_only, frozenset(traffic)),
+    ]
+
+
+def local_path(text: str) -> str:
+    """An address to go on to after the login: a path of this listener's own, `/` for anything else."""
+    away = text.partition("?")[0] in (LOGIN, LOGOUT)
+    return text if _LOCAL.fullmatch(text) and not away else "/"
 
 
 def _headers() -> Middleware:
@@ -87,7 +119,7 @@ def _known_host(allowed: frozenset[str], *, guarded: bool) -> Middleware:
             # RFC 9110 section 15.5.20: not an authority this server answers for.
             raise _Misdirected(
                 text="This host name is not one the admin listener answers to. Use http://127.0.0.1 or localhost"
-                " with its port; with admin.token set, any name will do.\n"
+                " with its port, or a name of admin.allowed_hosts; with a password or token set, any name will do.\n"
             )
         return await handler(request)
 
@@ -115,22 +147,70 @@ def _is_known(host: str, allowed: frozenset[str], *, guarded: bool) -> bool:
     return address.is_loopback
 
 
-def _authenticated(token: str | None) -> Middleware:
+def _authenticated(token: str | None, login: Login | None, proxies: Sequence[Network]) -> Middleware:
     expected = None if token is None else token.encode()
 
     @web.middleware
     async def authenticated(request: web.Request, handler: Handler) -> web.StreamResponse:
-        if expected is None or request.path in OPEN_PATHS:
+        address = client_address(request.remote or "", request.headers.getall("X-Forwarded-For", ()), proxies)
+        introduce(request, Asker(address=address))
+        if request.path in OPEN_PATHS or (expected is None and login is None):
             return await handler(request)
         given = _credentials(request.headers.get("Authorization", ""))
-        if given is None or not hmac.compare_digest(given, expected):
+        if expected is not None and given is not None and hmac.compare_digest(given, expected):
+            introduce(request, Asker("token", address))
+            return await handler(request)
+        if login is None:
             raise web.HTTPUnauthorized(
                 text="The admin token is needed: as a bearer token, or as the password of any user name.\n",
                 headers={"WWW-Authenticate": 'Basic realm="Cachewire", charset="UTF-8"'},
             )
-        return await handler(request)
+        if _recognized(request, login) or request.path == LOGIN or request.path.startswith("/static/"):
+            return await handler(request)
+        raise _asked_to_log_in(request)
 
     return authenticated
+
+
+def _recognized(request: web.Request, login: Login) -> bool:
+    found = login.session(request.cookies)
+    if found is None:
+        return False
+    who = Asker(
+        actor=f"{found.role} (session)",
+        address=asker(request).address,
+        may_change=found.role == "operator",
+        session=found,
+        lasts=lambda: login.lasts(found),
+    )
+    introduce(request, who)
+    return True
+
+
+def _asked_to_log_in(request: web.Request) -> web.HTTPException:
+    """A page leads to the login and back; a script is told what it needs, and htmx to load its page anew."""
+    if request.headers.get("HX-Request") == "true":
+        return web.HTTPUnauthorized(text="Log in again.\n", headers={"HX-Refresh": "true", **_BEARER})
+    if is_api(request) or "text/html" not in request.headers.get("Accept", ""):
+        return web.HTTPUnauthorized(
+            text=_problem(401, "unauthorized", "a session is needed, or the admin token as a bearer token"),
+            content_type="application/problem+json",
+            headers=_BEARER,
+        )
+    to = local_path(request.path_qs) if request.method in _SAFE_METHODS else "/"
+    return web.HTTPSeeOther(LOGIN if to == "/" else f"{LOGIN}?{urlencode({'to': to})}")
+
+
+_BEARER = {"WWW-Authenticate": 'Bearer realm="Cachewire"'}
+
+
+def is_api(request: web.Request) -> bool:
+    """Scripts ask here, not people."""
+    return request.path.startswith("/api/") or request.path == "/metrics"
+
+
+def _problem(status: int, title: str, detail: str) -> str:
+    return json.dumps({"title": title, "status": status, "detail": detail})
 
 
 def _credentials(authorization: str) -> bytes | None:
@@ -159,15 +239,61 @@ def _same_origin() -> Middleware:
 
 
 def _comes_from_here(request: web.Request) -> bool:
-    """A browser says where a request comes from; what says nothing is no browser and cannot be tricked."""
+    """A browser says where a request comes from; what says nothing is no browser and cannot be tricked.
+
+    But what has a browser's session has to say it: SameSite lets the pages of other ports of this host send it.
+    """
     site = request.headers.get("Sec-Fetch-Site")
     if site is not None:
         return site in ("same-origin", "none")
     origin = request.headers.get("Origin")
     if origin is None:
-        return True
+        return asker(request).session is None
     try:
         netloc = urlsplit(origin).netloc
     except ValueError:
         return False
     return netloc != "" and netloc.lower() == request.headers.get("Host", "").lower()
+
+
+def _changes(read_only: bool, traffic: frozenset[str]) -> Middleware:
+    """Refuses changes to those who may only look, and leaves a line of every change that was made."""
+
+    @web.middleware
+    async def changes(request: web.Request, handler: Handler) -> web.StreamResponse:
+        passes = request.path in traffic and asker(request).session is None
+        if read_only and not passes:
+            introduce(request, replace(asker(request), may_change=False))
+        if request.method in _SAFE_METHODS or request.path in (LOGIN, LOGOUT) or passes:
+            return await handler(request)
+        if not asker(request).may_change:
+            raise _may_only_look(request, read_only)
+        try:
+            response = await handler(request)
+        except web.HTTPException as answer:
+            _tell(request, answer.status)
+            raise
+        _tell(request, response.status)
+        return response
+
+    return changes
+
+
+def _may_only_look(request: web.Request, read_only: bool) -> web.HTTPForbidden:
+    why = (
+        "Nothing can be changed here: admin.read_only is true."
+        if read_only
+        else "This login sees everything and changes nothing. Log in with the operators' password to change something."
+    )
+    if is_api(request):
+        text = _problem(403, "read-only", why)
+        return web.HTTPForbidden(text=text, content_type="application/problem+json")
+    return web.HTTPForbidden(text=f"{why}\n")
+
+
+def _tell(request: web.Request, status: int) -> None:
+    # The pattern of the address, because an address may hold an id that nobody else shall know.
+    resource = request.match_info.route.resource
+    where = request.path if resource is None else resource.canonical
+    who = asker(request)
+    _audit.info("%s %s by %s from %s: %d", request.method, where, who.actor, who.address, status)

@@ -32,3 +32,18 @@ def _share(value: float, ceiling: float) -> float:
 
 def _short(number: float) -> str:
     return f"{number:.1f}".removesuffix(".0")
+
+
+def broken_line(values: Sequence[float | None], ceiling: float, *, width: int = WIDTH, height: int = HEIGHT) -> str:
+    """A line that stops where there is no value and begins again after; one value alone is a short dash."""
+    if len(values) < 2:
+        return ""
+    step = width / (len(values) - 1)
+    path, drawing = [], False
+    for i, value in enumerate(values):
+        if value is not None:
+            point = f"{_short(i * step)} {_short(height - _share(value, ceiling) * height)}"
+            alone = not drawing and (i + 1 == len(values) or values[i + 1] is None)
+            path.append(f"{'L' if drawing else 'M'}{point}{'h1' if alone else ''}")
+        drawing = value is not None
+    return "".join(path)

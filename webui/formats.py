@@ -46,6 +46,12 @@ def age(seconds: float | None) -> str:
     return _two(left // 86400, "d", left % 86400 // 3600, "h")
 
 
+def countdown(seconds: float) -> str:
+    """A span that is watched running out, to the second while that matters: `42 s`, `4:09`, `2 h 5 min`."""
+    left = max(int(seconds), 0)
+    return f"{left // 60}:{left % 60:02}" if 60 <= left < 3600 else age(left)
+
+
 def rate(per_second: float | None) -> str:
     """Events per second, without the unit: `0.4`, `12.5`, `1,204`."""
     if per_second is None:

@@ -8,6 +8,7 @@ Everything works without script.
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,8 @@ import jinja2
 from aiohttp import web
 
 from webui import charts, formats
+from webui.asking import actor as actor  # pages find all they need here
+from webui.asking import asker
 from webui.assets import Assets
 from webui.streams import Streams
 
@@ -55,6 +58,7 @@ class Frame:
         self._pages: list[Page] = []
         self._environment = _environment(app, self.assets)
         self._environment.globals["pages"] = self._pages
+        self.offer(firing_alerts=tuple)
         self._environment.globals["has_page"] = lambda name: any(page.name == name for page in self._pages)
         self.streams = Streams(app, self.shows)
         app.router.add_get("/static/{name:.+}", self.assets.serve)
@@ -64,6 +68,10 @@ class Frame:
         self._pages.append(Page(name, path, label))
         self._pages.sort(key=lambda page: ORDER.index(page.name))
 
+    def offer(self, **functions: Callable[..., Any]) -> None:
+        """Let every template call a function by its name."""
+        self._environment.globals.update(functions)
+
     def shows(self, path: str) -> bool:
         """Whether a path is a page's own or below it, and so may be looked at live."""
         return any(path == page.path or (page.path != "/" and path.startswith(f"{page.path}/")) for page in self._pages)
@@ -72,10 +80,13 @@ class Frame:
         self, request: web.Request, template: str, *, page: str, status: int = 200, **context: Any
     ) -> web.Response:
         """The page, or its live part when htmx asks."""
-        layout = "live.html" if is_live(request) else "page.html"
-        found = aiohttp_jinja2.render_template(
-            template, request, {"layout": layout, "page": page, **context}, status=status
-        )
+        shared = {
+            "layout": "live.html" if is_live(request) else "page.html",
+            "page": page,
+            "can_change": asker(request).may_change,
+            "session": asker(request).session,
+        }
+        found = aiohttp_jinja2.render_template(template, request, {**shared, **context}, status=status)
         found.headers["Vary"] = "HX-Request"
         return found
 
@@ -88,11 +99,6 @@ class Frame:
 def is_live(request: web.Request) -> bool:
     """The live part is asked for, not the whole page."""
     return request.headers.get("HX-Request") == "true"
-
-
-def actor(request: web.Request) -> str:
-    """Who asks, as the timeline names it: a word, never a secret."""
-    return str(request.get("actor", "operator"))
 
 
 def _environment(app: web.Application, assets: Assets) -> jinja2.Environment:
@@ -108,6 +114,7 @@ def _environment(app: web.Application, assets: Assets) -> jinja2.Environment:
         age=formats.age,
         clock=formats.clock,
         count=formats.count,
+        countdown=formats.countdown,
         duration=formats.duration,
         rate=formats.rate,
         ratio=formats.ratio,

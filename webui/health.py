@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 from webui.formats import age, ratio
-from webui.snapshot import Health, Origin
+from webui.snapshot import Health, Mend, Origin
 
 ERRORS_DEGRADED = 0.01
 ERRORS_FAILING = 0.05
+
+FAILED = Mend("traffic", "/traffic?only=errors", "What failed, and why")
+BY_ROUTE = Mend("routes", "/routes?sort=errors", "Errors by route")
+WAITING = Mend("outbox", "/outbox", "Writes that wait")
+STORED = Mend("cache", "/cache", "What is stored")
+DONE = Mend("timeline", "/timeline", "What was changed lately")
 
 
 def judge(origin: Origin, *, now: float, requests: int, error_ratio: float | None, storage_errors: int = 0) -> Health:
@@ -21,16 +27,23 @@ def judge(origin: Origin, *, now: float, requests: int, error_ratio: float | Non
         return Health(
             "failing",
             f"{ratio(errors)} of answers are server errors.",
-            "The origin answers, but with errors. Look at the status and reason of the recent traffic below.",
+            "The origin answers, but with errors. Look at which routes fail and what they say.",
+            (FAILED, BY_ROUTE, DONE),
         )
     if storage_errors:
         return Health(
             "degraded",
             "The store has failures.",
             "Each costs a hit, never an answer. The log names the tier; check free space and the cache directory.",
+            (STORED,),
         )
     if errors >= ERRORS_DEGRADED:
-        return Health("degraded", f"{ratio(errors)} of answers are server errors.", "Watch the recent traffic below.")
+        return Health(
+            "degraded",
+            f"{ratio(errors)} of answers are server errors.",
+            "Look at which routes fail and what they say.",
+            (FAILED, BY_ROUTE, DONE),
+        )
     if origin.state == "unknown" and not requests:
         return Health("waiting", "Running, and waiting for the first request.")
     return Health(
@@ -46,9 +59,11 @@ def _origin_down(origin: Origin, now: float, errors: float) -> Health:
             "failing",
             f"The origin {down}; {ratio(errors)} of answers are errors.",
             f"What is stored still answers. Start {origin.url} again; fresh answers follow at once.",
+            (FAILED, BY_ROUTE, WAITING),
         )
     return Health(
         "degraded",
         f"The origin {down}; stored responses stand in.",
         f"Start {origin.url} again; fresh answers follow at once.",
+        (Mend("traffic", "/traffic?verdict=stale", "What stood in"), WAITING),
     )

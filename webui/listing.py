@@ -1,16 +1,26 @@
-"""A store's entries as the page of a cache list."""
+"""A store's entries as the page of a cache list.
+
+The rule of this room and of branches.py: whoever goes through all entries yields every few hundred of them, so that
+the caller can let others run in between.
+"""
 
 from __future__ import annotations
 
-import heapq
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import replace
 from hashlib import blake2b
+from itertools import islice
 from operator import attrgetter
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
+from webui.cache_shown import CacheList, CacheRow, Shelf
 from webui.query import CacheQuery, Filterable
-from webui.snapshot import CacheList, CacheRow
+
+STEP = 1_000
+"""Entries between two yields: some hundred microseconds of work."""
+
+T = TypeVar("T")
+Steps = Generator[None, None, T]
 
 
 class Identified(Protocol):
@@ -26,17 +36,10 @@ class Listed(Identified, Filterable, Protocol):
     """A stored response as a store's index knows it."""
 
     @property
-    def status(self) -> int: ...
-    @property
-    def length(self) -> int: ...
-    @property
-    def stored_at(self) -> float: ...
-    @property
-    def in_memory(self) -> bool: ...
-    @property
-    def on_disk(self) -> bool: ...
-    @property
     def hits(self) -> int: ...
+
+
+E_ = TypeVar("E_", bound=Listed)
 
 
 def entry_id(entry: Identified) -> str:
@@ -44,50 +47,69 @@ def entry_id(entry: Identified) -> str:
     return blake2b(f"{entry.key}\0{entry.vary!r}".encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
 
 
+def matching(entries: Sequence[E_], query: CacheQuery, now: float, *, scoped: bool = True) -> Steps[Sequence[E_]]:
+    """The entries that `query` accepts, in the order they come in; without `scoped` wherever their URL lies."""
+    question = query if scoped else replace(query, at="")
+    if not question.scoped:
+        return entries
+    accepted, found = question.accepting(now), []
+    for start in range(0, len(entries), STEP):
+        found += list(filter(accepted, entries[start : start + STEP]))
+        yield
+    return found
+
+
 def cache_list(
-    entries: Iterable[Listed], query: CacheQuery, *, now: float, variants: Callable[[str], int], public_url: str
-) -> CacheList:
+    entries: Sequence[E_], query: CacheQuery, *, now: float, shelf: Shelf, row: Callable[[E_], CacheRow]
+) -> Steps[CacheList]:
     """The page of `entries` that `query` asks for; a page beyond the last one becomes the last one.
 
-    `variants` says how many stored responses share a key; it is asked for the rows shown only.
+    `row` is asked for the entries shown only.
     """
-    stored = list(entries)
-    matching = [entry for entry in stored if query.accepts(entry, now)] if query.filtered else stored
-    size = sum(entry.length for entry in stored)
-    whole = CacheList(query, (), len(matching), len(stored), size, public_url)
-    query = query.at(min(query.page, whole.pages))
-    # Only the pages up to this one are ordered: a store of 100,000 is listed without sorting all of it.
-    take = heapq.nlargest if query.descending else heapq.nsmallest
-    stop = query.page * query.PAGE_SIZE
-    shown = take(stop, matching, key=_SORT_KEYS[query.sort])[stop - query.PAGE_SIZE :]
-    return replace(whole, query=query, rows=tuple(_row(entry, now, variants(entry.key)) for entry in shown))
+    found = yield from matching(entries, query, now)
+    size = yield from total(found, "length")
+    whole = CacheList(query, shelf, (), len(found), size)
+    query = query.turned(min(query.page, whole.pages))
+    stop = min(query.page * query.limit, whole.MOST_SHOWN)
+    shown = yield from first(found, stop, query.by, query.descending)
+    return replace(whole, query=query, rows=tuple(row(entry) for entry in shown[(query.page - 1) * query.limit :]))
 
 
-def _row(entry: Listed, now: float, variants: int) -> CacheRow:
-    tiers = [name for name, held in (("memory", entry.in_memory), ("disk", entry.on_disk)) if held]
-    return CacheRow(
-        id=entry_id(entry),
-        url=entry.url,
-        route=entry.route,
-        status=entry.status,
-        content_type=entry.content_type,
-        size=entry.length,
-        age=max(now - entry.stored_at, 0.0),
-        fresh_for=entry.fresh_until - now,
-        never_fresh=entry.fresh_until <= 0,
-        tiers=tuple(tiers),
-        hits=entry.hits,
-        tags=entry.tags,
-        variants=variants,
-    )
+def total(entries: Sequence[Any], name: str) -> Steps[int]:
+    """The sum of one attribute."""
+    value, found = attrgetter(name), 0
+    for start in range(0, len(entries), 10 * STEP):
+        found += sum(map(value, entries[start : start + 10 * STEP]))
+        yield
+    return found
 
 
-# The URL settles ties, so that rows do not change places between two looks.
-_SORT_KEYS: dict[str, Callable[[Listed], Any]] = {
-    "stored": attrgetter("stored_at", "url"),
-    "url": attrgetter("url"),
-    "status": attrgetter("status", "url"),
-    "size": attrgetter("length", "url"),
-    "fresh": attrgetter("fresh_until", "url"),
-    "hits": attrgetter("hits", "url"),
+def first(entries: Sequence[E_], stop: int, by: str, descending: bool) -> Steps[list[E_]]:
+    """The first `stop` entries of an order, without ordering the rest; `entries` come in the order of their URLs."""
+    if by == "url":
+        return list(islice(reversed(entries) if descending else entries, stop))
+    value = attrgetter(_ATTRIBUTES[by])
+    # The URL settles ties, so that rows do not change places between two looks.
+    key = attrgetter(_ATTRIBUTES[by], "url")
+    best: list[E_] = []
+    limit = None
+    for start in range(0, len(entries), STEP):
+        step = entries[start : start + STEP]
+        if limit is not None:
+            # Most of them are out already, and asking for one attribute is a fraction of ordering by two.
+            step = [each for each in step if (value(each) >= limit if descending else value(each) <= limit)]
+        best += step
+        if len(best) >= 2 * stop + STEP:
+            best = sorted(best, key=key, reverse=descending)[:stop]
+            limit = value(best[-1])
+        yield
+    return sorted(best, key=key, reverse=descending)[:stop]
+
+
+_ATTRIBUTES = {
+    "stored": "stored_at",
+    "status": "status",
+    "size": "length",
+    "fresh": "fresh_until",
+    "hits": "hits",
 }

@@ -6,11 +6,20 @@ Moments are seconds since the epoch, spans seconds, sizes bytes, ratios shares o
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal
 
-from webui.query import CacheQuery
+from webui.chart_shown import Chart
 
 OriginState = Literal["up", "down", "unknown"]
+
+
+@dataclass(frozen=True, slots=True)
+class Mend:
+    """Where something can be looked at or mended: a page by its name, the address on it, and what to find there."""
+
+    page: str
+    path: str
+    label: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +29,7 @@ class Health:
     state: Literal["healthy", "waiting", "degraded", "failing"]
     sentence: str
     advice: str = ""
+    mends: tuple[Mend, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +73,28 @@ class RecentExchange:
     reason: str
     duration: float
     route: str = ""
+    why: str = ""
+    number: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class RealtimeShown:
+    """The realtime core in figures; rates are per second, None while there is nothing to take them from."""
+
+    websocket: int
+    polling: int
+    users: int
+    conversations: int
+    messages: float | None
+    deliveries: float | None
+    excellent: int
+    good: int
+    poor: int
+    queue_drops: int = 0
+
+    @property
+    def sessions(self) -> int:
+        return self.websocket + self.polling
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,64 +131,5 @@ class Overview:
     precache: tuple[int, int] = (0, 0)
     recent: tuple[RecentExchange, ...] = ()
     series: tuple[tuple[int, int], ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class CacheRow:
-    """One stored response. `fresh_for` is negative once it is stale; `age` is the time since it was stored here.
-
-    `never_fresh`: it may never be used without asking the origin; kept for validation, and for when the origin fails.
-    """
-
-    id: str
-    url: str
-    route: str
-    status: int
-    content_type: str
-    size: int
-    age: float
-    fresh_for: float
-    never_fresh: bool
-    tiers: tuple[str, ...]
-    hits: int
-    tags: tuple[str, ...] = ()
-    variants: int = 1
-
-    @property
-    def authority(self) -> str:
-        """The URL up to its path."""
-        return self.url.removesuffix(self.target)
-
-    @property
-    def target(self) -> str:
-        """The URL's path and query."""
-        slash = self.url.find("/", self.url.find("://") + 3)
-        return self.url[slash:] if slash >= 0 else ""
-
-
-@dataclass(frozen=True, slots=True)
-class CacheList:
-    """One page of the stored responses. `total` match the query, `stored` are there at all."""
-
-    query: CacheQuery
-    rows: tuple[CacheRow, ...]
-    total: int
-    stored: int
-    size: int
-    public_url: str
-
-    @property
-    def pages(self) -> int:
-        return max(1, -(-self.total // self.query.PAGE_SIZE))
-
-
-class CacheActions(Protocol):
-    """What an operator can do with stored responses; `by` says who it is."""
-
-    async def purge_entry(self, entry_id: str, *, by: str) -> int:
-        """Remove the stored response with this id; how many were removed (0: it was gone already)."""
-        ...
-
-    async def purge(self, query: CacheQuery, *, by: str) -> int:
-        """Remove every stored response that `query` accepts, whatever its page; how many were removed."""
-        ...
+    charts: tuple[Chart, ...] = ()
+    realtime: RealtimeShown | None = None

@@ -210,13 +210,13 @@ class _Channel:
     async def messages(self, closing: asyncio.Event, until: float) -> AsyncIterator[bytes]:
         """The renderings from now on, each the newest one when it is taken, and a beat where there is nothing new.
 
-        The last one is `again`: whoever still looks opens the next stream.
+        There is at least one. The last is `again`: whoever still looks opens the next stream.
         """
         seen = 0
-        while not closing.is_set() and time.monotonic() < until:
+        while not closing.is_set() and (not seen or time.monotonic() < until):
             if seen == self.number:
-                await self._told(min(HEARTBEAT, until - time.monotonic()))
-            if closing.is_set() or time.monotonic() >= until:
+                await self._told(min(HEARTBEAT, until - time.monotonic()) if seen else HEARTBEAT)
+            if closing.is_set() or (seen and time.monotonic() >= until):
                 break
             if seen == self.number:
                 yield event("beat", str(self.last.status) if self.last else "0")

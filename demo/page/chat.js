@@ -18,7 +18,7 @@ const typingLine = document.getElementById("chat-typing");
 
 let user = null;
 let conversation = null;
-let messages = new Map(); // of the open conversation, by id
+let messages = new Map(); // of the open conversation; an application that was started anew gives the same ids again
 let unsent = [];
 let sending = false;
 let timer = 0;
@@ -49,7 +49,7 @@ export function wireChat() {
   live.addEventListener("state", showState);
   live.addEventListener("lost", () => conversation && poll());
   live.addEventListener("new_messages_batch", ({ detail }) => receive(detail.filter(ofThis)));
-  live.addEventListener("message_deleted", ({ detail }) => ofThis(detail) && messages.delete(String(detail.message_id ?? detail.id)) && paint());
+  live.addEventListener("message_deleted", ({ detail }) => ofThis(detail) && remove(detail.message_id));
   live.addEventListener("user_typing", ({ detail }) => showTyping(detail, true));
   live.addEventListener("user_stopped_typing", ({ detail }) => showTyping(detail, false));
   live.addEventListener("presence_update", ({ detail }) => showPresence(detail));
@@ -130,18 +130,25 @@ async function poll() {
 
 function receive(some) {
   for (const message of some) {
-    messages.set(String(message.id), message);
+    messages.set(`${message.id} ${message.created_at}`, message);
     unsent = unsent.filter((draft) => draft.client_id !== message.client_id);
     showTyping({ conversationId: conversation.id, userId: message.sender_id }, false);
   }
   paint();
 }
 
+function remove(id) {
+  const latest = [...messages].filter(([, message]) => String(message.id) === String(id)).sort(byTime).at(-1);
+  if (latest && messages.delete(latest[0])) paint();
+}
+
+const byTime = ([, one], [, other]) => Date.parse(one.created_at) - Date.parse(other.created_at) || one.id - other.id;
+
 function paint() {
   const list = body.querySelector("ol") ?? element("ol.messages", { role: "log", "aria-live": "polite" });
   const atEnd = !list.isConnected || body.scrollHeight - body.scrollTop - body.clientHeight < 80;
   const known = new Map([...list.children].map((node) => [node.dataset.key, node]));
-  const inOrder = [...messages.values()].sort((one, other) => one.id - other.id);
+  const inOrder = [...messages].sort(byTime).map(([, message]) => message);
   const waiting = unsent.filter((draft) => draft.conversation_id === conversation.id);
   const nodes = [...inOrder.map(bubble), ...waiting.map(waitingBubble)].map((node) => {
     const before = known.get(node.dataset.key);
@@ -159,7 +166,7 @@ function bubble(message, index, all) {
   const follows = all[index - 1]?.sender_id === message.sender_id;
   const face = own ? null : follows ? element("span.gap") : avatar(message.sender, 30);
   const name = own || follows ? null : element("b", {}, message.sender.full_name);
-  return element(`li.bubble${own ? ".own" : ""}${follows ? ".follows" : ""}`, { "data-key": message.client_id ?? message.id }, face, element("p", { title: new Date(message.created_at).toLocaleString("en-GB") }, name, message.content));
+  return element(`li.bubble${own ? ".own" : ""}${follows ? ".follows" : ""}`, { "data-key": message.client_id ?? `${message.id} ${message.created_at}` }, face, element("p", { title: new Date(message.created_at).toLocaleString("en-GB") }, name, message.content));
 }
 
 const waitingBubble = (draft) => element("li.bubble.own.waiting", { "data-key": draft.client_id }, element("p", {}, draft.content));

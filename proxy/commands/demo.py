@@ -78,7 +78,13 @@ def demo(
     with DemoOrigin(origin_listen, announce=click.echo, publish=publish, token=token) as origin:
         result = configured(origin.url)
         hints = _hints(result.config, origin.url)
-        status = run(result.config, sources=result.sources, announce=click.echo, banner_hints=hints)
+        status = run(
+            result.config,
+            sources=result.sources,
+            announce=click.echo,
+            banner_hints=hints,
+            read_again=lambda: configured(origin.url),
+        )
     ctx.exit(status)
 
 

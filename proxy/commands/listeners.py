@@ -119,7 +119,10 @@ def _answer(address: Address, status: int, content: bytes) -> dict[str, Any]:
     except ValueError:
         answer = None
     if status == HTTPStatus.UNAUTHORIZED:
-        raise CachewireError(f"the admin API on {address} wants its token; set CACHEWIRE__ADMIN__TOKEN to admin.token")
+        raise CachewireError(
+            f"the admin API on {address} wants its token; set CACHEWIRE__ADMIN__TOKEN to admin.token"
+            " (a password is for people only)"
+        )
     if not isinstance(answer, dict):
         raise CachewireError(f"what listens on {address} is not Cachewire's admin API (it answered {status})")
     if status >= HTTPStatus.BAD_REQUEST:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from proxy.commands.options import config_option, loaded, set_option
+
+if TYPE_CHECKING:
+    from proxy.config.loading import Loaded
 
 _EPILOG = """\b
 Examples:
@@ -25,15 +29,19 @@ def serve(ctx: click.Context, path: Path | None, origin: str | None, overrides: 
     """Run the edge in front of an application.
 
     Stops on SIGTERM or Ctrl-C after open exchanges have finished, within server.drain_timeout; a second signal stops
-    at once.
+    at once. SIGHUP reads the configuration again.
     """
     from proxy.config.source import Setting
 
     option = [] if origin is None else [Setting("origin.url", origin, "--origin")]
-    result = loaded(path, [*overrides, *option])
+
+    def read() -> Loaded:
+        return loaded(path, [*overrides, *option])
+
+    result = read()
     from proxy.listening import listening_early
 
     early = listening_early(result.config.server.listen)
     from proxy.process import run
 
-    ctx.exit(run(result.config, sources=result.sources, announce=click.echo, early=early))
+    ctx.exit(run(result.config, sources=result.sources, announce=click.echo, early=early, read_again=read))

@@ -87,9 +87,12 @@ def _listeners(config: Config, tree: Tree) -> Iterator[Problem]:
         if _collide(listen, origin):
             what = f"leads back to {name}.listen ({listen}), so requests would go round in a loop"
             yield _problem(tree, ("origin", "url"), what, "Name the address of your application.", (name, "listen"))
-    if not is_loopback(admin.host) and not config.admin.token:
-        what = f"{admin} can be reached from other machines, but admin.token is not set"
-        advice = "Set CACHEWIRE__ADMIN__TOKEN to a long random secret, or listen on 127.0.0.1."
+    if not is_loopback(admin.host) and not config.admin.guarded:
+        what = f"{admin} can be reached from other machines, but nobody is asked who they are"
+        advice = (
+            "Run `cachewire password` and set admin.password_hash to what it prints; or set CACHEWIRE__ADMIN__TOKEN"
+            " to a long random secret; or listen on 127.0.0.1."
+        )
         yield _problem(tree, ("admin", "listen"), what, advice)
 
 

@@ -51,10 +51,12 @@ def load(
     settings = [*environment_settings(env), *(_setting(override) for override in overrides)]
     tree = _merged(document, settings)
     base = directory or (Path.cwd() if path is None else path.parent)
-    config = _anchored(validate(tree), base.absolute())
+    written = validate(tree)
+    config = _anchored(written, base.absolute())
     if problems := problems_between_settings(config, tree):
         raise failure(*problems)
-    return Loaded(config, dict(_sources(config, (), tree)))
+    # A path that was made absolute counts as given, so the sources are those of what was written.
+    return Loaded(config, dict(_sources(written, (), tree)))
 
 
 def _setting(override: str | Setting) -> Setting:

@@ -12,8 +12,11 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Discriminator, Field, Tag, field_validator, model_validator
 
 from proxy.config.access_log import AccessLog
+from proxy.config.admin import Admin
+from proxy.config.alerts import Alerts
 from proxy.config.realtime import Realtime
 from proxy.config.section import Section
+from proxy.config.tuning import Tuning
 from proxy.config.units import Address, Duration, ListenAddress, PositiveCount, Size, parse_count
 from proxy.config.values import (
     Coding,
@@ -61,17 +64,6 @@ class Server(Section):
     """Networks whose X-Forwarded-* and Forwarded fields are believed."""
     performance_report: bool = True
     """Whether `GET /api/performance` is answered here; if not, the path belongs to the application."""
-
-
-class Admin(Section):
-    """The operators' listener: dashboard, API, metrics."""
-
-    listen: ListenAddress = Address("127.0.0.1", 8081)
-    """Where operators connect; anything but loopback needs a token."""
-    token: Annotated[str, Field(min_length=1)] | None = Field(default=None, repr=False)
-    """Secret that operators and scripts present; better set as CACHEWIRE__ADMIN__TOKEN than in a file."""
-    purge_token: Annotated[str, Field(min_length=16)] | None = Field(default=None, repr=False)
-    """Switches PURGE and BAN on at the public listener, for those who present this secret as a bearer token."""
 
 
 class Origin(Section):
@@ -146,6 +138,13 @@ class Cache(Section):
     """Bytes waiting to be written to disk; beyond it a response stays in memory only."""
     expiry: dict[MediaRange, Duration] = Field(default_factory=dict)
     """Lifetime by content type (`image/*: 30d`) on cache-first routes, for responses that bring none of their own."""
+    network_timeout_limit: Duration | None = None
+    """On network-first routes a stored response that all may share answers after this time without a response head,
+    even where the route's `network_timeout` is longer or null; null: the route's own time counts."""
+    heuristic: Duration = 0.0
+    """On network-first routes a stored 200 that names no lifetime of its own answers for this long without the origin
+    (RFC 9111 section 4.2.2), unless it is one user's own, says `no-cache`, `no-store`, `private`, `must-revalidate` or
+    `proxy-revalidate`, sets a cookie, or something was written on its route since; 0: never."""
     compression: Compression = Compression()
     """Coded copies of stored text, of bodies up to 8 MiB."""
 
@@ -364,5 +363,9 @@ class Config(Section):
     """Writes that wait for the application."""
     realtime: Realtime = Realtime()
     """The realtime core."""
+    alerts: Alerts = Alerts()
+    """What the edge watches and tells."""
     log: Log = Log()
     """The log."""
+    tuning: Tuning = Tuning()
+    """What may change while running."""

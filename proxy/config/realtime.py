@@ -76,7 +76,7 @@ class RealtimeOrigin(Section):
     timeout: Duration = 10.0
     """Longest time one such question may take."""
     patience: Duration = 15.0
-    """How long a batch is tried to be persisted before its senders are told that it failed; 0: once."""
+    """How long a message waits to be persisted before its sender is told that it failed; 0: one attempt."""
     remember: Duration = 30.0
     """How long the answers of `session` and `authorize` hold."""
     profiles_max_age: Duration = 300.0
@@ -89,7 +89,7 @@ class Channel(Section):
     match: ChannelGlob
     """Their names: `*` stands for anything. `user:{user}` is open to that user alone."""
     mode: Literal["append", "conflate"] = "append"
-    """`append` delivers every event; `conflate` the latest of each key, at most once in 100 ms."""
+    """`append` delivers every event; `conflate` the latest of each key, at most once in `debounce`."""
     profiles: Annotated[str, Field(min_length=1)] | None = None
     """The member of published data that holds a user's id, whose profile is then added as `author`."""
     likes: Annotated[str, Field(min_length=1)] | None = None
@@ -107,6 +107,9 @@ class Recovery(Section):
     """Bytes kept for each conversation or channel."""
     max_bytes_in_all: Size = 64 * 2**20
     """Memory for all of them together, about; who was in those that were silent for longest starts anew."""
+    max_sessions: PositiveCount = 20_000
+    """Sessions that are away and remembered, a quarter of them from one address at most; beyond it those are forgotten
+    first that never authenticated and joined nothing."""
     dir: Path | None = None
     """Where it is kept across restarts; null: `realtime` inside cache.dir, or memory alone where cache.disk is 0."""
 
@@ -114,10 +117,18 @@ class Recovery(Section):
 class RealtimeLimits(Section):
     """What one client may do; beyond it it gets an error event that says when to try again."""
 
+    handshakes: PositiveCount = 300
+    """New sessions per second and address (of IPv6 the /64), on average; twenty times as many at once. More wait their
+    turn, at most 2 s; beyond it they are refused with 429."""
+    entering: PositiveCount = 6_000
+    """Sessions that have entered no namespace yet; to a newcomer the one silent for longest gives way."""
+    address_share: Annotated[int, Field(ge=1, le=100)] = 50
+    """Percent that one address may have of `max_sessions` and of `entering`. Behind a proxy, name it in
+    `server.trusted_proxies`: else all clients share its address."""
     packets: PositiveCount = 500
     """Packets of any kind per second and connection, on average; twice as many at once, or in one request of
-    long-polling; a text counts one more for each 4096 characters. More ends the session (reason `flood`). Never below
-    twice `events`."""
+    long-polling; a long text counts one more for each 4096 characters and each 64 brackets. More ends the session
+    (reason `flood`). Never below twice `events`."""
     events: PositiveCount = 200
     """Events of any kind per second and connection, on average; twice as many at once."""
     messages: PositiveCount = 100
@@ -152,6 +163,9 @@ class Realtime(Section):
     """Whether it is there; if not, its path belongs to the application."""
     path: RealtimePath = "/socket.io/"
     """Where clients connect, with a slash at the end."""
+    transports: Annotated[tuple[Literal["polling", "websocket"], ...], Field(min_length=1)] = ("polling", "websocket")
+    """How clients may connect. socket.io-client begins with polling and upgrades; where `websocket` stands alone it
+    needs `transports: ['websocket']`, and networks that let no WebSocket through are left out."""
     auth: Literal["jwt", "origin", "trusted"] = "origin"
     """Who a client is: a token says so, the application is asked (`origin.session`), or the client's word is taken."""
     jwt: Jwt = Jwt()
@@ -169,11 +183,13 @@ class Realtime(Section):
     max_payload: Size = 1_000_000
     """Largest packet or polling body from a client; larger ends its session."""
     max_queue: Size = 2**20
-    """Bytes that may wait for a slow client; beyond it its session ends, and recovers when it comes back."""
+    """Memory for what waits for a slow client; beyond it its session ends, and recovers when it comes back."""
     max_sessions: PositiveCount = 8_000
     """Sessions at once; further ones are refused with 503. WebSockets count for `server.max_connections`, too."""
     batch: Batch = Batch()
     """When messages leave."""
+    debounce: Duration = 0.1
+    """Shortest time between two updates of a channel whose mode is `conflate`."""
     typing: Typing = Typing()
     """Typing indicators."""
     deliver: Literal["batch", "single", "both"] = "batch"

@@ -7,12 +7,12 @@ import typing
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-import yaml
-
+from proxy.config.effective import concealed, scalar
 from proxy.config.model import Config, PrecacheEntry, Route
-from proxy.config.problems import MASK, KeyPath, sounds_secret
+from proxy.config.problems import KeyPath
 from proxy.config.realtime import Channel
 from proxy.config.section import Section
+from proxy.config.tuning import Remedy
 from proxy.config.validation import subsections
 
 
@@ -46,6 +46,9 @@ def render_reference() -> str:
     return "\n".join(parts)
 
 
+"""Whoever knows one of these may use it."""
+
+
 def _section_lines(values: Mapping[str, Any], path: KeyPath, sources: Mapping[str, str]) -> Iterator[str]:
     indent = "  " * len(path)
     for name, value in values.items():
@@ -58,8 +61,8 @@ def _section_lines(values: Mapping[str, Any], path: KeyPath, sources: Mapping[st
             for index, entry in enumerate(value):
                 yield from _entry_lines(entry, (*inner, index), sources)
         else:
-            shown = MASK if value is not None and sounds_secret(name) else value
-            yield _commented(f"{indent}{name}: {_scalar(shown)}", sources.get(".".join(map(str, inner))))
+            shown = scalar(concealed(inner, value))
+            yield _commented(f"{indent}{name}: {shown}", sources.get(".".join(map(str, inner))))
 
 
 def _entry_lines(entry: Mapping[str, Any], path: KeyPath, sources: Mapping[str, str]) -> Iterator[str]:
@@ -78,11 +81,6 @@ def _is_leaf(path: KeyPath) -> bool:
             if section is None:
                 return True
     return False
-
-
-def _scalar(value: Any) -> str:
-    text = yaml.safe_dump(value, default_flow_style=True, width=float("inf"), allow_unicode=True, sort_keys=False)
-    return text.removesuffix("\n").removesuffix("\n...")
 
 
 def _commented(line: str, source: str | None) -> str:
@@ -105,7 +103,12 @@ def _paths(section: type[Section], path: str) -> Iterator[tuple[str, type[Sectio
 
 def _defaults(section: type[Section]) -> dict[str, Any]:
     """The defaults of a section's keys as they are written in a file; required keys are left out."""
-    examples = {Route: {"strategy": "network-first"}, PrecacheEntry: {"url": "/"}, Channel: {"match": "reports"}}
+    examples: dict[type[Section], dict[str, Any]] = {
+        Route: {"strategy": "network-first"},
+        PrecacheEntry: {"url": "/"},
+        Channel: {"match": "reports"},
+        Remedy: {"alert": "response-time"},
+    }
     required = examples.get(section, {})
     values = section.model_validate(required).model_dump(mode="json")
     return {name: value for name, value in values.items() if not section.model_fields[name].is_required()}
@@ -146,7 +149,7 @@ def _is_echo(schema: Mapping[str, Any]) -> bool:
 
 def _row(name: str, section: type[Section], schema: Mapping[str, Any]) -> str:
     known = section.model_fields[name]
-    default = "required" if known.is_required() else f"`{_scalar(_defaults(section)[name])}`"
+    default = "required" if known.is_required() else f"`{scalar(_defaults(section)[name])}`"
     if section is Route and name == "name":
         default = "the path"
     default = {"`[]`": "none", "`{}`": "none"}.get(default, default)
@@ -154,7 +157,7 @@ def _row(name: str, section: type[Section], schema: Mapping[str, Any]) -> str:
     return f"| `{name}` | {default} | {_kind(schema)} | {meaning} |"
 
 
-_EXAMPLES = {"250ms": "duration", "64KiB": "size", "127.0.0.1:8080": "host:port"}
+_EXAMPLES = {"250ms": "duration", "64KiB": "size", "5%": "share", "127.0.0.1:8080": "host:port"}
 _TYPES = {"boolean": "true or false", "integer": "number", "array": "list", "object": "mapping", "string": "text"}
 
 

@@ -1,4 +1,4 @@
-"""Durations, sizes, counts and addresses as operators write them."""
+"""Durations, sizes, shares, counts and addresses as operators write them."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ _BYTES = {
     "b": 1, "kib": 2**10, "mib": 2**20, "gib": 2**30, "tib": 2**40,
     "kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12,
 }  # fmt: skip
+_SHARE = re.compile(r"(\d{1,3}(?:\.\d{1,9})?)\s*%|0?\.\d{1,9}", re.ASCII)
 _NUMBER = re.compile(r"\d{1,15}(\.\d{1,9})?", re.ASCII)
 _LONGEST = 36525 * 86400.0  # a century: beyond it timers and dates overflow
 _LARGEST = 2**60
@@ -59,6 +60,21 @@ def parse_size(value: Any) -> int:
     raise ValueError(f"{_shown(value)} is not a size; write a number with its unit, as in 512B, 64KiB, 256MiB, 1GiB")
 
 
+def parse_share(value: Any) -> float:
+    """A share of one from `5%`, `0.05`, or 0. Raises ValueError that says what would be right."""
+    if _is_zero(value):
+        return 0.0
+    text = "" if isinstance(value, bool) else str(value).strip()
+    if match := _SHARE.fullmatch(text):
+        share = Decimal(match[1]) / 100 if match[1] else Decimal(text)
+        if share <= 1:
+            return float(share)
+        raise ValueError(f"{_shown(value)} is more than the whole; write at most 100%")
+    if number := _unitless(value):
+        raise ValueError(f"{number} has no percent sign; write {number}%, or a part of one, as in 0.05")
+    raise ValueError(f"{_shown(value)} is not a share; write it in percent, as in 5% or 0.5%")
+
+
 def format_duration(seconds: float) -> str:
     """The shortest exact way to write a duration: 604800 is `7d`, 0.25 is `250ms`."""
     if seconds == 0:
@@ -83,6 +99,12 @@ def format_size(size: int) -> str:
     return f"{size}B"
 
 
+def format_share(share: float) -> str:
+    """The exact way to write a share: 0.05 is `5%`."""
+    percent = (Decimal(repr(share)) * 100).normalize()
+    return f"{percent:f}%"
+
+
 _DURATION_SCHEMA = {
     "type": ["string", "integer"],
     "pattern": r"^\s*(\d+(\.\d+)?\s*(ms|s|m|h|d|w)\s*)+$|^0$",
@@ -105,6 +127,22 @@ Duration = Annotated[
     WithJsonSchema(_DURATION_SCHEMA),
 ]
 """Seconds; written with a unit."""
+
+Share = Annotated[
+    float,
+    BeforeValidator(parse_share),
+    PlainSerializer(format_share, return_type=str, when_used="json"),
+    WithJsonSchema(
+        {
+            "type": ["string", "number"],
+            "pattern": r"^\s*\d+(\.\d+)?\s*%\s*$",
+            "examples": ["5%"],
+            "minimum": 0,
+            "maximum": 1,
+        }
+    ),
+]
+"""A part of one; written in percent."""
 
 Size = Annotated[
     int,

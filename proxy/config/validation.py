@@ -46,6 +46,14 @@ def validate(tree: Tree) -> Config:
         raise failure(*sorted(problems, key=_by_place)) from None
 
 
+def sentences(error: ValidationError, at: KeyPath) -> list[str]:
+    """What is wrong with a section that was not read from a file, and what would be right; `at` is its key path."""
+    problems = [
+        _problem({**detail, "loc": (*at, *detail["loc"])}, Tree()) for detail in error.errors(include_url=False)
+    ]
+    return [f"{written(problem.key[len(at) :])}: {problem.what}. {problem.advice}".strip(": ") for problem in problems]
+
+
 def section_at(path: KeyPath) -> type[Section] | None:
     """The section of the model at a key path, list indexes included; None where there is no section."""
     section: type[Section] | None = Config
@@ -62,6 +70,22 @@ def subsections(section: type[Section]) -> Iterator[tuple[str, type[Section]]]:
     for name, known in section.model_fields.items():
         if inner := _section_of(known.annotation):
             yield name, inner
+
+
+def validated(key: str, given: Any) -> Any:
+    """The value of one dotted key when it is set to `given`. Raises ValueError that says what would be right."""
+    path = key.split(".")
+    values = given
+    for part in reversed(path):
+        values = {part: values}
+    try:
+        value: Any = Config.model_validate(values)
+    except ValidationError as error:
+        what, advice = _wrong_value(error.errors(include_url=False)[0], tuple(path))
+        raise ValueError(f"{what}; {advice[:1].lower()}{advice[1:].removesuffix('.')}" if advice else what) from None
+    for part in path:
+        value = getattr(value, part)
+    return value
 
 
 # What people who come from Workbox, nginx or Varnish write.

@@ -42,6 +42,12 @@ def _network(value: str) -> str:
         raise ValueError(f"{value!r} is not a network ({error}); write 10.0.0.7 or 10.0.0.0/8") from None
 
 
+def _host_name(value: str) -> str:
+    if re.fullmatch(r"[A-Za-z0-9._-]{1,253}|\[?[0-9A-Fa-f:.]{2,45}\]?", value) is None:
+        raise ValueError(f"{value!r} is not a host name; write it without scheme and port, as in ops.example.org")
+    return value.lower().strip("[]").rstrip(".")
+
+
 def _local_path(value: str) -> str:
     if re.fullmatch(r"/(?!/)[!-~]*", value) is None or "#" in value:
         raise ValueError(f"{value!r} is not a path of the application; write it as in /offline.html")
@@ -84,6 +90,7 @@ Method = Annotated[str, AfterValidator(_method)]
 FieldName = Annotated[str, AfterValidator(_field_name)]
 MediaRange = Annotated[str, AfterValidator(_media_range)]
 Network = Annotated[str, AfterValidator(_network)]
+HostName = Annotated[str, AfterValidator(_host_name)]
 PublicUrl = Annotated[str, AfterValidator(_public_url)]
 LocalPath = Annotated[str, AfterValidator(_local_path)]
 PrecachedUrl = Annotated[str, AfterValidator(_precached_url)]

@@ -14,6 +14,11 @@ class Figures:
         self._store = store
         self._origin = origin
 
+    @property
+    def memory_limit(self) -> int:
+        """What the memory tier may hold now; tuning may have changed it."""
+        return self._store.memory_limit
+
     def store(self) -> StoreFigures:
         stats = self._store.stats()
         return StoreFigures(

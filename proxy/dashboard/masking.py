@@ -1,15 +1,27 @@
-"""What must not be read off a screen: secrets in URLs."""
+"""What must not be read off a screen: secrets in URLs and in fields."""
 
 from __future__ import annotations
 
 import re
 
+HIDDEN = "********"
+
 
 def masked(url: str) -> str:
     """A URL or target for eyes: the values of query parameters that sound like secrets are hidden."""
-    return _SECRET.sub(r"\1********", url) if "?" in url else url
+    return _SECRET.sub(rf"\1{HIDDEN}", url) if "?" in url else url
 
 
-_SECRET = re.compile(
-    r"([?&;][^=&;]*(?:token|secret|passw|pwd|api_?key|auth|session|signature|code|jwt)[^=&;]*=)[^&;]*", re.IGNORECASE
+def masked_field(name: str, value: str) -> str:
+    """A field's value for eyes: what identifies somebody or opens something is hidden, and secrets in URLs are."""
+    if _SECRET_FIELD.search(name):
+        return HIDDEN
+    return masked(value) if name.lower() in _URLS else value
+
+
+_SECRETS = r"token|secret|passw|pwd|api[-_]?key|auth|session|signature|code|jwt"
+_SECRET = re.compile(rf"([?&;][^=&;]*(?:{_SECRETS})[^=&;]*=)[^&;]*", re.IGNORECASE)
+_SECRET_FIELD = re.compile(
+    r"cookie|authorization|authentication|token|secret|passw|api-?key|session|csrf|xsrf|jwt|credential", re.IGNORECASE
 )
+_URLS = frozenset(("location", "content-location", "link", "refresh"))

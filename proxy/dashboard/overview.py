@@ -4,21 +4,25 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from itertools import islice
 
 from proxy.config.model import Config
 from proxy.dashboard.figures import Figures
 from proxy.dashboard.masking import masked
+from proxy.operations.history import History
 from proxy.operations.ledger import Ledger
 from proxy.operations.metrics import KeptFigures
+from proxy.operations.realtime import RealtimeFigures
+from proxy.operations.reasons import sentence
 from proxy.outcome import Outcome
 from proxy.upstream import Origin
 from proxy.version import __version__
-from webui import snapshot
+from webui import chart_shown, snapshot
 from webui.health import judge
 
 WINDOW = 30
 SPARKLINE = 120
-RECENT = 15
+RECENT = 8
 TROUBLE = 300
 
 
@@ -35,8 +39,12 @@ class OverviewSource:
         now: Callable[[], float],
         connections: Callable[[], int],
         public_url: Callable[[], str],
+        history: History,
+        realtime: Callable[[], RealtimeFigures | None] = lambda: None,
         kept: Callable[[], KeptFigures] = KeptFigures,
     ) -> None:
+        self._history = history
+        self._realtime = realtime
         self._kept = kept
         self._config = config
         self._ledger = ledger
@@ -54,6 +62,8 @@ class OverviewSource:
         figures = self._figures.store()
         kept = self._kept()
         origin = self._origin_shown()
+        realtime = self._realtime_shown()
+        kinds = (*chart_shown.HTTP, *(chart_shown.REALTIME if realtime is not None else ()))
         return snapshot.Overview(
             version=__version__,
             now=self._now(),
@@ -80,7 +90,7 @@ class OverviewSource:
             origin=origin,
             stored=figures.entries,
             tiers=(
-                snapshot.Tier("memory", figures.memory_entries, figures.memory_bytes, self._config.cache.memory),
+                snapshot.Tier("memory", figures.memory_entries, figures.memory_bytes, self._figures.memory_limit),
                 snapshot.Tier("disk", figures.disk_entries, figures.disk_bytes, self._config.cache.disk),
             ),
             write_behind=figures.write_behind_bytes,
@@ -88,8 +98,10 @@ class OverviewSource:
             dead_writes=kept.dead_writes,
             oldest_write=kept.oldest_write,
             precache=(kept.precache_stored, kept.precache_total),
-            recent=tuple(_shown(outcome) for outcome in self._ledger.recent(RECENT)),
+            recent=tuple(_shown(number, outcome) for number, outcome in islice(self._ledger.numbered(), RECENT)),
             series=tuple(self._ledger.series(SPARKLINE)),
+            charts=chart_shown.charts(self._history.columns(), kinds),
+            realtime=realtime,
         )
 
     def _recent_storage_errors(self, count: int) -> int:
@@ -99,6 +111,23 @@ class OverviewSource:
         while len(self._errors_seen) > 1 and self._errors_seen[1][0] < now - TROUBLE:
             self._errors_seen.popleft()
         return count - self._errors_seen[0][1]
+
+    def _realtime_shown(self) -> snapshot.RealtimeShown | None:
+        figures = self._realtime()
+        if figures is None:
+            return None
+        return snapshot.RealtimeShown(
+            websocket=figures.websocket,
+            polling=figures.polling,
+            users=figures.users,
+            conversations=figures.conversations,
+            messages=self._history.latest("messages"),
+            deliveries=self._history.latest("deliveries"),
+            excellent=figures.quality.get("excellent", 0),
+            good=figures.quality.get("good", 0),
+            poor=figures.quality.get("poor", 0),
+            queue_drops=sum(figures.counters.queue_drops.values()),
+        )
 
     def _origin_shown(self) -> snapshot.Origin:
         health, rates = self._origin.health, self._ledger.rates(WINDOW)
@@ -115,7 +144,7 @@ class OverviewSource:
         )
 
 
-def _shown(outcome: Outcome) -> snapshot.RecentExchange:
+def _shown(number: int, outcome: Outcome) -> snapshot.RecentExchange:
     return snapshot.RecentExchange(
         started=outcome.started,
         method=outcome.method,
@@ -125,4 +154,6 @@ def _shown(outcome: Outcome) -> snapshot.RecentExchange:
         reason=outcome.reason,
         duration=outcome.duration,
         route=outcome.route,
+        why=sentence(outcome.verdict, outcome.reason),
+        number=number,
     )

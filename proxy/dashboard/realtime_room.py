@@ -18,6 +18,7 @@ from proxy.dashboard.realtime_api import RealtimeApi
 from proxy.operations.client_series import client_series
 from proxy.operations.flow import Flow
 from proxy.operations.ledger import Ledger
+from proxy.operations.memory import Memory
 from proxy.operations.performance_detail import Lag, Live, PerformanceDetail
 from proxy.operations.pulse import Pulse
 from proxy.operations.rounds import Rounds
@@ -29,7 +30,7 @@ from webui.pages import realtime as page
 
 
 class RealtimeRoom:
-    """`realtime` is None where the core is switched off; `budget` is the memory budget in bytes, where one is known."""
+    """`realtime` is None where the core is switched off."""
 
     def __init__(
         self,
@@ -45,7 +46,7 @@ class RealtimeRoom:
         uptime: Callable[[], float],
         connections: Callable[[], int],
         endpoint: Callable[[], str],
-        budget: Callable[[], int | None] = lambda: None,
+        memory: Callable[[], Memory],
     ) -> None:
         self._realtime = realtime
         self._flow = Flow(self._totals, time.monotonic)
@@ -61,7 +62,7 @@ class RealtimeRoom:
             flow=self._flow,
             live=self._live,
             lag=lambda: Lag(pulse.lag, pulse.largest),
-            budget=budget,
+            memory=memory,
         )
         look = () if realtime is None else (realtime.core.lookout.census,)
         self._rounds = Rounds(self._flow.note, *look)

@@ -7,7 +7,7 @@ nothing grows with traffic. Whoever wants a figure pays for it when asking.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import NamedTuple
@@ -22,7 +22,8 @@ NOT_COUNTED: frozenset[Verdict] = frozenset({"refused", "local"})
 """Verdicts a hit ratio leaves out: the store could never have answered them. Bypasses and errors do count."""
 
 RING_SECONDS = 900
-RECENT_OUTCOMES = 200
+RECENT_OUTCOMES = 1000
+MAX_CELLS = 2048
 MAX_SERIES = 4096
 MAX_REASONS = 64
 OTHER = "(other)"
@@ -49,6 +50,60 @@ class Traffic:
     bytes_out: int = 0
 
 
+class Cell:
+    """What one route has answered with one verdict since the start. Durations are of what was timed."""
+
+    __slots__ = ("bytes_in", "bytes_out", "durations", "errors", "requests")
+
+    def __init__(self) -> None:
+        self.requests = self.errors = self.bytes_in = self.bytes_out = 0
+        self.durations = Histogram()
+
+
+@dataclass(frozen=True, slots=True)
+class RouteTraffic:
+    """What one route has answered since the start."""
+
+    verdicts: Mapping[str, int]
+    errors: int
+    bytes_out: int
+    hit_ratio: float | None
+    byte_hit_ratio: float | None
+    durations: Histogram
+
+    @property
+    def requests(self) -> int:
+        return sum(self.verdicts.values())
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """What finished within some seconds of the ring; durations are seconds, None where there were none."""
+
+    verdicts: Mapping[str, int]
+    requests: int
+    hits: int
+    counted: int
+    bytes_out: int
+    bytes_hit: int
+    bytes_counted: int
+    errors: int
+    p50: float | None
+    p95: float | None
+    p99: float | None
+    origin_p95: float | None
+
+    @property
+    def stored(self) -> int:
+        """Answers that came from the store."""
+        return sum(count for verdict, count in self.verdicts.items() if verdict in FROM_STORE)
+
+    @property
+    def fetched(self) -> int:
+        """Answers that were the origin's."""
+        return self.verdicts.get("miss", 0) + self.verdicts.get("bypass", 0)
+
+
 @dataclass(frozen=True, slots=True)
 class Rates:
     """The figures of a recent window. Durations are seconds; None where nothing happened to take it from.
@@ -71,6 +126,8 @@ class Rates:
     origin_errors: int
     origin_p50: float | None
     origin_p95: float | None
+    timed: int
+    """How many of the requests have a duration that says something."""
 
 
 class Ledger:
@@ -78,16 +135,21 @@ class Ledger:
 
     def __init__(self, now: Callable[[], float]) -> None:
         self._now = now
-        self._started = now()
+        self.started = now()
         self._ring = [_Second() for _ in range(RING_SECONDS)]
         self._recent: deque[Outcome] = deque(maxlen=RECENT_OUTCOMES)
         self.requests: dict[SeriesKey, int] = {}
-        self.traffic: dict[str, Traffic] = {}
-        self.durations: dict[str, Histogram] = {}
+        self._cells: dict[tuple[str, Verdict], Cell] = {}
         self.origin_durations = Histogram()
+        self.recorded = 0
+        """How many exchanges were recorded; the number of the newest one."""
         self.fallbacks: dict[str, int] = {}
         self.collapsed = 0
         self.in_flight = 0
+
+    def now(self) -> float:
+        """The clock that the ring goes by."""
+        return self._now()
 
     def begin(self) -> None:
         """An exchange has begun; `end` must follow, whatever becomes of it."""
@@ -102,7 +164,13 @@ class Ledger:
         self._count_totals(outcome)
         second = self._second(int(self._now()))
         second.add(outcome)
+        self.recorded += 1
         self._recent.append(outcome)
+
+    def numbered(self) -> Iterator[tuple[int, Outcome]]:
+        """The last finished exchanges with their numbers, newest first. The numbers are the process's own."""
+        for behind, outcome in enumerate(reversed(self._recent)):
+            yield self.recorded - behind, outcome
 
     def recent(self, limit: int = RECENT_OUTCOMES) -> list[Outcome]:
         """The last finished exchanges, newest first."""
@@ -112,16 +180,38 @@ class Ledger:
     @property
     def total(self) -> int:
         """How many exchanges were recorded since the start."""
-        return sum(traffic.requests for traffic in self.traffic.values())
+        return self.recorded
+
+    @property
+    def traffic(self) -> dict[str, Traffic]:
+        """Requests and bytes by verdict since the start."""
+        summed: dict[str, Traffic] = {}
+        for (_, verdict), cell in self._cells.items():
+            traffic = summed.setdefault(verdict, Traffic())
+            traffic.requests += cell.requests
+            traffic.bytes_in += cell.bytes_in
+            traffic.bytes_out += cell.bytes_out
+        return summed
+
+    @property
+    def durations(self) -> dict[str, Histogram]:
+        """Durations by verdict since the start."""
+        verdicts = {verdict for _, verdict in self._cells}
+        return {
+            each: Histogram.merged(cell.durations for (_, verdict), cell in self._cells.items() if verdict == each)
+            for each in sorted(verdicts)
+        }
+
+    def routes(self) -> dict[str, RouteTraffic]:
+        """What each route has answered since the start; the edge's own answers have the routes they name themselves."""
+        by_route: dict[str, dict[Verdict, Cell]] = {}
+        for (route, verdict), cell in self._cells.items():
+            by_route.setdefault(route, {})[verdict] = cell
+        return {route: _route_traffic(cells) for route, cells in by_route.items()}
 
     def hit_ratios(self) -> tuple[float | None, float | None]:
         """The share of requests, and of bytes sent, that came from the store since the start."""
-        counted = {verdict: t for verdict, t in self.traffic.items() if verdict not in NOT_COUNTED}
-        stored = [t for verdict, t in counted.items() if verdict in FROM_STORE]
-        return (
-            _ratio(sum(t.requests for t in stored), sum(t.requests for t in counted.values())),
-            _ratio(sum(t.bytes_out for t in stored), sum(t.bytes_out for t in counted.values())),
-        )
+        return _hit_ratios([(verdict, cell) for (_, verdict), cell in self._cells.items()])
 
     def rates(self, window_s: int) -> Rates:
         """The figures of the last `window_s` seconds (at most 900), the running second included."""
@@ -130,7 +220,7 @@ class Ledger:
         first = int(now) - window_s + 1
         seconds = list(self._seconds(first, int(now)))
         # A second that has only begun, or a process younger than the window, must not look like a lull.
-        elapsed = max(now - max(float(first), self._started), 1.0)
+        elapsed = max(now - max(float(first), self.started), 1.0)
         durations = Histogram.merged(s.durations for s in seconds)
         origin = Histogram.merged(s.origin_durations for s in seconds)
         requests = sum(s.requests for s in seconds)
@@ -150,6 +240,7 @@ class Ledger:
             origin_errors=sum(s.origin_errors for s in seconds),
             origin_p50=origin.quantile(0.5),
             origin_p95=origin.quantile(0.95),
+            timed=durations.count,
         )
 
     def series(self, seconds: int) -> list[tuple[int, int]]:
@@ -159,6 +250,16 @@ class Ledger:
         held = {s.second: (s.requests, s.hits) for s in self._seconds(last - seconds + 1, last)}
         return [held.get(second, (0, 0)) for second in range(last - seconds + 1, last + 1)]
 
+    def span(self, first: int, seconds: int) -> Span:
+        """What finished in `seconds` seconds of the clock from `first` on, as far as the ring still has them."""
+        return _span(list(self._seconds(first, first + seconds - 1)))
+
+    def _new_cell(self, outcome: Outcome) -> Cell:
+        key = (outcome.route, outcome.verdict)
+        if len(self._cells) >= MAX_CELLS:
+            key = (OTHER, outcome.verdict)
+        return self._cells.setdefault(key, Cell())
+
     def _count_totals(self, outcome: Outcome) -> None:
         key = SeriesKey(outcome.route, outcome.strategy, outcome.verdict, _status_label(outcome.status))
         count = self.requests.get(key)
@@ -166,15 +267,13 @@ class Ledger:
             key = SeriesKey(OTHER, OTHER, outcome.verdict, OTHER)
             count = self.requests.get(key)
         self.requests[key] = (count or 0) + 1
-        traffic = self.traffic.get(outcome.verdict)
-        if traffic is None:
-            traffic = self.traffic[outcome.verdict] = Traffic()
-            self.durations[outcome.verdict] = Histogram()
-        traffic.requests += 1
-        traffic.bytes_in += outcome.bytes_in
-        traffic.bytes_out += outcome.bytes_out
+        cell = self._cells.get((outcome.route, outcome.verdict)) or self._new_cell(outcome)
+        cell.requests += 1
+        cell.errors += outcome.status >= 500
+        cell.bytes_in += outcome.bytes_in
+        cell.bytes_out += outcome.bytes_out
         if outcome.timed:
-            self.durations[outcome.verdict].observe(outcome.duration)
+            cell.durations.observe(outcome.duration)
         self.collapsed += outcome.collapsed
         if outcome.origin_duration is not None and not outcome.collapsed:
             self.origin_durations.observe(outcome.origin_duration)
@@ -201,7 +300,7 @@ class _Second:
 
     __slots__ = (
         "bytes_counted", "bytes_hit", "bytes_out", "counted", "durations", "errors", "hits",
-        "origin_durations", "origin_errors", "origin_requests", "requests", "second",
+        "origin_durations", "origin_errors", "origin_requests", "requests", "second", "verdicts",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -212,11 +311,13 @@ class _Second:
         self.requests = self.counted = self.hits = self.errors = 0
         self.bytes_out = self.bytes_counted = self.bytes_hit = 0
         self.origin_requests = self.origin_errors = 0
+        self.verdicts: dict[str, int] = {}
         self.durations = Histogram()
         self.origin_durations = Histogram()
 
     def add(self, outcome: Outcome) -> None:
         self.requests += 1
+        self.verdicts[outcome.verdict] = self.verdicts.get(outcome.verdict, 0) + 1
         self.bytes_out += outcome.bytes_out
         self.errors += outcome.status >= 500
         if outcome.timed:
@@ -239,6 +340,50 @@ class _Second:
         self.origin_errors += failed
         if outcome.origin_duration is not None:
             self.origin_durations.observe(outcome.origin_duration)
+
+
+def _route_traffic(cells: Mapping[Verdict, Cell]) -> RouteTraffic:
+    by_requests, by_bytes = _hit_ratios(list(cells.items()))
+    return RouteTraffic(
+        verdicts={verdict: cell.requests for verdict, cell in cells.items()},
+        errors=sum(cell.errors for cell in cells.values()),
+        bytes_out=sum(cell.bytes_out for cell in cells.values()),
+        hit_ratio=by_requests,
+        byte_hit_ratio=by_bytes,
+        durations=Histogram.merged(cell.durations for cell in cells.values()),
+    )
+
+
+def _hit_ratios(cells: Sequence[tuple[Verdict, Cell]]) -> tuple[float | None, float | None]:
+    counted = [(verdict, cell) for verdict, cell in cells if verdict not in NOT_COUNTED]
+    stored = [cell for verdict, cell in counted if verdict in FROM_STORE]
+    return (
+        _ratio(sum(cell.requests for cell in stored), sum(cell.requests for _, cell in counted)),
+        _ratio(sum(cell.bytes_out for cell in stored), sum(cell.bytes_out for _, cell in counted)),
+    )
+
+
+def _span(seconds: list[_Second]) -> Span:
+    verdicts: dict[str, int] = {}
+    for second in seconds:
+        for verdict, count in second.verdicts.items():
+            verdicts[verdict] = verdicts.get(verdict, 0) + count
+    durations = Histogram.merged(s.durations for s in seconds)
+    origin = Histogram.merged(s.origin_durations for s in seconds)
+    return Span(
+        verdicts=verdicts,
+        requests=sum(s.requests for s in seconds),
+        hits=sum(s.hits for s in seconds),
+        counted=sum(s.counted for s in seconds),
+        bytes_out=sum(s.bytes_out for s in seconds),
+        bytes_hit=sum(s.bytes_hit for s in seconds),
+        bytes_counted=sum(s.bytes_counted for s in seconds),
+        errors=sum(s.errors for s in seconds),
+        p50=durations.quantile(0.5),
+        p95=durations.quantile(0.95),
+        p99=durations.quantile(0.99),
+        origin_p95=origin.quantile(0.95),
+    )
 
 
 def _status_label(status: int) -> str:

@@ -6,16 +6,15 @@ bytes, shares parts of one; rates and latencies are of the last minute, everythi
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Protocol
 
 from proxy.operations import client_series, grades
 from proxy.operations.flow import Flow
 from proxy.operations.ledger import Ledger
+from proxy.operations.memory import Memory
 from proxy.operations.metrics import StoreFigures
 
 WINDOW = 60
@@ -107,7 +106,7 @@ class Lag:
 
 
 class PerformanceDetail:
-    """The report. `live` is None without the realtime core, `lag` and `budget` (bytes) where nobody measures them.
+    """The report. `live` is None without the realtime core.
 
     `flow` has the rates of `cpu` (seconds) and `messages`; `most_connections` is the origin pool's limit.
     """
@@ -123,8 +122,8 @@ class PerformanceDetail:
         most_connections: int,
         flow: Flow,
         live: Callable[[], Live | None],
-        lag: Callable[[], Lag | None] = lambda: None,
-        budget: Callable[[], int | None] = lambda: None,
+        lag: Callable[[], Lag],
+        memory: Callable[[], Memory],
     ) -> None:
         self._ledger = ledger
         self._uptime = uptime
@@ -135,7 +134,7 @@ class PerformanceDetail:
         self._flow = flow
         self._live = live
         self._lag = lag
-        self._budget = budget
+        self._memory = memory
 
     def report(self) -> dict[str, Any]:
         """The whole of it."""
@@ -149,17 +148,17 @@ class PerformanceDetail:
         }
 
     def _server(self, flow: Mapping[str, float]) -> dict[str, Any]:
-        rates, lag = self._ledger.rates(WINDOW), self._lag()
-        resident, budget = resident_bytes(), self._budget()
-        share = None if resident is None or not budget else resident / budget
+        rates, lag, memory = self._ledger.rates(WINDOW), self._lag(), self._memory()
+        budget = memory.budget
         return {
             "uptime": int(self._uptime()),
             "cpu": {"seconds": _rounded(time.process_time()), "share": _rounded(flow.get("cpu"))},
             "memory": {
-                "resident": resident,
-                "budget": budget,
-                "share": _rounded(share),
-                "grade": grades.of_memory(share),
+                "used": memory.used,
+                "budget": None if budget is None else budget.size,
+                "source": None if budget is None else budget.source,
+                "share": _rounded(memory.share),
+                "grade": grades.of_memory(memory.share),
             },
             "connections": self._connections(),
             "in_flight": self._ledger.in_flight,
@@ -172,7 +171,7 @@ class PerformanceDetail:
                 "grade": grades.of_time(rates.mean),
             },
             "errors": {"share": _rounded(rates.error_ratio), "grade": grades.of_errors(rates.error_ratio)},
-            "loop_lag": None if lag is None else {"last": _rounded(lag.last), "largest": _rounded(lag.largest)},
+            "loop_lag": {"last": _rounded(lag.last), "largest": _rounded(lag.largest)},
         }
 
     def _cache(self) -> dict[str, Any]:
@@ -212,15 +211,6 @@ class PerformanceDetail:
                 "most": self._most_connections,
             },
         }
-
-
-def resident_bytes() -> int | None:
-    """What the process holds in memory; None where the system does not say."""
-    try:
-        pages = int(Path("/proc/self/statm").read_text("ascii").split()[1])
-    except (OSError, ValueError, IndexError):
-        return None
-    return pages * os.sysconf("SC_PAGE_SIZE")
 
 
 def _client(live: Live) -> dict[str, Any]:

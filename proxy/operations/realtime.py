@@ -28,6 +28,10 @@ class Counters(Protocol):
     @property
     def batch_messages(self) -> int: ...
     @property
+    def sessions_refused(self) -> Mapping[str, int]: ...
+    @property
+    def recovery_given_up(self) -> Mapping[str, int]: ...
+    @property
     def round_trips(self) -> Sequence[int]: ...
     @property
     def round_trip_sum(self) -> float: ...
@@ -75,6 +79,8 @@ _LABELLED = (
     ("queue_drops", "queue_drops", "What a slow client was not sent, by kind.", "kind"),
     ("auth_refused", "refused_authentications", "Users that were not believed, by why.", "reason"),
     ("rate_limited", "rate_limited_events", "Events beyond a limit, by which.", "limit"),
+    ("sessions_refused", "refused_sessions", "New sessions that were refused, by why.", "reason"),
+    ("recovery_given_up", "forgotten_sessions", "Sessions that were away and forgotten for want of room.", "reason"),
 )
 
 

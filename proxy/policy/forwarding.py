@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from functools import lru_cache
 
 from proxy.policy.messages import Fields, Request
@@ -117,6 +117,23 @@ def forwarded_scheme(fields: Fields) -> str | None:
     return schemes[0].lower() if schemes and schemes[0].lower() in ("http", "https") else None
 
 
+def client_behind(fields: Fields, peer: str, is_trusted: Callable[[str], bool]) -> str:
+    """The client's address: the peer's own or, if that is trusted, what X-Forwarded-For says came to it.
+
+    Each proxy appends whom it heard, so the last address that is not a trusted proxy's own is the client's; what
+    stands before it is the client's word. What is no address ends the search.
+    """
+    client = peer
+    for said in reversed(fields.members("x-forwarded-for")):
+        if not is_trusted(client):
+            break
+        address = _node(said)
+        if address is None:
+            break
+        client = address
+    return client
+
+
 _ESSENTIAL = frozenset(
     (
         "age",
@@ -192,6 +209,16 @@ def _forwarded_element(request: Request) -> str:
         node = f'"[{node}]"'
     host = f";host={_token_or_quoted(request.host)}" if request.host else ""
     return f"for={node}{host};proto={request.scheme}"
+
+
+def _node(said: str) -> str | None:
+    """The address of one member of X-Forwarded-For, which some proxies write with a port or in brackets."""
+    host = said.strip().strip('"')
+    if host.startswith("["):
+        host = host[1:].partition("]")[0]
+    elif host.count(":") == 1:
+        host = host.partition(":")[0]
+    return _address(host)
 
 
 @lru_cache(maxsize=1024)

@@ -11,15 +11,19 @@ from typing import Literal
 
 from proxy.policy.dates import moment_or, parse_date
 from proxy.policy.directives import parse_seconds, response_directives
+from proxy.policy.matching import is_private
 from proxy.policy.messages import Response, Rules, StoredResponse, media_type
 
-Source = Literal["s-maxage", "max-age", "expires", "content-type", "route", "heuristic", "none"]
+Source = Literal["s-maxage", "max-age", "expires", "content-type", "route", "heuristic", "assumed", "none"]
 
 HEURISTICALLY_CACHEABLE = frozenset({200, 203, 204, 206, 300, 301, 308, 404, 405, 410, 414, 501})
 """The statuses that may be cached without being told to (RFC 9110 section 15.1)."""
 
 HEURISTIC_FRACTION = 0.1
 HEURISTIC_LIMIT = 7 * 86_400.0
+_UNASSUMING = ("no-cache", "no-store", "private", "must-revalidate", "proxy-revalidate")
+"""Directives of an origin that wants to be asked, or that speaks to one user: nothing is assumed beside them."""
+
 _EXPLICIT = frozenset({"s-maxage", "max-age", "expires"})
 
 
@@ -94,7 +98,13 @@ def lifetime(response: Response | StoredResponse, rules: Rules) -> Lifetime:
 
     Never longer than a response may be kept: `rules.max_age` counts from the moment it was received.
     """
-    found = _explicit(response) or _assigned(response, rules) or _heuristic(response, rules) or Lifetime(0.0, "none")
+    found = (
+        _explicit(response)
+        or _assigned(response, rules)
+        or _heuristic(response, rules)
+        or _assumed(response, rules)
+        or Lifetime(0.0, "none")
+    )
     if rules.max_age is None or found.seconds <= rules.max_age:
         return found
     return replace(found, seconds=min(found.seconds, rules.max_age + _initial_age(response)))
@@ -177,3 +187,19 @@ def _heuristic(response: Response | StoredResponse, rules: Rules) -> Lifetime | 
         return None
     unchanged = max(0.0, _date(response) - modified)
     return Lifetime(min(unchanged * HEURISTIC_FRACTION, HEURISTIC_LIMIT), "heuristic")
+
+
+def _assumed(response: Response | StoredResponse, rules: Rules) -> Lifetime | None:
+    """The operator's own heuristic (RFC 9111 section 4.2.2), for a plain 200 that everybody gets and that says nothing
+    of how long it is good. Pragma says it in the words of HTTP/1.0.
+    """
+    if not rules.assumed_lifetime or response.status != 200:
+        return None
+    if isinstance(response, StoredResponse) and (is_private(response.key) or response.method != "GET"):
+        return None
+    directives = response_directives(response.fields)
+    if any(name in directives for name in _UNASSUMING) or "Set-Cookie" in response.fields:
+        return None
+    if "no-cache" in response.fields.members("Pragma") or "*" in response.fields.members("Vary"):
+        return None
+    return Lifetime(rules.assumed_lifetime, "assumed")

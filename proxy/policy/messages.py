@@ -171,7 +171,8 @@ class Rules:
     `max_age` is the route's `expiration.max_age`; `expiry` maps content type patterns (`image/*`) to
     lifetimes for responses that bring no explicit one; both give a lifetime only when `assign_lifetime`
     (the cache-first strategy) is set. `max_age` bounds, in any case, how long after its arrival a response may be used.
-    `origin_freshness_only` switches heuristics off. `stale_if_error` is the route's own window. `partial` lets
+    `origin_freshness_only` switches heuristics off. `assumed_lifetime` is the operator's own heuristic, for what names
+    no lifetime and forbids nothing; 0 for none. `stale_if_error` is the route's own window. `partial` lets
     206 responses be stored, for a store that can combine them.
     """
 
@@ -181,6 +182,7 @@ class Rules:
     expiry: tuple[tuple[str, float], ...] = ()
     assign_lifetime: bool = False
     origin_freshness_only: bool = False
+    assumed_lifetime: float = 0.0
     stale_if_error: float | None = None
     credentials: str = "bypass"
     honour_request_directives: bool = True

@@ -56,7 +56,7 @@ def reuse(request: Request, stored: StoredResponse, rules: Rules, now: float, *,
     if obstacle is None and not state.fresh and _accepts_stale(wishes, stored, rules, state, now):
         return Reuse(True, True, "request-max-stale", state)
     obstacle = obstacle or _not_fresh(state)
-    return Reuse(obstacle is None, True, obstacle or "fresh", state)
+    return Reuse(obstacle is None, True, obstacle or ("assumed-fresh" if state.source == "assumed" else "fresh"), state)
 
 
 def collapsible(stored: StoredResponse, rules: Rules, now: float) -> bool:
@@ -68,7 +68,7 @@ def collapsible(stored: StoredResponse, rules: Rules, now: float) -> bool:
     if validation_required(stored):
         return False
     state = freshness(stored, rules, now)
-    return state.fresh or state.source in ("none", "heuristic")
+    return state.fresh or state.source in ("none", "heuristic", "assumed")
 
 
 def wants_validation(request: Request, rules: Rules) -> bool:

@@ -47,6 +47,8 @@ class Index:
         self._routes: dict[tuple[str, str], OrderedDict[Entry, None]] = {}
         self._disk: OrderedDict[Entry, int] = OrderedDict()
         self._disk_bytes = 0
+        self.changes = 0
+        """Entries that came or went since the start: whoever ordered them knows by it whether that still holds."""
 
     def __len__(self) -> int:
         return len(self._records)
@@ -96,6 +98,7 @@ class Index:
 
         `disk_size` is what its disk copy occupies; 0 when it has none.
         """
+        self.changes += 1
         displaced = self._same_or_surplus(entry)
         self._records[entry.record] = entry
         self._bytes += index_weight(entry)
@@ -121,6 +124,7 @@ class Index:
         """Forget an entry; whether it was known."""
         if self._records.get(entry.record) is not entry:
             return False
+        self.changes += 1
         del self._records[entry.record]
         self._bytes -= index_weight(entry)
         rest = tuple(other for other in self._variants[entry.key] if other is not entry)

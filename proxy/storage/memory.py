@@ -67,6 +67,19 @@ class MemoryTier:
         """The weights of everything resident; never above the capacity."""
         return self._small_bytes + self._main_bytes
 
+    @property
+    def capacity(self) -> int:
+        """The most bytes that may be held."""
+        return self._capacity
+
+    def resize(self, capacity: int) -> list[int]:
+        """Hold `capacity` bytes at most from now on; the records that were evicted to come down to it."""
+        self._capacity = capacity
+        self._small_target = int(capacity * _SMALL_SHARE)
+        evicted = self._make_room(0)
+        self._trim_ghost()
+        return evicted
+
     def find(self, record: int) -> Resident | None:
         """What is resident under `record`; counts as a use."""
         resident = self._small.get(record) or self._main.get(record)
@@ -150,6 +163,9 @@ class MemoryTier:
         self._forget(fingerprint)
         self._ghost[fingerprint] = resident.weight
         self._ghost_bytes += resident.weight
+        self._trim_ghost()
+
+    def _trim_ghost(self) -> None:
         while self._ghost_bytes > self._capacity - self._small_target:
             _, weight = self._ghost.popitem(last=False)
             self._ghost_bytes -= weight

@@ -78,7 +78,6 @@ class Tiers:
         self._now = now
         self._memory_object = memory_object
         self._max_object = max_object
-        self._memory_capacity = memory
         self._disk_capacity = disk
         self._memory = MemoryTier(memory, memory_object)
         self._index = Index(
@@ -120,6 +119,28 @@ class Tiers:
 
     def entries(self) -> Iterator[Entry]:
         return iter(list(self._index.entries()))
+
+    @property
+    def changes(self) -> int:
+        """How many entries came or went since the start."""
+        return self._index.changes
+
+    def with_url(self, url: str) -> list[Entry]:
+        """Every entry of one URL, coded copies included."""
+        return self._index.with_url(url)
+
+    async def head(self, entry: Entry) -> StoredResponse | None:
+        """The head of an entry, for eyes: it counts as no use. None when it vanished or cannot be read now."""
+        resident = self._memory.peek(entry.record)
+        if resident is not None or self._disk is None or not entry.on_disk:
+            return None if resident is None else resident.stored
+        try:
+            found = await self._disk.read(entry.record)
+        except DamagedRecord:
+            return None  # whoever wants to use it next finds out and drops it
+        if found is not None and isinstance(found[1], SharedFile):
+            found[1].release()
+        return None if found is None else found[0]
 
     def resident(self, entry: Entry) -> Resident | None:
         """The response of an entry if memory holds it, without waiting; counts as a use of the entry."""
@@ -202,6 +223,15 @@ class Tiers:
         if self._disk is not None:
             self._disk.retry()
 
+    @property
+    def memory_limit(self) -> int:
+        """The most bytes that the memory tier holds now; 0 while it is off."""
+        return self._memory.capacity
+
+    def resize_memory(self, capacity: int) -> None:
+        """Let memory hold so many bytes from now on; what is too much leaves it at once."""
+        self._left_memory(self._memory.resize(capacity))
+
     def stats(self) -> StoreStats:
         """The figures of this moment."""
         disk = self._disk
@@ -223,7 +253,7 @@ class Tiers:
     # Putting
 
     def _object_limit(self) -> int:
-        in_memory = min(self._memory_object, self._memory_capacity)
+        in_memory = min(self._memory_object, self._memory.capacity)
         on_disk = self._disk_capacity if self._disk is not None and self._disk.available else 0
         return min(self._max_object, max(in_memory, on_disk))
 

@@ -32,6 +32,7 @@ class Echo:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
+        connection.entered()
 
     def received(self, message: str | bytes) -> None:
         self._connection.send(Outgoing([message]))

@@ -156,8 +156,8 @@ def test_the_printed_defaults_are_a_file_that_is_right(elsewhere: Path) -> None:
 
 def test_the_printed_schema_is_json(elsewhere: Path) -> None:
     schema = json.loads(invoked("config", "--schema").stdout)
-    keys = {"server", "admin", "origin", "cache", "routes", "precache", "outbox", "realtime", "log"}
-    assert set(schema["properties"]) == keys
+    sections = "server admin origin cache routes precache outbox realtime alerts tuning log"
+    assert set(schema["properties"]) == set(sections.split())
 
 
 def test_the_token_is_masked_wherever_the_configuration_is_printed(elsewhere: Path) -> None:
@@ -172,7 +172,8 @@ def test_the_version_is_told() -> None:
 
 def test_help_shows_every_command_with_examples() -> None:
     overview = invoked("--help").output
-    assert list(main.commands) == ["serve", "demo", "check", "config", "explain", "purge", "warm", "top"]
+    names = "serve demo check config explain purge warm top password"
+    assert list(main.commands) == names.split()
     for name, command in main.commands.items():
         assert re.search(rf"^  {name} +\w", overview, re.MULTILINE)
         told = invoked(name, "--help").output

@@ -50,6 +50,12 @@ def test_the_environment_overrides_the_file_and_the_command_line_overrides_both(
     assert loaded.sources["cache.max_object"] == "--set"
 
 
+def test_a_path_that_was_left_out_is_a_default_although_its_section_is_there(tmp_path: Path) -> None:
+    path = written(tmp_path, "cache: {memory: 1MiB}\nrealtime: {enabled: true}\n")
+    sources = load(path, env={}).sources
+    assert (sources["cache.dir"], sources["realtime.recovery.dir"]) == ("default", "default")
+
+
 def test_an_option_of_its_own_name_is_the_source_of_its_value() -> None:
     loaded = load(None, env={}, overrides=[Setting("origin.url", "http://127.0.0.1:9", "--origin")])
     assert loaded.config.origin.url == "http://127.0.0.1:9"

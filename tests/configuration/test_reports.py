@@ -11,6 +11,7 @@ import pytest
 from proxy.config import load
 from proxy.config.checks import overlap_notes, takes_everything
 from proxy.errors import ConfigurationError
+from proxy.passwords import PasswordHash
 
 Report = Callable[..., str]
 
@@ -148,11 +149,23 @@ def test_two_listeners_may_both_ask_for_any_free_port() -> None:
     assert load(None, env={}, overrides=overrides).config.admin.listen.port == 0
 
 
-def test_an_admin_listener_that_others_can_reach_needs_a_token(report: Report) -> None:
+def test_an_admin_listener_that_others_can_reach_needs_a_password_or_a_token(report: Report) -> None:
     for listen in ("0.0.0.0:8081", "[::]:8081", "192.168.1.5:8081", "edge.internal:8081"):
-        assert "admin.token is not set" in report(f"admin: {{listen: '{listen}'}}\n")
+        text = report(f"admin: {{listen: '{listen}'}}\n")
+        assert "can be reached from other machines, but nobody is asked who they are" in text
+        assert "Run `cachewire password`" in text
     overrides = ["admin.listen=0.0.0.0:8081"]
-    assert load(None, env={"CACHEWIRE__ADMIN__TOKEN": "long enough"}, overrides=overrides).config.admin.token
+    assert load(None, env={"CACHEWIRE__ADMIN__TOKEN": "long enough"}, overrides=overrides).config.admin.guarded
+    hashed = str(PasswordHash.of("correct horse"))
+    assert load(None, env={"CACHEWIRE__ADMIN__PASSWORD_HASH": hashed}, overrides=overrides).config.admin.guarded
+
+
+def test_a_password_hash_that_is_none_is_refused_and_not_repeated(report: Report) -> None:
+    for wrong in ("correct horse", "scrypt$2$1$1$c2FsdHNhbHQxMjM$" + "a" * 43, "scrypt$1073741824$8$1$"):
+        text = report(f"admin:\n  password_hash: '{wrong}'\n")
+        assert "config.yaml:2: admin.password_hash: " in text
+        assert "cachewire password" in text
+        assert wrong not in text
 
 
 def test_two_routes_of_one_name_are_refused(report: Report) -> None:

@@ -3,30 +3,43 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import cast
 
 import pytest
 from aiohttp import web
 
-from proxy.storage.base import Entry
+from proxy.background import Background
+from proxy.dashboard.cache import CacheSource
+from proxy.flight import Flights
+from proxy.operations.timeline import Timeline
+from proxy.policy.messages import Rules
+from proxy.purging import Purger
+from proxy.storage.base import Entry, Store
+from tests.dashboard.shelf import NOW, Shelf, stored
 from webui.auth import security
 from webui.frame import Frame
 from webui.health import judge
-from webui.listing import cache_list, entry_id
+from webui.login import Login
 from webui.pages import cache, overview
+from webui.pages import login as login_page
 from webui.query import CacheQuery
-from webui.snapshot import CacheList, Origin, Overview, RecentExchange, Tier
+from webui.snapshot import Origin, Overview, RecentExchange, Tier
 
-NOW = 1_800_000_000.0
 PUBLIC_URL = "http://127.0.0.1:8080/"
 ORIGIN = Origin("http://127.0.0.1:3000", "up", since=NOW - 300, p50=0.03, p95=0.2, requests_per_second=3.0)
 
 
 class EdgeUnderView:
-    """Implements what the overview and the cache page ask for, and counts how often the overview was looked at."""
+    """Figures that a test sets, counting how often they are looked at, and the real cache pages over a shelf."""
 
     def __init__(self) -> None:
         self.looks = 0
-        self.entries: list[Entry] = []
+        self.shelf = Shelf()
+        self.timeline = Timeline(lambda: NOW)
+        purger = Purger(cast("Store", self.shelf), Flights(Background(), lambda: NOW), lambda: NOW)
+        self.cache = CacheSource(
+            self.shelf, purger, self.timeline, now=lambda: NOW, public_url=lambda: PUBLIC_URL, rules={"api": Rules()}
+        )
         self.figures = Overview(
             version="1.2.3",
             now=NOW,
@@ -56,53 +69,45 @@ class EdgeUnderView:
         self.looks += 1
         return self.figures
 
-    def cache(self, query: CacheQuery) -> CacheList:
-        def variants(key: str) -> int:
-            return sum(entry.key == key for entry in self.entries)
+    async def purge_entry(self, entry_id: str, *, by: str = "operator", soft: bool = False) -> int:
+        return await self.cache.purge_entry(entry_id, by=by, soft=soft)
 
-        return cache_list(self.entries, query, now=NOW, variants=variants, public_url=PUBLIC_URL)
-
-    async def purge_entry(self, entry_id_: str, *, by: str = "operator") -> int:
-        return self._remove([entry for entry in self.entries if entry_id(entry) == entry_id_])
-
-    async def purge(self, query: CacheQuery, *, by: str = "operator") -> int:
-        return self._remove([entry for entry in self.entries if query.accepts(entry, NOW)])
+    async def purge(self, query: CacheQuery, *, by: str = "operator", soft: bool = False) -> int:
+        return await self.cache.purge(query, by=by, soft=soft)
 
     def store(self, path: str, **changes: object) -> Entry:
         """Add a stored response of `path`."""
-        entry = Entry(
-            key=f"GET {path}",
-            vary=(),
-            url=f"http://127.0.0.1:8080{path}",
-            route="api",
-            status=200,
-            content_type="application/json",
-            length=1000,
-            stored_at=NOW - 60,
-            last_used=NOW,
-            fresh_until=NOW + 600,
-            in_memory=True,
-        )
-        for name, value in changes.items():
-            setattr(entry, name, value)
-        self.entries.append(entry)
+        entry = stored(path, **changes)
+        self.shelf.add(entry)
         return entry
+
+    @property
+    def entries(self) -> list[Entry]:
+        """What is stored."""
+        return self.shelf.shelved
 
     def show(self, **changes: object) -> None:
         """Change figures of the overview."""
         self.figures = replace(self.figures, **changes)  # type: ignore[arg-type] # field names, in tests only
 
-    def application(self, token: str | None = None, *allowed_hosts: str) -> web.Application:
+    def application(
+        self,
+        token: str | None = None,
+        *allowed_hosts: str,
+        login: Login | None = None,
+        read_only: bool = False,
+        proxies: tuple[str, ...] = (),
+    ) -> web.Application:
         """The admin listener's application with the pages on it."""
-        app = web.Application(middlewares=security(token, allowed_hosts))
+        traffic = ("/api/realtime/publish",)
+        guard = security(token, allowed_hosts, login=login, read_only=read_only, traffic=traffic, proxies=proxies)
+        app = web.Application(middlewares=guard)
         frame = Frame(app)
+        if login is not None:
+            login_page.setup(frame, login)
         overview.setup(frame, self.overview)
         cache.setup(frame, self.cache, self)
         return app
-
-    def _remove(self, doomed: list[Entry]) -> int:
-        self.entries = [entry for entry in self.entries if entry not in doomed]
-        return len(doomed)
 
 
 @pytest.fixture

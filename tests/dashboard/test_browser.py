@@ -149,7 +149,7 @@ async def test_the_list_holds_still_under_the_pointer_and_moves_again_after(
 ) -> None:
     page = watched.page
     edge.store("/first")
-    await page.goto(f"{address}/cache")
+    await page.goto(f"{address}/cache?view=list")
     await page.locator(".entries .url").hover()
     await expect(page.locator("#live-state")).to_have_text("Holding still while you choose")
     edge.store("/second")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from webui.frame import ORDER
 from webui.health import judge
 from webui.snapshot import Origin
 
@@ -45,3 +46,16 @@ def test_errors_of_an_origin_that_answers_degrade_and_then_fail() -> None:
 
 def test_failures_of_the_store_degrade() -> None:
     assert judge(UP, now=1000, requests=5, error_ratio=0.0, storage_errors=1).state == "degraded"
+
+
+def test_whatever_is_wrong_names_the_pages_where_it_can_be_looked_at() -> None:
+    for health in (
+        judge(DOWN, now=1000, requests=5, error_ratio=0.4),
+        judge(DOWN, now=1000, requests=5, error_ratio=0.0),
+        judge(UP, now=1000, requests=5, error_ratio=0.2),
+        judge(UP, now=1000, requests=5, error_ratio=0.02),
+        judge(UP, now=1000, requests=5, error_ratio=0.0, storage_errors=1),
+    ):
+        assert health.mends
+        assert all(mend.page in ORDER and mend.path.startswith(f"/{mend.page}") for mend in health.mends)
+    assert judge(UP, now=1000, requests=5, error_ratio=0.0).mends == ()

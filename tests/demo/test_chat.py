@@ -68,7 +68,7 @@ async def test_one_bad_message_keeps_the_whole_batch_out(fetch: Fetch) -> None:
     stranger = batch("fine", "intruder")
     members = set(range(1, 51)) - await members_of(fetch, "c1")
     stranger["messages"][1]["sender_id"] = f"u{min(members)}"
-    await fetch("/api/chat/messages/batch", 403, method="POST", json=stranger)
+    await fetch("/api/chat/messages/batch", 422, method="POST", json=stranger)
     assert (await fetch("/api/chat/messages/c1"))["total"] == before
 
 

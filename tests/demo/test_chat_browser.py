@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
+from datetime import UTC, datetime
 from pathlib import Path
 
 import aiohttp
@@ -127,6 +128,30 @@ async def test_what_one_window_writes_the_other_shows(
     await expect(one.locator(".bubble:not(.own)").last).to_contain_text("On my way.")
     await expect(one.locator(".bubble.waiting")).to_have_count(0)
     assert windows.complaints == []
+
+
+async def test_what_is_written_after_the_application_began_anew_comes_last_although_its_ids_begin_again(
+    windows: Windows, conversation: tuple[str, list[str]]
+) -> None:
+    title, (first, second) = conversation
+    page = await windows.chatting(first, title)
+    before = await page.locator(".bubble").count()
+    async with aiohttp.ClientSession() as session:
+        async with session.get(f"{windows.edge.origin_url}/api/chat/conversations?user={first}") as response:
+            listed = (await response.json())["conversations"]
+        where = next(one["id"] for one in listed if one["title"] == title)
+        async with session.get(f"{windows.edge.origin_url}/api/chat/messages/{where}?per_page=40") as response:
+            known = (await response.json())["messages"]
+        told = {
+            **known[len(known) // 2],
+            "sender_id": second,
+            "content": "We are back.",
+            "created_at": datetime.now(UTC).isoformat(),
+        }
+        news = {"channel": f"conversation:{where}", "event": "new_messages_batch", "data": [told]}
+        (await session.post(f"{windows.edge.admin_url}/api/realtime/publish", json=news)).raise_for_status()
+    await expect(page.locator(".bubble")).to_have_count(before + 1)
+    await expect(page.locator(".bubble").last).to_contain_text("We are back.")
 
 
 async def test_the_other_sees_that_somebody_types_and_that_they_stopped(

@@ -32,20 +32,30 @@ steps_taken = st.lists(
     "strategy", ["network-first", "cache-first", "stale-while-revalidate", "cache-only", "network-only"]
 )
 @pytest.mark.parametrize("credentials", ["bypass", "partition"])
+@pytest.mark.parametrize("heuristic", [0, "6s"])
 @settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(response=responses, taken=steps_taken)
 def test_explain_agrees_with_what_then_happens(
-    strategy: str, credentials: str, response: dict[str, str], taken: list[tuple[str, dict[str, str], int]]
+    strategy: str,
+    credentials: str,
+    heuristic: str | int,
+    response: dict[str, str],
+    taken: list[tuple[str, dict[str, str], int]],
 ) -> None:
-    asyncio.run(_walk(strategy, credentials, response, taken))
+    asyncio.run(_walk(strategy, credentials, heuristic, response, taken))
 
 
 async def _walk(
-    strategy: str, credentials: str, response: dict[str, str], taken: list[tuple[str, dict[str, str], int]]
+    strategy: str,
+    credentials: str,
+    heuristic: str | int,
+    response: dict[str, str],
+    taken: list[tuple[str, dict[str, str], int]],
 ) -> None:
     route: dict[str, Any] = {"name": "all", "match": "/**", "strategy": strategy, "credentials": credentials}
     route["expiration"] = {"max_age": "1m"}
-    async with ScriptedOrigin() as origin, edge_before(origin, routes=[route]) as edge:
+    cache = {"heuristic": heuristic}
+    async with ScriptedOrigin() as origin, edge_before(origin, routes=[route], cache=cache) as edge:
         origin.default = reply(body=b"one", headers={name: value for name, value in response.items() if value})
         for target, headers, pause in taken:
             edge.clock.advance(pause)

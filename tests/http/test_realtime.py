@@ -124,6 +124,20 @@ class TestPath:
             pass
 
 
+class TestPeers:
+    @pytest.mark.parametrize(("trusted", "peer"), [([], "127.0.0.1"), (["127.0.0.0/8"], "198.51.100.1")])
+    async def test_a_session_is_of_the_client_behind_trusted_proxies_and_of_nobody_who_only_claims_so(
+        self, origin: ScriptedOrigin, trusted: list[str], peer: str
+    ) -> None:
+        said = {"X-Forwarded-For": "203.0.113.9, 198.51.100.1"}
+        async with (
+            edge_before(origin, server={"trusted_proxies": trusted}, realtime=TRUSTED) as edge,
+            connected(url(edge), headers=said),
+        ):
+            (session,) = (await admin(edge, "GET", "/api/realtime"))["sessions"]
+            assert session["peer"] == peer
+
+
 class TestConnections:
     async def test_websockets_count_as_active_connections_until_they_end(self, edge: EdgeUnderTest) -> None:
         before = edge.app.performance()["connectionsActive"]
@@ -150,6 +164,18 @@ class TestConnections:
                 await edge.app.drain()
             # Closed without a packet 41, which would tell it to stay away.
             assert await client.closed() == "connection"
+
+    async def test_a_post_of_which_the_rest_does_not_come_does_not_hold_up_a_drain(
+        self, origin: ScriptedOrigin
+    ) -> None:
+        async with edge_before(origin, server={"drain_timeout": "60s"}, realtime=TRUSTED) as edge:
+            client = await edge.connect()
+            post = f"POST {POLL}&sid={await polled(edge)} HTTP/1.1\r\nHost: {edge.host}\r\nContent-Length: 100\r\n\r\n4"
+            await client.send(post.encode())
+            await until(lambda: edge.app.server.busy)
+            async with asyncio.timeout(PATIENCE):
+                await edge.app.drain()
+            client.leave()
 
     async def test_a_poll_that_waits_is_answered_when_the_edge_drains(self, edge: EdgeUnderTest) -> None:
         sid = await polled(edge)

@@ -205,3 +205,24 @@ def test_what_lasts_as_long_as_the_client_wishes_counts_but_slows_no_average() -
     assert ledger.rates(60).mean == 0.1
     assert ledger.total == 2
     assert ledger.durations["local"].mean is None
+
+
+def test_each_route_has_its_own_figures_since_the_start() -> None:
+    ledger = Ledger(Clock())
+    ledger.record(replace(HIT, route="api", verdict="hit", bytes_out=300, duration=0.01))
+    ledger.record(replace(HIT, route="api", verdict="miss", bytes_out=100, duration=0.5))
+    ledger.record(replace(HIT, route="pages", verdict="error", status=504, bytes_out=10))
+    api, pages = ledger.routes()["api"], ledger.routes()["pages"]
+    assert (api.requests, api.hit_ratio, api.byte_hit_ratio, api.errors) == (2, 0.5, 0.75, 0)
+    assert api.durations.count == 2
+    assert (pages.requests, pages.hit_ratio, pages.errors) == (1, 0.0, 1)
+
+
+def test_exchanges_are_numbered_in_the_order_they_finished() -> None:
+    ledger = Ledger(Clock())
+    for i in range(RECENT_OUTCOMES + 3):
+        ledger.record(replace(HIT, target=f"/{i + 1}"))
+    numbered = list(ledger.numbered())
+    assert numbered[0][0] == RECENT_OUTCOMES + 3
+    assert all(outcome.target == f"/{number}" for number, outcome in numbered)
+    assert len(numbered) == RECENT_OUTCOMES

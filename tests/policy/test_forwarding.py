@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from proxy.policy.forwarding import (
     HOP_BY_HOP,
     REROUTING,
+    client_behind,
     end_to_end,
     forwarded_scheme,
     looped,
@@ -281,3 +282,23 @@ def test_another_edge_is_no_loop(line: tuple[str, str]) -> None:
 )
 def test_a_trusted_proxys_scheme_is_read_if_it_is_one(value: str, scheme: str | None) -> None:
     assert forwarded_scheme(Fields([("X-Forwarded-Proto", value)])) == scheme
+
+
+@pytest.mark.parametrize(
+    ("peer", "said", "client"),
+    [
+        ("192.0.2.7", "198.51.100.1", "192.0.2.7"),
+        ("10.0.0.1", "198.51.100.1", "198.51.100.1"),
+        ("10.0.0.1", "203.0.113.9, 198.51.100.1", "198.51.100.1"),
+        ("10.0.0.1", "198.51.100.1, 10.0.0.2", "198.51.100.1"),
+        ("10.0.0.1", "10.0.0.3, 10.0.0.2", "10.0.0.3"),
+        ("10.0.0.1", "198.51.100.1:4711", "198.51.100.1"),
+        ("10.0.0.1", '"[2001:db8::7]:4711"', "2001:db8::7"),
+        ("10.0.0.1", "2001:db8::7", "2001:db8::7"),
+        ("10.0.0.1", "198.51.100.1, unknown", "10.0.0.1"),
+        ("10.0.0.1", "", "10.0.0.1"),
+    ],
+)
+def test_the_client_is_the_last_address_that_is_not_a_trusted_proxys_own(peer: str, said: str, client: str) -> None:
+    fields = Fields([("X-Forwarded-For", said)])
+    assert client_behind(fields, peer, lambda address: address.startswith("10.")) == client

@@ -16,6 +16,7 @@ from realtime.authentication import (
     Claim,
     authentication,
     bounded_user,
+    public_user,
 )
 from realtime.origin import Origin, OriginAway
 from realtime.settings import AuthenticationSettings, OriginSettings
@@ -53,7 +54,7 @@ async def refusal(who: Any, claim: Claim, **headers: str) -> str:
 
 async def test_trusted_believes_anybody_and_warns_loudly(caplog: pytest.LogCaptureFixture) -> None:
     trusted = authentication(AuthenticationSettings(kind="trusted"), None, now=lambda: 0.0, wall=lambda: NOW)
-    assert await trusted.identify(Claim("u1"), {}) == {"id": "u1"}
+    assert await trusted.identify(Claim("u1"), {}) == ({"id": "u1"}, None)
     assert await refusal(trusted, Claim()) == "no-credential"
     assert [record.levelno for record in caplog.records] == [logging.WARNING]
 
@@ -66,23 +67,55 @@ async def test_without_a_way_to_ask_nobody_is_believed_and_the_setting_is_named(
 
 class TestTokens:
     async def test_a_signed_token_names_the_user(self) -> None:
-        user = await signed_by().identify(Claim(token=token(username="Ada", admin=True)), {})
+        user = (await signed_by().identify(Claim(token=token(username="Ada", admin=True)), {})).user
         assert user == {"id": "u1", "username": "Ada"}
 
     async def test_the_token_of_the_handshake_counts_when_the_event_has_none(self) -> None:
-        user = await signed_by().identify(Claim("u1"), {"authorization": f"Bearer {token()}"})
+        user = (await signed_by().identify(Claim("u1"), {"authorization": f"Bearer {token()}"})).user
         assert user["id"] == "u1"
 
     async def test_a_claimed_id_must_be_the_tokens(self) -> None:
         assert await refusal(signed_by(), Claim("u2", token())) == "another-user"
 
     async def test_the_claim_that_names_the_user_is_configurable_and_may_be_a_number(self) -> None:
-        user = await signed_by(claim="uid").identify(Claim("17", token(uid=17)), {})
+        user = (await signed_by(claim="uid").identify(Claim("17", token(uid=17)), {})).user
         assert user == {"id": "17"}
 
     @pytest.mark.parametrize("value", [None, "", True, [], {"a": 1}, 1.5])
     async def test_a_token_that_names_no_user_is_refused(self, value: Any) -> None:
         assert await refusal(signed_by(claim="uid"), Claim(token=token(uid=value))) == "no-user"
+
+    async def test_a_subject_may_be_a_number_as_well(self) -> None:
+        for number in (17, -3, 0):
+            identity = await signed_by().identify(Claim(str(number), token(sub=number)), {})
+            assert identity == ({"id": str(number)}, NOW + 60)
+
+    @pytest.mark.parametrize(
+        ("subject", "why"),
+        [
+            ("x" * 201, "at most 200 characters"),
+            ("a\nb", "characters that no id has"),
+            ("\u202e", "characters that no id has"),
+            ("..", "more than dots"),
+            (2**63, "a text or a whole number"),
+            (1.5, "a text or a whole number"),
+            (True, "a text or a whole number"),
+        ],
+    )
+    async def test_a_subject_obeys_the_rules_of_all_ids_and_the_refusal_says_which(
+        self, subject: object, why: str
+    ) -> None:
+        with pytest.raises(AuthenticationRefused, match=f"The token's sub .*{why}") as refused:
+            await signed_by().identify(Claim(token=token(sub=subject)), {})
+        assert refused.value.reason == "no-user"
+
+    @pytest.mark.parametrize("expiry", [float("inf"), 10**400, True, "1900000000", -float("inf"), 2**53])
+    async def test_an_expiry_is_a_finite_number(self, expiry: object) -> None:
+        assert await refusal(signed_by(), Claim(token=token(exp=expiry))) == "bad-token"
+
+    async def test_what_a_token_says_that_nobody_could_be_told_is_left_out(self) -> None:
+        odd = token(name="\ud800", username=float("nan"), preferred_username="Ada")
+        assert (await signed_by().identify(Claim(token=odd), {})).user == {"id": "u1", "preferred_username": "Ada"}
 
     async def test_a_token_ends_at_its_expiry_by_the_clock_it_is_given(self) -> None:
         assert await refusal(signed_by(), Claim(token=token(exp=int(NOW)))) == "expired"
@@ -122,7 +155,7 @@ class TestTokens:
             serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
         )
         signed = signed_by(key=public.decode(), algorithms=(algorithm,))
-        assert (await signed.identify(Claim(token=token(key, algorithm)), {}))["id"] == "u1"
+        assert (await signed.identify(Claim(token=token(key, algorithm)), {})).user["id"] == "u1"
         assert await refusal(signed, Claim(token=token())) == "bad-token"
 
     @pytest.mark.parametrize("junk", ["", "a.b.c", "x" * 8000, "\x00", "....", "ä.ö.ü"])
@@ -176,7 +209,7 @@ class Application:
 class TestTheApplicationIsAsked:
     async def test_with_the_handshakes_own_credentials(self) -> None:
         application = Application()
-        user = await application.way.identify(Claim("u1"), {"cookie": "session=x", "user-agent": "y"})
+        user = (await application.way.identify(Claim("u1"), {"cookie": "session=x", "user-agent": "y"})).user
         assert user == {"id": "u1", "username": "Ada"}, "only what is plain and short goes along with messages"
         assert application.asked == [[("Accept", "application/json"), ("Cookie", "session=x")]]
 
@@ -226,6 +259,12 @@ class TestTheApplicationIsAsked:
         application.document = document
         assert await refusal(application.way, Claim(), cookie="a=b") == "origin-away"
 
+    @pytest.mark.parametrize("id_", ["a\nb", "x" * 201, "..", 2**63])
+    async def test_and_an_id_that_is_none_is_a_no(self, id_: object) -> None:
+        application = Application()
+        application.document = {"user": {"id": id_}}
+        assert await refusal(application.way, Claim(), cookie="a=b") == "no-user"
+
     async def test_and_nobody_can_claim_to_be_somebody_else(self) -> None:
         application = Application()
         assert await refusal(application.way, Claim("u2"), cookie="a=b") == "another-user"
@@ -235,3 +274,15 @@ def test_what_is_kept_of_a_user_is_bounded() -> None:
     user = bounded_user({"id": 5, **{f"name{number}": "x" * number * 10 for number in range(100)}})
     assert user["id"] == "5"
     assert len(json.dumps(user)) < 10_000
+
+
+def test_what_others_may_know_of_a_user_is_chosen_by_name_and_by_kind() -> None:
+    said = {
+        "id": 5,
+        "username": "ada",
+        "name": {"first": "Ada"},
+        "avatar_url": None,
+        "email": "a@b.c",
+        "__proto__": "x",
+    }
+    assert public_user(said) == {"id": "5", "username": "ada"}

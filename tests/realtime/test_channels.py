@@ -41,11 +41,29 @@ def test_a_session_that_ends_takes_its_subscriptions_with_it() -> None:
     assert dict(channels.channels()) == {"news": 1}
 
 
-def test_append_keeps_every_update_in_order_even_with_the_same_key() -> None:
+def test_append_lets_every_update_leave_at_once_even_with_the_same_key() -> None:
     channels = Channels(_mode_of)
     for number in range(3):
-        assert channels.publish("news", _update(number, "k"), now=0.01 * number) is None
-    assert channels.due(now=0.2) == [Release("news", [_update(number, "k") for number in range(3)])]
+        assert channels.publish("news", _update(number, "k"), now=0.0) == Release("news", [_update(number, "k")])
+    assert channels.deadline is None
+
+
+def test_a_channel_that_no_longer_conflates_lets_what_waits_leave_with_the_next_update() -> None:
+    modes: dict[str, Mode] = {"reports": "conflate"}
+    channels = Channels(lambda channel: modes[channel])
+    channels.publish("reports", _update(0, "k"), now=0.0)
+    modes["reports"] = "append"
+    assert channels.publish("reports", _update(1, "k"), now=0.01) == Release(
+        "reports", [_update(0, "k"), _update(1, "k")]
+    )
+    assert channels.deadline is None
+
+
+def test_what_conflates_is_the_key_whatever_the_events_are_called() -> None:
+    channels = Channels(_mode_of)
+    for event in ("created", "liked"):
+        channels.publish("reports", Update(event, 1, "r9"), now=0.0)
+    assert channels.due(now=0.1) == [Release("reports", [Update("liked", 1, "r9")])]
 
 
 def test_conflate_keeps_the_latest_update_of_each_key() -> None:
@@ -85,28 +103,28 @@ def test_a_channel_that_is_never_calm_still_speaks_every_few_debounces() -> None
 def test_channels_do_not_wait_for_each_other() -> None:
     channels = Channels(_mode_of)
     channels.publish("reports", _update(0), now=0.0)
-    channels.publish("news", _update(1), now=0.05)
+    channels.publish("reports/1", _update(1), now=0.05)
     assert [release.channel for release in channels.due(now=0.1)] == ["reports"]
-    assert [release.channel for release in channels.due(now=0.2)] == ["news"]
+    assert [release.channel for release in channels.due(now=0.2)] == ["reports/1"]
 
 
 def test_too_many_updates_do_not_wait_for_the_end() -> None:
     channels = Channels(_mode_of, most=2)
-    channels.publish("news", _update(0), now=0.0)
-    assert channels.publish("news", _update(1), now=0.0) == Release("news", [_update(0), _update(1)])
+    channels.publish("reports", _update(0), now=0.0)
+    assert channels.publish("reports", _update(1), now=0.0) == Release("reports", [_update(0), _update(1)])
     assert channels.deadline is None
 
 
 def test_without_a_debounce_every_update_leaves_at_once() -> None:
     channels = Channels(_mode_of, debounce=0)
-    assert channels.publish("news", _update(0), now=5.0) == Release("news", [_update(0)])
+    assert channels.publish("reports", _update(0), now=5.0) == Release("reports", [_update(0)])
 
 
 def test_a_flush_lets_everything_leave() -> None:
     channels = Channels(_mode_of)
     channels.publish("reports", _update(0), now=0.0)
-    channels.publish("news", _update(1), now=0.0)
-    assert channels.flush() == [Release("reports", [_update(0)]), Release("news", [_update(1)])]
+    channels.publish("reports/1", _update(1), now=0.0)
+    assert channels.flush() == [Release("reports", [_update(0)]), Release("reports/1", [_update(1)])]
     assert (channels.flush(), channels.deadline) == ([], None)
 
 
@@ -156,6 +174,7 @@ class AgainstALog(RuleBasedStateMachine):
 
     @invariant()
     def nothing_waits_longer_than_it_must(self) -> None:
+        assert "news" not in self.waiting
         for published in self.waiting.values():
             first, last = published[0][0], published[-1][0]
             assert self.now < min(first + LONGEST * 4, last + 4)

@@ -26,6 +26,7 @@ from realtime.payloads import (
 from realtime.settings import (
     AuthenticationSettings,
     BatchSettings,
+    ChannelRule,
     ChatSettings,
     CoreSettings,
     LimitSettings,
@@ -288,6 +289,15 @@ class TestFloods:
             assert [error["event"] for error in alice.heard("message_error")[1:]] == ["send_mesage", "7"]
             assert talking.core.stats.events_unknown == 3
 
+    async def test_a_long_event_that_does_not_exist_counts_for_more(self) -> None:
+        limits = LimitSettings(events=Rate(5.0, 10.0))
+        async with talk(chat={"limits": limits}) as talking:
+            alice = talking.client()
+            for _ in range(3):
+                alice.emit("nope", "x" * 4096)
+            reasons = [error["reason"] for error in alice.heard("message_error")]
+            assert reasons == ["unknown-event", "unknown-event", "rate-limited"]
+
     async def test_events_that_do_not_exist_count_like_others(self) -> None:
         limits = LimitSettings(events=Rate(5.0, 10.0))
         async with talk(chat={"limits": limits}) as talking:
@@ -439,18 +449,74 @@ class TestMessages:
             assert (await alice.ask("send_message", text("a")))["ok"]
             assert alice.heard("new_messages_batch")[0][0]["id"]
 
-    async def test_an_answer_that_cannot_be_said_fails_its_batch_and_no_other(self) -> None:
-        answers = [b'{"messages": [{"score": NaN}]}', b"{}"]
-
+    @pytest.mark.parametrize("said", [
+        b'{"messages": [{"id": 9, "score": NaN}]}', b'[{"id": 9, "score": -Infinity}]', b'[{"id": 9, "score": 1e999}]',
+        b'[{"id": 9, "note": "\\ud800"}]', b'["\\udfff"]', b'[{"id": "\xff"}]', b"[" * 100_000, b"<p>",
+        b'[{"id": 9, "deep": ' + b"[" * 101 + b"]" * 101 + b"}]", b"[" + b"9" * 5000 + b"]",
+    ])  # fmt: skip
+    async def test_an_answer_that_could_not_be_sent_on_says_nothing(
+        self, said: bytes, caplog: pytest.LogCaptureFixture
+    ) -> None:
         async def persist(*_: object) -> Answer:
-            return 201, [], answers.pop(0)
+            return 201, [], said
+
+        async with talk(persist, origin=PERSIST, new_id=lambda: "ours") as talking:
+            alice = await talking.member("u1", "7")
+            caplog.clear()
+            assert await alice.ask("send_message", text("a")) == {"ok": True, "messages": ["ours"]}
+            assert alice.contents == ["a"]
+            assert caplog.text == ""
+
+    async def test_what_an_answer_says_in_pairs_of_surrogates_is_text(self) -> None:
+        async def persist(*_: object) -> Answer:
+            return 201, [], b'\xef\xbb\xbf[{"id": 0, "mood": "\\ud83d\\ude00"}]'
 
         async with talk(persist, origin=PERSIST) as talking:
             alice = await talking.member("u1", "7")
-            assert (await alice.ask("send_message", text("a")))["reason"] == "internal"
-            await talking.pass_time(1)
-            assert (await alice.ask("send_message", text("b")))["ok"]
-            assert alice.contents == ["b"]
+            assert (await alice.ask("send_message", text("a")))["messages"] == [0]
+            assert alice.heard("new_messages_batch")[0][0]["mood"] == "\U0001f600"
+
+    @pytest.mark.parametrize("id_", [None, "", True, 1.5, {"a": 1}, [1]])
+    async def test_an_id_that_is_no_text_and_no_whole_number_is_replaced_by_one_of_ours(self, id_: object) -> None:
+        said = {"id": id_, "created_at": None, "rank": 3}
+
+        async def persist(*_: object) -> Answer:
+            return answer([said], 201)
+
+        async with talk(persist, origin=PERSIST, new_id=lambda: "ours") as talking:
+            alice = await talking.member("u1", "7")
+            assert (await alice.ask("send_message", text("a")))["messages"] == ["ours"]
+            (message,) = alice.heard("new_messages_batch")[0]
+            assert (message["id"], message["rank"]) == ("ours", 3)
+            assert message["created_at"] == "2027-01-15T08:00:00.000Z"
+            assert (await alice.ask("delete_message", {"conversation_id": "7", "message_id": "ours"}))["ok"]
+
+    @pytest.mark.parametrize(("status", "requests"), [(400, 7), (409, 7), (413, 7), (415, 7), (422, 7),
+        (301, 1), (302, 1), (401, 1), (403, 1), (404, 1), (405, 1), (410, 1), (451, 1)])  # fmt: skip
+    async def test_a_refused_batch_is_halved_only_where_one_of_its_messages_may_be_why(
+        self, status: int, requests: int
+    ) -> None:
+        asked: list[int] = []
+
+        async def persist(method: str, target: str, fields: object, body: bytes) -> Answer:
+            asked.append(len(json.loads(body)["messages"]))
+            return answer({"error": "no"}, status)
+
+        async with talk(persist, origin=PERSIST, chat={"batch": BatchSettings(mode="fixed")}) as talking:
+            alice = await talking.member("u1", "7")
+            messages = [text(content) for content in "abcd"]
+            number = alice.begin("send_message_batch", {"conversation_id": "7", "messages": messages})
+            await talking.pass_time(0.05)
+            await turns(30)
+            told = alice.answered(number)
+            assert (told["ok"], told["reason"], told["status"], told["error"]) == (
+                False,
+                "origin-refused",
+                status,
+                "no",
+            )
+            assert len(alice.heard("message_error")) == 4
+            assert (asked[0], len(asked)) == (4, requests)
 
     async def test_a_client_cannot_set_what_is_not_its_own(self) -> None:
         async with talk() as talking:
@@ -643,6 +709,57 @@ class TestMessages:
             await talking.pass_time(60)
             await talking.member("u4")
             assert caplog.text.count("profiles could not be loaded") == 2
+
+
+_PUBLIC = {"id": "u1", "username": "Ada", "name": "Ada L.", "avatar_url": "/a.png"}
+_SESSION = {**_PUBLIC, "email": "a@b.c", "phone": 5, "admin": True}
+
+
+class TestWhatOthersLearnOfAUser:
+    """The application tells a client everything about itself; the others learn what is there to be displayed."""
+
+    @pytest.mark.parametrize("profiles", [None, "missing", "failing", "slow"])
+    async def test_is_what_is_public_while_there_is_no_profile(self, profiles: str | None) -> None:
+        async def ask(method: str, target: str, fields: object, body: bytes) -> Answer:
+            if target == "/session":
+                return answer({"user": _SESSION})
+            if profiles == "slow":
+                return await _silent()
+            return answer([], 500 if profiles == "failing" else 200)
+
+        asks = {"session": "/session", "profiles": profiles and "/profiles", "wait_for_profiles": 0.001}
+        async with talk(ask, auth="origin", origin=asks | {"wait_for_own_profile": 0.001}) as talking:
+            alice, bob = await talking.member("u1", "7", cookie="u1"), await talking.member("u1", "7", cookie="u1")
+            assert alice.heard("authenticated") == [{"user": _SESSION}]
+            assert (await alice.ask("send_message", text("a")))["ok"]
+            assert bob.heard("new_messages_batch")[0][0]["sender"] == _PUBLIC
+
+    async def test_is_no_more_in_any_other_event(self) -> None:
+        async def ask(method: str, target: str, *_: object) -> Answer:
+            return answer({"user": _SESSION})
+
+        chat = {"channels": (ChannelRule("user:{user}"), ChannelRule("reports"))}
+        async with talk(ask, auth="origin", origin={"session": "/session"}, chat=chat) as talking:
+            bob, alice = talking.client(cookie="u1"), talking.client(cookie="u1")
+            for talker in (bob, alice):
+                await talker.ask("authenticate")
+                seen = len(talker.sent)
+                for event in ("join_conversation", "typing_start", "typing_stop", "leave_conversation"):
+                    await talker.ask(event, "7")
+                    await talking.pass_time(5)
+                await talker.ask("subscribe", "user:u1")
+                await talker.ask("subscribe", "reports")
+                assert "a@b.c" not in str(talker.sent[seen:])
+            assert "a@b.c" not in str(bob.sent[seen:])
+
+    async def test_is_no_more_in_what_is_kept_for_a_return(self) -> None:
+        async def ask(*_: object) -> Answer:
+            return answer({"user": _SESSION})
+
+        async with talk(ask, auth="origin", origin={"session": "/session"}) as talking:
+            await talking.member("u1", cookie="u1")
+            (member,) = talking.core.chat.members.values()
+            assert member.socket.data["users"] == {"u1": _PUBLIC}
 
 
 class TestDeletions:

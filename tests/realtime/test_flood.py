@@ -46,7 +46,9 @@ class House:
 
     def beat_changed(self, session: EngineSession) -> None: ...
 
-    def ended(self, session: EngineSession) -> None: ...
+    def entered(self, session: EngineSession) -> None: ...
+
+    def ended(self, session: EngineSession, reason: str) -> None: ...
 
     def taken(self, most: int, packet: str | bytes = "4x") -> int:
         """How many of `most` packets are taken before one is refused."""
@@ -79,6 +81,11 @@ def test_what_was_spent_comes_back_with_time() -> None:
 def test_a_long_text_counts_for_more_and_bytes_do_not() -> None:
     assert House(Rate(1.0, 100.0)).taken(100, "4" + "x" * 4096 * 10) == 10
     assert House(Rate(1.0, 100.0)).taken(200, b"x" * 4096 * 10) == 100
+
+
+def test_brackets_count_because_each_is_an_object() -> None:
+    assert House(Rate(1.0, 100.0)).taken(100, "42[" + "[]," * 1300 + "[]]") == 5
+    assert House(Rate(1.0, 100.0)).taken(101, "42[" + "[]," * 300 + "[]]") == 100, "a short text is what it is"
 
 
 def test_a_text_as_long_as_may_be_is_taken_whatever_the_rate_is() -> None:
@@ -149,3 +156,40 @@ async def test_a_post_with_a_burst_of_packets_is_taken() -> None:
         assert engine.last.messages.qsize() == 20
         assert (await client.post("\x1e".join(["4x"] * 20))).status == 400
         assert await engine.last.end() == "flood"
+
+
+async def test_fragments_that_never_become_a_message_are_a_flood_however_little_they_say() -> None:
+    async with engine_with(packets=Rate(10.0, 200.0)) as engine, await engine.session() as websocket:
+        await websocket.client.send(masked("4", fin=False) + masked(b"", opcode=0, fin=False) * 201)
+        assert await engine.last.end() == "flood"
+        assert await websocket.close_code() == 1008
+        assert engine.stats.rate_limited == {"fragments": 1}
+
+
+async def test_a_message_in_many_fragments_costs_like_as_many_packets_and_arrives() -> None:
+    async with engine_with(packets=Rate(10.0, 200.0)) as engine, await engine.session() as websocket:
+        parts = [masked("4", fin=False), *[masked(b"x", opcode=0, fin=False)] * 150, masked(b"", opcode=0)]
+        await websocket.client.send(b"".join(parts))
+        assert await engine.last.message() == "x" * 150
+        await websocket.client.send(masked("6") * 60)
+        assert await engine.last.end() == "flood"
+        assert engine.stats.rate_limited == {"packets": 1}
+
+
+async def test_fragments_after_our_close_are_not_read_for_long() -> None:
+    async with engine_with(close_timeout=60.0) as engine, await engine.session() as websocket:
+        engine.last.connection.close("server-close")
+        await websocket.client.send(masked("4", fin=False) + masked(b"", opcode=0, fin=False) * 2000)
+        await websocket.close_code()
+        assert await asyncio.wait_for(websocket.client.reader.read(), 5) == b""
+
+
+async def test_after_a_flood_those_who_come_again_have_a_small_burst() -> None:
+    async with engine_with(packets=Rate(1.0, 200.0)) as engine:
+        async with await engine.session() as websocket:
+            await websocket.client.send(masked("6") * 250)
+            assert await engine.last.end() == "flood"
+        async with await engine.session() as websocket:
+            await websocket.client.send(masked("4x") * 40)
+            assert await engine.last.end() == "flood"
+        assert 15 <= engine.last.messages.qsize() <= 25

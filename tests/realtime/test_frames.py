@@ -1,13 +1,16 @@
 from __future__ import annotations
 
 import zlib
+from base64 import b64encode
 from collections.abc import Iterator
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from realtime.frames import BINARY, CLOSE, TEXT, Outgoing, close_frame, frame
+from realtime.frames import BINARY, CLOSE, TEXT, Heads, Outgoing, close_frame, frame
+from tests.engine import masked
 
 messages = st.lists(st.one_of(st.binary(max_size=300), st.text(st.characters(codec="utf-8"), max_size=300)))
 
@@ -58,7 +61,6 @@ def test_everybody_is_given_the_same_bytes() -> None:
     outgoing = Outgoing(["a" * 1000])
     assert outgoing.frame is outgoing.frame
     assert outgoing.deflated is outgoing.deflated
-    assert outgoing.payload is outgoing.payload
     assert len(outgoing.deflated) < 50
 
 
@@ -77,3 +79,36 @@ def test_a_close_frame_has_its_code_and_fits_a_control_frame() -> None:
     assert list(frames(close_frame(1012, "drain"))) == [(0x80 | CLOSE, b"\x03\xf4drain")]
     ((_, data),) = frames(close_frame(1000, "x" * 500))
     assert len(data) == 125
+
+
+client_frames = st.builds(masked, st.binary(max_size=300), fin=st.booleans(), opcode=st.sampled_from([0, 1, 2, 9]))
+long_frames = st.builds(lambda size: masked(b"x" * size), st.sampled_from([125, 126, 65_535, 65_536]))
+cuts = st.lists(st.integers(0, 70_000), max_size=8)
+
+
+def pieces(data: bytes, at: list[int]) -> list[bytes]:
+    edges = sorted({0, len(data), *(cut % (len(data) + 1) for cut in at)})
+    return [data[start:end] for start, end in pairwise(edges)]
+
+
+@given(st.lists(st.one_of(client_frames, long_frames), max_size=12), cuts)
+def test_every_frame_of_a_client_is_counted_once_however_its_bytes_are_cut(sent: list[bytes], at: list[int]) -> None:
+    heads = Heads()
+    assert sum(heads.count(piece) for piece in pieces(b"".join(sent), at)) == len(sent)
+
+
+@given(st.lists(client_frames, max_size=5), st.binary(max_size=200), cuts)
+def test_a_frame_that_is_not_masked_is_found_wherever_it_comes(sent: list[bytes], data: bytes, at: list[int]) -> None:
+    heads = Heads()
+    assert -1 in [heads.count(piece) for piece in pieces(b"".join(sent) + frame(BINARY, data), at)]
+
+
+@given(messages)
+def test_what_long_polling_is_given_is_made_of_the_same_frames(items: list[str | bytes]) -> None:
+    expected = [b"4" + item.encode() if isinstance(item, str) else b"b" + b64encode(item) for item in items]
+    assert Outgoing(items).payload == b"\x1e".join(expected)
+
+
+@pytest.mark.parametrize("size", [124, 125, 126, 65_534, 65_535, 65_536])
+def test_long_polling_gets_what_is_long_whole(size: int) -> None:
+    assert Outgoing(["x" * size, "y"]).payload == b"4" + b"x" * size + b"\x1e4y"

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 
 import pytest
 
+from realtime import admission
+from realtime.limits import Rate
 from tests.edge import Received
 from tests.engine import PATH, EngineUnderTest, engine_with, head
 
@@ -144,6 +147,19 @@ async def test_a_transport_that_is_switched_off_is_unknown() -> None:
         assert (await engine.polling()).handshake["upgrades"] == []
 
 
+async def test_who_polls_already_goes_on_when_newcomers_may_not_any_more() -> None:
+    async with engine_with() as engine:
+        client = await engine.polling()
+        engine.engine.admit(transports=("websocket",), compression=None)
+        await client.post("4still here")
+        assert await engine.last.message() == "still here"
+        assert refusal(await engine.request(POLLING)) == TRANSPORT
+        engine.engine.admit(transports=("polling",), compression=None)
+        assert (await engine.polling()).handshake["upgrades"] == []
+        sid = engine.last.connection.sid
+        assert refusal(await engine.request(f"{WEBSOCKET}&sid={sid}", headers=UPGRADE)) == TRANSPORT
+
+
 async def test_the_receiver_learns_how_the_session_was_asked_for(engine: EngineUnderTest) -> None:
     await engine.request(f"{POLLING}&room=a%20b&t=1", headers="Cookie: a=1\r\nX-Two: 1\r\nx-two: 2\r\n")
     handshake = engine.last.connection.handshake
@@ -210,3 +226,47 @@ async def test_beyond_the_number_of_sessions_a_client_is_told_to_come_back_later
             answer = await engine.request(query, headers=headers)
             assert answer.status == 503
             assert int(answer["Retry-After"]) > 0
+
+
+async def test_a_silent_session_gives_way_to_a_newcomer_and_one_that_is_in_does_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(admission, "GRACE", 0.0)
+    async with engine_with(max_sessions=2, address_share=1.0) as engine, await engine.session() as inside:
+        engine.last.connection.entered()
+        async with await engine.session() as silent:
+            waiting = engine.last
+            await engine.polling()
+            assert await waiting.end() == "gave-way"
+            assert await silent.close_code() == 1013
+        await inside.send("4still here")
+        assert await engine.receivers[0].message() == "still here"
+
+
+async def test_too_many_handshakes_of_one_address_are_told_when_to_come_again() -> None:
+    async with engine_with(handshakes=Rate(0.1, 2.0)) as engine:
+        assert [(await engine.request(POLLING)).status for _ in range(2)] == [200, 200]
+        for headers, query in (("", POLLING), (UPGRADE, WEBSOCKET)):
+            answer = await engine.request(query, headers=headers)
+            assert (answer.status, answer["Retry-After"]) == (429, "2")
+        assert engine.stats.sessions_refused == {"handshakes": 2}
+
+
+async def test_a_handshake_too_early_waits_for_its_turn() -> None:
+    async with engine_with(handshakes=Rate(20.0, 1.0)) as engine:
+        began = asyncio.get_running_loop().time()
+        answers = await asyncio.gather(*(engine.request(POLLING) for _ in range(5)))
+        assert {answer.status for answer in answers} == {200}
+        assert asyncio.get_running_loop().time() - began >= 0.19
+        waiting = asyncio.create_task(engine.session())
+        async with await waiting as websocket:
+            await websocket.send("4hello")
+            assert await engine.last.message() == "hello"
+
+
+async def test_an_address_is_refused_beyond_its_share_and_counted() -> None:
+    async with engine_with(max_sessions=4) as engine, await engine.session(), await engine.session():
+        for receiver in engine.receivers:
+            receiver.connection.entered()
+        assert (await engine.request(POLLING)).status == 503
+        assert engine.stats.sessions_refused == {"address": 1}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 from typing import Any
 
@@ -831,3 +832,96 @@ async def test_a_refused_return_is_the_end_of_it() -> None:
     former = client.known
     assert client.again() != former
     await hub.close()
+
+
+def announced(count: int, event: str = "file") -> str:
+    """A packet that `count` attachments belong to."""
+    return f"5{count}-" + json.dumps([event, *({"_placeholder": True, "num": number} for number in range(count))])
+
+
+async def test_the_attachments_of_a_packet_are_bounded_together() -> None:
+    hub = hub_with(max_attached=1000)
+    given: list[object] = []
+    hub.namespace().on("file")(lambda _, *args: given.extend(args))
+    wire = Wire(hub)
+    wire.enter()
+    wire.say(announced(2), b"x" * 400, b"y" * 600)
+    assert given == [b"x" * 400, b"y" * 600]
+    wire.say(announced(3), b"x" * 400, b"y" * 601)
+    assert wire.closed == "too-large"
+    assert hub.stats.invalid == {"attachments-too-large": 1}
+
+
+async def test_attachments_that_do_not_come_end_the_connection_after_a_while() -> None:
+    hub = hub_with(attachments_timeout=0.01)
+    hub.namespace().on("file")(lambda *_: None)
+    patient, late = Wire(hub, "patient"), Wire(hub, "late")
+    for wire in (patient, late):
+        wire.enter()
+        wire.say(announced(2), b"x")
+    patient.say(b"y")
+    async with asyncio.timeout(5):
+        while late.closed is None:
+            await asyncio.sleep(0.001)
+    assert (late.closed, patient.closed) == ("parse-error", None)
+    assert hub.stats.invalid == {"attachments-late": 1}
+
+
+@pytest.mark.parametrize("packet", ['2["a"]', '21["a"]', "31[]", "1"])
+async def test_what_was_on_its_way_when_a_client_left_a_namespace_is_ignored(packet: str) -> None:
+    clock = Clock()
+    hub = hub_with(clock=clock)
+    hub.namespace()
+    wire = Wire(hub)
+    wire.enter()
+    wire.say("1", packet)
+    assert (wire.closed, hub.stats.invalid) == (None, {"namespace-left": 1})
+    clock.seconds += 6
+    wire.say(packet)
+    assert wire.closed == "parse-error", "by now it knows"
+
+
+async def test_attachments_on_their_way_to_a_namespace_that_was_left_are_ignored_too(hub: Hub, root: Namespace) -> None:
+    wire = Wire(hub)
+    wire.enter()
+    wire.say("1", announced(1), b"x")
+    assert wire.closed is None
+    wire.enter()
+    assert len(root.sockets) == 1, "and the client may come again"
+
+
+async def test_what_was_on_its_way_when_the_server_threw_a_client_out_is_ignored(hub: Hub, root: Namespace) -> None:
+    wire = Wire(hub)
+    wire.enter()
+    next(iter(root.sockets.values())).disconnect()
+    wire.say('2["a"]')
+    assert wire.closed is None
+
+
+async def test_who_comes_and_goes_without_a_word_makes_nobody_who_said_something_forgotten() -> None:
+    hub = hub_with(RecoverySettings(sessions=8, share=1.0))
+    hub.namespace().on("connect")(lambda socket, auth: socket.join("room") if auth else None)
+    honest = Wire(hub, "honest")
+    pid = honest.enter(name="ann")["pid"]
+    honest.drop()
+    await turns()
+    for number in range(50):
+        stranger = Wire(hub, f"stranger {number}")
+        stranger.enter()
+        stranger.drop()
+        await turns()
+    assert Wire(hub, "again").enter(pid=pid)["pid"] == pid
+    assert hub.given_up == {"blank": 43}
+
+
+async def test_acknowledgements_that_nobody_waits_for_end_the_connection_when_there_are_too_many() -> None:
+    hub = hub_with(acks=Rate(1.0, 5.0))
+    hub.namespace()
+    few, many, long = (Wire(hub, name) for name in ("few", "many", "long"))
+    for wire in (few, many, long):
+        wire.enter()
+    few.say(*["37[]"] * 5)
+    many.say(*["37[]"] * 6)
+    long.say('37["' + "x" * 6000 + '"]')
+    assert (few.closed, many.closed, long.closed) == (None, "flood", "flood")
+    assert hub.stats.rate_limited == {"acks": 2}

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from realtime.limits import Rate, TokenBucket, TokenBuckets
+from realtime.limits import Rate, TokenBucket, TokenBuckets, Turns
 
 RATE = Rate(per_second=2, burst=4)
 
@@ -97,3 +97,32 @@ def test_a_new_rate_applies_to_all_at_once() -> None:
 def test_a_bucket_is_never_fuller_than_its_burst(seconds: float) -> None:
     bucket = TokenBucket(RATE, now=0.0)
     assert [bucket.allow(now=seconds) for _ in range(5)] == [True] * 4 + [False]
+
+
+class TestTurns:
+    def test_after_a_burst_each_waits_behind_those_before_it_and_at_the_end_of_the_line_nobody(self) -> None:
+        turns: Turns[str] = Turns(Rate(10.0, 3.0), 0.25)
+        waits = [turns.wait("a", 0.0) for _ in range(6)]
+        assert waits == [0.0, 0.0, 0.0, pytest.approx(0.1), pytest.approx(0.2), None]
+        assert turns.wait("b", 0.0) == 0.0
+        assert turns.wait("a", 0.1) == pytest.approx(0.2), "who was sent away is not in the line"
+        assert turns.wait("a", 10.0) == 0.0
+
+    def test_one_with_a_few_connections_does_not_keep_out_one_who_comes_once(self) -> None:
+        """The greedy one asks again as soon as it is answered, over four connections."""
+        turns: Turns[str] = Turns(Rate(300.0, 10.0), 2.0)
+        free = [0.0] * 4
+        for _ in range(2000):
+            now = min(free)
+            wait = turns.wait("office", now)
+            assert wait is not None
+            free[free.index(now)] = now + wait
+        honest = turns.wait("office", max(free))
+        assert honest is not None
+        assert honest < 0.05
+
+    def test_keys_that_have_their_tokens_back_are_forgotten(self) -> None:
+        turns: Turns[int] = Turns(Rate(10.0, 3.0), 1.0)
+        for number in range(1000):
+            turns.wait(number, float(number))
+        assert len(turns) < 100

@@ -155,7 +155,10 @@ class TestLookingUp:
         await origin.likes(["1,2"])
         assert application.targets == ["/p?full=1&ids=a%26b%3Dc,d%2F..%2Fe,%C3%BC,%3F", "/l?ids=1%2C2"]
 
-    @pytest.mark.parametrize("said", [answer(status=500), answer(status=404), answer(5), OSError("no")])
+    @pytest.mark.parametrize(
+        "said",
+        [answer(status=500), answer(status=404), answer(5), OSError("no"), (200, [], b'[{"id": "u1", "n": NaN}]')],
+    )
     async def test_anything_else_is_no_answer(self, said: Answer | Exception) -> None:
         with pytest.raises(OriginAway):
             await Application(said).origin().profiles(["u1"])

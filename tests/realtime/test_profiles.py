@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from realtime.profiles import Profiles, together
+from realtime.profiles import MOST_PARTS, Profiles, RefusedTogether, together
 
 
 class Application:
@@ -336,3 +336,48 @@ async def test_what_is_all_cached_is_loaded_together_without_asking(
         {"ben": {"id": "ben", "version": 1}},
     ]
     assert len(application.asked) == 1
+
+
+class Choosy(Application):
+    """Refuses every request that has an id with a blank."""
+
+    async def fetch(self, ids: Sequence[str]) -> Mapping[str, Any]:
+        known = await super().fetch(ids)
+        if any(" " in id_ for id_ in ids):
+            raise RefusedTogether("400")
+        return known
+
+
+async def test_an_id_that_the_application_refuses_keeps_no_profile_from_others(clock: Clock) -> None:
+    application = Choosy()
+    profiles = Profiles(application.fetch, now=clock)
+    ids = [f"u{number}" for number in range(60)]
+    found = await profiles.load([*ids[:17], "a bad one", *ids[17:]])
+    assert found.keys() == set(ids)
+    assert len(application.asked) < 16
+    assert await profiles.load([*ids, "a bad one"]) == found
+    assert len(application.asked) < 16, "all are known, and that one has none"
+    clock.now += 11
+    application.asked.clear()
+    assert await profiles.load(["a bad one"]) == {}
+    assert application.asked == [["a bad one"]], "it is asked for again after a while"
+
+
+async def test_an_application_that_refuses_everything_is_not_asked_without_end(clock: Clock) -> None:
+    application = Choosy()
+    profiles = Profiles(application.fetch, now=clock)
+    with pytest.raises(RefusedTogether):
+        await profiles.load([f"bad {number}" for number in range(100)])
+    assert len(application.asked) <= MOST_PARTS + 1
+
+
+async def test_while_halves_are_asked_for_the_end_gives_them_up(clock: Clock) -> None:
+    application = Choosy()
+    profiles = Profiles(application.fetch, now=clock)
+    loading = asyncio.create_task(profiles.load(["a bad one", "u1"]))
+    await _until_asked(application, 1)
+    application.answers.clear()
+    await _until_asked(application, 3)
+    await profiles.close()
+    with pytest.raises(asyncio.CancelledError):
+        await loading

@@ -82,15 +82,34 @@ async def test_order_is_kept_while_authors_are_looked_up() -> None:
             while len(answers) < 2:
                 await asyncio.sleep(0)
         assert [report["number"] for report in alice.heard("update")] == [0]
-        answers[1].set_result(answer(status=500))
-        async with asyncio.timeout(5):
-            while len(answers) < 3:
-                await asyncio.sleep(0)
-        answers[2].set_result(answer([{"id": 2, "username": "third"}]))
+        answers[1].set_result(answer([{"id": 1, "username": "second"}, {"id": 2, "username": "third"}]))
         await turns(10)
         heard = alice.heard("update")
         assert [report["number"] for report in heard] == [0, 1, 2]
-        assert [report.get("author", {}).get("username") for report in heard] == ["first", None, "third"]
+        assert [report["author"]["username"] for report in heard] == ["first", "second", "third"]
+        assert len(answers) == 2, "what has come meanwhile is looked up together"
+
+
+async def test_updates_whose_authors_cannot_be_had_are_told_without() -> None:
+    async def ask(*_: object) -> Answer:
+        return answer(status=500)
+
+    rule = ChannelRule("reports", "append", profiles="user_id")
+    async with talk(ask, origin={"profiles": "/profiles"}, chat={"channels": (rule,)}) as talking:
+        alice = talking.client()
+        await alice.ask("subscribe", "reports")
+        await talking.core.publish({"channel": "reports", "data": {"user_id": 1}})
+        await turns(10)
+        assert alice.heard("update") == [{"user_id": 1}]
+
+
+async def test_a_channel_that_appends_tells_everything_at_once() -> None:
+    async with talk() as talking:
+        alice = await talking.member("u1")
+        await alice.ask("subscribe", "notifications")
+        for number in range(3):
+            await talking.core.publish({"channel": "notifications", "data": number, "key": "same"})
+            assert alice.heard("update") == list(range(number + 1))
 
 
 async def test_publications_that_find_too_many_waiting_are_counted_and_told_to_the_log_once(

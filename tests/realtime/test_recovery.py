@@ -178,7 +178,7 @@ def test_clients_that_are_gone_for_good_leave_no_packets_behind() -> None:
 
 def test_who_missed_more_than_can_be_sent_at_once_begins_anew() -> None:
     for size, comes in ((200, True), (300, False)):
-        recovery = past(replay=1000)
+        recovery = past(replay=2000)
         session = recovery.begin("ann", "secret")
         for room in ROOMS:
             recovery.join(session, room)

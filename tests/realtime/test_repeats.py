@@ -203,6 +203,24 @@ class TestInTheNextLife:
                 assert answered == {"ok": True, "messages": [7]}
         assert len(asked) == 1
 
+    async def test_its_sender_can_delete_it_and_of_others_it_is_said_that_they_are_not_known(
+        self, tmp_path: Path
+    ) -> None:
+        async with life(tmp_path) as talking:
+            alice = await talking.member("u1", "7")
+            named = await told(talking, alice, "send_message", text("a", client_id="a"))
+            await talking.pass_time(1.0)
+            nameless = await told(talking, alice, "send_message", text("b"))
+        async with life(tmp_path, at=10.0) as talking:
+            alice, bob = await talking.member("u1", "7"), await talking.member("u2", "7")
+            ((deletable,), (lost,)) = named["messages"], nameless["messages"]
+            refused = await bob.ask("delete_message", {"conversation_id": "7", "message_id": deletable})
+            assert refused["reason"] == "not-allowed"
+            assert (await alice.ask("delete_message", {"conversation_id": "7", "message_id": deletable}))["ok"]
+            refused = await alice.ask("delete_message", {"conversation_id": "7", "message_id": lost})
+            assert refused["reason"] == "unknown-message"
+            assert refused["error"] == "This message is not known here any more."
+
     async def test_it_is_known_for_five_minutes_however_often_the_journal_is_begun_anew(self, tmp_path: Path) -> None:
         async with life(tmp_path) as talking:
             alice = await talking.member("u1", "7")

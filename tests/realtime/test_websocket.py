@@ -536,3 +536,12 @@ async def test_it_works_below_a_whole_application_of_aiohttps() -> None:
                 await runner.cleanup()
             engine.last.send("still here")
             assert await websocket.text() == "4still here"
+
+
+async def test_an_unmasked_frame_after_masked_ones_closes_it(engine: EngineUnderTest) -> None:
+    async with await engine.session() as websocket:
+        await websocket.send("4a")
+        assert await engine.last.message() == "a"
+        await websocket.client.send(b"\x81\x054oops")
+        assert await engine.last.end() == "protocol-error"
+        assert await websocket.close_code() == 1002

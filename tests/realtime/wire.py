@@ -38,6 +38,9 @@ class Wire:
     def rest(self, seconds: float) -> None:
         self.rests.append(seconds)
 
+    def entered(self) -> None:
+        """The hub has let the client in."""
+
     def close(self, reason: str = "server-close") -> None:
         if self.closed is None:
             self.closed = reason

@@ -160,3 +160,36 @@ class MemoryAccounting(RuleBasedStateMachine):
 
 TestMemoryAccounting = MemoryAccounting.TestCase
 TestMemoryAccounting.settings = settings(max_examples=40, stateful_step_count=40, deadline=None)
+
+
+def test_a_tier_that_shrinks_keeps_what_is_used_often_and_one_that_grows_takes_more() -> None:
+    tier = MemoryTier(10 * WEIGHT, 4000)
+    for record in range(10):
+        tier.admit(record, head(f"http://shop/{record:04}"), bytes(1000))
+    for record in (2, 3):
+        tier.find(record)
+        tier.find(record)
+    evicted = tier.resize(2 * WEIGHT)
+    assert len(tier) == 2
+    assert {2, 3}.isdisjoint(evicted)
+    assert sorted(evicted) == [0, 1, 4, 5, 6, 7, 8, 9]
+    assert tier.capacity == 2 * WEIGHT
+    assert tier.resize(0) == [2, 3]
+    assert tier.admit(20, head("http://shop/0020"), bytes(1000)) == (False, [])
+    tier.resize(10 * WEIGHT)
+    assert tier.admit(20, head("http://shop/0020"), bytes(1000)) == (True, [])
+
+
+@given(st.lists(st.tuples(st.integers(0, 30), st.integers(0, 4000)), max_size=60), st.integers(0, 40))
+def test_whatever_it_holds_a_tier_comes_down_to_its_size(asked: list[tuple[int, int]], share: int) -> None:
+    tier = MemoryTier(20 * WEIGHT, 4000)
+    held = set()
+    for record, size in asked:
+        if tier.find(record) is None:
+            kept, evicted = tier.admit(record, head(f"http://shop/{record:04}"), bytes(size))
+            held |= {record} if kept else set()
+            held -= set(evicted)
+    held -= set(tier.resize(share * WEIGHT))
+    assert tier.bytes_held <= share * WEIGHT
+    assert {record for record in range(31) if record in tier} == held
+    assert tier._ghost_bytes <= max(0, share * WEIGHT - int(share * WEIGHT * 0.1))

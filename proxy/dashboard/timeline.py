@@ -1,0 +1,54 @@
+"""The timeline, as its page lists it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+
+from proxy.operations import timeline
+from proxy.operations.timeline import Event, Timeline
+from webui.timeline_shown import KINDS, Happening, TimelineList, TimelineQuery
+
+LONGEST = 500
+"""Characters of a text that are shown: one event must not fill the page."""
+
+
+class TimelineSource:
+    """What the edge's timeline holds."""
+
+    def __init__(self, kept: Timeline, now: Callable[[], float]) -> None:
+        self._kept = kept
+        self._now = now
+
+    def happenings(self, query: TimelineQuery, most: int) -> TimelineList:
+        """The events that a query asks for, `most` of them at most."""
+        events = self._kept.events()
+        chosen = [event for event in events if _is_asked_for(event, query)]
+        counted = Counter(event.kind for event in events)
+        return TimelineList(
+            events=tuple(_shown(event) for event in chosen[:most]),
+            counts={kind: counted[kind] for kind in KINDS},  # type: ignore[index] # the same words
+            most=timeline.MOST,
+            more=len(chosen) > most,
+            now=self._now(),
+        )
+
+
+def _is_asked_for(event: Event, query: TimelineQuery) -> bool:
+    older = not query.before or event.number < query.before
+    return older and query.accepts(event.kind, event.by)
+
+
+def _shown(event: Event) -> Happening:
+    figures = tuple((name.replace("_", " "), _text(value)) for name, value in event.figures.items())
+    return Happening(event.number, event.at, event.kind, event.by, _shortened(event.text), figures)
+
+
+def _text(value: object) -> str:
+    if isinstance(value, float):
+        return f"{value:,.3g}" if abs(value) < 1000 else f"{value:,.0f}"
+    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else _shortened(str(value))
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"

@@ -1,0 +1,108 @@
+"""PURE: what a rule can do, one step at a time.
+
+The rule of this room: a step is worth taking or it is None. Nothing that an operator holds by hand is touched.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass, field
+
+from proxy.tuning import presets
+from proxy.tuning.state import Change, State
+
+BATCH_DELAY = "realtime.batch.delay"
+MEMORY = "cache.memory"
+
+LONGER = 1.5
+SMALLER = 0.75
+SHORTEST_STEP = 0.01
+
+CLEARING = frozenset({"clear-caches", "clear-profiles"})
+"""What leaves nothing to undo: what is cleared fills again by itself."""
+
+STEPWISE = frozenset({"raise-batch-delay", "shrink-memory"})
+"""What is repeated until it has come to its end; everything else is done once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Clear:
+    """Caches to clear. `reports`: stored responses are marked stale."""
+
+    profiles: bool = False
+    reports: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """How far steps go: seconds, and bytes."""
+
+    batch_delay: float = 0.2
+    memory: int = 16 * 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What to do: values to set, caches to clear, and a sentence for the log."""
+
+    text: str
+    changes: tuple[Change, ...] = ()
+    clear: Clear = field(default_factory=Clear)
+
+
+def next_step(action: str, state: State, bounds: Bounds, done: Collection[str]) -> Step | None:
+    """The next step of an action, None when it has come to its end. `done` are the actions taken already."""
+    if action in done and action not in STEPWISE:
+        return None
+    if action in CLEARING:
+        return _clearing(action)
+    if action == "raise-batch-delay":
+        return _longer_batches(state, bounds.batch_delay)
+    if action == "shrink-memory":
+        return _smaller_memory(state, bounds.memory)
+    return _preset(action, state)
+
+
+def _clearing(action: str) -> Step:
+    if action == "clear-profiles":
+        return Step("profiles are forgotten", clear=Clear(profiles=True))
+    return Step("profiles are forgotten, reports are stale", clear=Clear(profiles=True, reports=True))
+
+
+def _longer_batches(state: State, cap: float) -> Step | None:
+    present = _free(state, BATCH_DELAY)
+    if present is None:
+        return None
+    longer = round(min(cap, max(present * LONGER, present + SHORTEST_STEP)), 3)
+    if longer <= present:
+        return None
+    return Step("messages are gathered for longer", (Change(BATCH_DELAY, present, longer),))
+
+
+def _smaller_memory(state: State, floor: int) -> Step | None:
+    present = _free(state, MEMORY)
+    if present is None:
+        return None
+    smaller = max(floor, int(present * SMALLER) // 2**10 * 2**10)
+    if smaller >= present:
+        return None
+    return Step("the memory tier is smaller", (Change(MEMORY, int(present), smaller),))
+
+
+def _preset(name: str, state: State) -> Step | None:
+    present, why = state.values(), presets.reasons(name)
+    changes = tuple(
+        Change(key, present[key], value, why[key])
+        for key, value in presets.values(name, present).items()
+        if key not in state.operator
+    )
+    return Step(f"the values of {name}", changes) if changes else None
+
+
+def _free(state: State, key: str) -> float | None:
+    """The present number of a key that is there, and in nobody's hand."""
+    if key not in state.configured or key in state.operator:
+        return None
+    value = state.effective(key).value
+    assert isinstance(value, int | float)
+    return float(value)

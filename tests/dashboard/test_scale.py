@@ -1,0 +1,74 @@
+"""The cache pages over a full store: light pages, small steps of work. What they take: bench/dashboard.py."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+from pytest_aiohttp import AiohttpClient
+
+from proxy.dashboard.turns import every, in_turns
+from tests.dashboard.shelf import NOW, stored
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+    from tests.dashboard.conftest import EdgeUnderView
+
+ENTRIES = 100_000
+KINDS = ("/api/reports/{}", "/api/reports?page={}&per_page=12", "/photos/{}.jpg", "/u/{}/profile")
+
+
+@pytest.fixture
+def full(edge: EdgeUnderView) -> EdgeUnderView:
+    """An edge with as many stored responses as it keeps by default."""
+    for number in range(ENTRIES):
+        path = KINDS[number % len(KINDS)].format(number)
+        edge.shelf.shelved.append(stored(path, length=number % 977, hits=number % 13, stored_at=NOW - number % 9999))
+    edge.shelf.changes += 1
+    return edge
+
+
+async def test_every_page_of_a_full_store_is_light(full: EdgeUnderView, aiohttp_client: AiohttpClient) -> None:
+    client = await aiohttp_client(full.application())
+    paths = ("", "?at=/api/reports/", "?at=/api/reports?", "?view=list", "?view=list&sort=size&page=200", "?q=reports")
+    for path in paths:
+        answer = await client.get(f"/cache{path}")
+        page = await answer.text()
+        assert answer.status == 200
+        assert len(page) < 200_000, path
+        assert "100,000" in page or "25,000" in page or "50,000" in page
+    more = await (await client.get("/cache?view=list&sort=size&page=200")).text()
+    assert "90,000 more match" in more
+
+
+async def test_others_have_their_turn_between_steps_of_a_long_look() -> None:
+    clock = iter(range(1000))
+
+    def work() -> Generator[None, None, str]:
+        for _ in range(5):
+            yield
+        return "done"
+
+    cost = await in_turns(work(), clock=lambda: next(clock))
+    assert cost.result == "done"
+    assert cost.seconds > 0
+
+
+def test_a_dear_page_is_looked_at_rarely() -> None:
+    assert [every(cost) for cost in (0.0, 0.01, 0.2, 9.0)] == [2, 2, 10, 60]
+
+
+async def test_no_step_of_a_look_at_a_full_store_is_long(full: EdgeUnderView) -> None:
+    def steps(work: Generator[None, None, object]) -> list[float]:
+        found, before = [], time.process_time()
+        for _ in work:
+            found.append(time.process_time() - before)
+            before = time.process_time()
+        return found
+
+    taken = steps(full.cache._catalogue.refresh())
+    # Not a measurement, which a busy machine would spoil: but ordering 100,000 in one step would be most of the work.
+    assert sum(taken) > 3 * max(taken)
+    assert len(taken) > 200

@@ -1,0 +1,192 @@
+"""What alerts look at, read from a real ledger under a clock that moves when told."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from proxy.operations.ledger import Ledger
+from proxy.operations.memory import Budget, Memory
+from proxy.operations.metrics import KeptFigures, OriginFigures, StoreFigures
+from proxy.operations.readings import Grades, Reader, Readings, fullest
+from proxy.outcome import Outcome
+
+FAST = Outcome("GET", "/a", "192.0.2.1", 0.0, "api", "network-first", "hit", "fresh", 200, 0.1, bytes_out=100)
+SLOW = replace(FAST, verdict="miss", reason="not-stored", duration=0.9, origin_duration=0.8)
+FAILED = replace(FAST, verdict="error", reason="origin-unreachable", status=502)
+ENDLESS = replace(FAST, duration=25.0, timed=False)
+
+
+class Edge:
+    """Figures that a test sets, and the reader of them."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+        self.ledger = Ledger(lambda: self.now)
+        self.store = StoreFigures()
+        self.origin = OriginFigures()
+        self.kept: KeptFigures | None = None
+        self.grades: Grades | None = None
+        self.messages: int | None = None
+        self.memory = Memory(None, None)
+        self.looks = 0
+        self.reader = self.read_with()
+
+    def read_with(self, **more: Any) -> Reader:
+        return Reader(
+            self.ledger,
+            now=lambda: self.now,
+            store=lambda: self.store,
+            origin=lambda: self.origin,
+            kept=lambda: self.kept,
+            grades=self._look,
+            messages=lambda: self.messages,
+            memory=lambda: self.memory,
+            **more,
+        )
+
+    def _look(self) -> Grades | None:
+        self.looks += 1
+        return self.grades
+
+    def after(self, seconds: float) -> Readings:
+        self.now += seconds
+        return self.reader.sample()
+
+
+@pytest.fixture
+def edge() -> Edge:
+    return Edge()
+
+
+def test_an_edge_that_did_nothing_yet_tells_rates_and_nothing_else(edge: Edge) -> None:
+    assert edge.after(0) == Readings(requests_per_second=0.0)
+
+
+def test_the_response_time_is_the_mean_of_the_last_minute(edge: Edge) -> None:
+    for outcome in (FAST, FAST, FAST, SLOW, SLOW):
+        edge.ledger.record(outcome)
+    assert edge.after(1).response_time == pytest.approx((3 * 0.1 + 2 * 0.9) / 5)
+    assert edge.after(61).response_time is None
+
+
+def test_few_answers_say_nothing_of_a_mean(edge: Edge) -> None:
+    for outcome in (SLOW, SLOW, SLOW, SLOW):
+        edge.ledger.record(outcome)
+    assert edge.after(1).response_time is None
+    assert edge.after(1).p95 is None
+
+
+def test_what_lasts_as_long_as_its_client_likes_makes_nothing_slow(edge: Edge) -> None:
+    for _ in range(20):
+        edge.ledger.record(ENDLESS)
+    assert edge.after(1).response_time is None
+    for _ in range(5):
+        edge.ledger.record(FAST)
+    assert edge.after(1).response_time == pytest.approx(0.1)
+
+
+def test_the_error_ratio_needs_some_answers(edge: Edge) -> None:
+    for _ in range(5):
+        edge.ledger.record(FAILED)
+    assert edge.after(1).error_ratio is None
+    for _ in range(15):
+        edge.ledger.record(FAST)
+    assert edge.after(1).error_ratio == pytest.approx(0.25)
+
+
+@pytest.mark.parametrize(("up", "down"), [(None, None), (True, 0.0), (False, 1.0)])
+def test_the_origin_is_down_when_it_was_asked_in_vain(edge: Edge, up: bool | None, down: float | None) -> None:
+    edge.origin = OriginFigures(up=up)
+    assert edge.after(1).origin_down == down
+
+
+@pytest.mark.parametrize(
+    ("grades", "poor"), [(None, None), (Grades(4, 4), None), (Grades(1, 5), 0.2), (Grades(0, 8000), 0.0)]
+)
+def test_few_sessions_say_nothing_of_quality(edge: Edge, grades: Grades | None, poor: float | None) -> None:
+    edge.grades = grades
+    assert edge.after(1).poor_quality == poor
+
+
+def test_the_outbox_is_compared_with_five_minutes_ago(edge: Edge) -> None:
+    edge.kept = KeptFigures(queued_writes=10, oldest_write=3.0)
+    first = edge.after(0)
+    assert (first.outbox_queued, first.outbox_oldest, first.outbox_growth) == (10, 3.0, 0)
+    edge.kept = KeptFigures(queued_writes=14, oldest_write=63.0)
+    assert edge.after(60).outbox_growth == 4
+    for _ in range(70):
+        last = edge.after(5)
+    assert last.outbox_growth == 0
+    edge.kept = KeptFigures(queued_writes=2)
+    assert edge.after(5).outbox_growth == -12
+
+
+def test_without_an_outbox_nothing_is_told_of_it(edge: Edge) -> None:
+    readings = edge.after(1)
+    assert (readings.outbox_queued, readings.outbox_oldest, readings.outbox_growth) == (None, None, None)
+
+
+def test_messages_are_counted_over_the_last_minute(edge: Edge) -> None:
+    edge.messages = 1000
+    edge.after(0)
+    for _ in range(12):
+        edge.messages += 50
+        readings = edge.after(5)
+    assert readings.messages_per_second == pytest.approx(10)
+    for _ in range(14):
+        readings = edge.after(5)
+    assert readings.messages_per_second == 0
+
+
+def test_memory_is_a_share_of_its_budget(edge: Edge) -> None:
+    edge.memory = Memory(400, Budget(1000, "configuration"))
+    assert edge.after(1).memory == pytest.approx(0.4)
+    assert edge.reader.notes["memory"] == edge.memory
+
+
+def test_a_write_that_failed_counts_as_a_full_disk_for_five_minutes(edge: Edge, tmp_path: Path) -> None:
+    edge.store = StoreFigures(storage_errors=3)
+    edge.reader = edge.read_with(directories=[tmp_path])
+    assert edge.after(1).disk == fullest([tmp_path])
+    edge.store = StoreFigures(storage_errors=4)
+    assert edge.after(1).disk == 1.0
+    assert edge.after(298).disk == 1.0
+    assert edge.reader.notes["write_failed"] == 298
+    assert edge.after(2).disk != 1.0
+    assert edge.reader.notes["write_failed"] is None
+
+
+def test_a_directory_that_is_not_there_yet_is_on_the_file_system_of_the_one_above(tmp_path: Path) -> None:
+    share = fullest([tmp_path / "not" / "there"])
+    assert share is not None
+    assert 0 < share <= 1
+    assert fullest([]) is None
+
+
+def test_within_a_second_everybody_gets_the_same_readings(edge: Edge) -> None:
+    first = edge.after(0)
+    edge.ledger.record(FAST)
+    assert edge.after(0.9) is first
+    assert edge.after(0.1) is not first
+
+
+def test_sessions_are_looked_at_every_five_seconds_only(edge: Edge) -> None:
+    for _ in range(20):
+        edge.after(1)
+    assert edge.looks == 4
+
+
+def test_every_name_is_a_figure(edge: Edge) -> None:
+    assert set(Readings.names()) == set(edge.after(0).values())
+
+
+def test_the_names_that_rules_rely_on_stay() -> None:
+    relied_on = {
+        "response_time", "error_ratio", "poor_quality", "memory", "origin_down", "outbox_queued", "outbox_oldest",
+        "outbox_growth", "disk", "redis_lost", "requests_per_second", "hit_ratio", "messages_per_second", "p95",
+    }  # fmt: skip
+    assert set(Readings.names()) == relied_on
