@@ -415,5 +415,5 @@ async def test_a_stream_ends_with_its_session(client: Client, monkeypatch: pytes
     await looking.content.readuntil(b"event: live\n")
     await client.post("/logout", headers=same_origin(client))
     async with asyncio.timeout(10):
-        assert (await looking.content.read()).endswith(b"event: again\ndata: \n\n")
+        assert (await looking.content.read()).endswith(b"event: end\ndata: \n\n")
     assert (await client.get("/live", params={"page": "/cache"})).status == 401
