@@ -8,8 +8,8 @@ from typing import Any, Protocol
 
 from aiohttp import web
 
-from proxy.dashboard.masking import masked
 from proxy.errors import RequestRefused
+from proxy.masking import masked
 from proxy.operations.metrics import Metrics
 from proxy.operations.timeline import Timeline
 from proxy.policy.messages import Fields, Request
