@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from proxy.storage.base import Entry
 from tests.dashboard.shelf import NOW, SHELF, done, stored
 from webui.branches import MOST_CHILDREN, cache_tree
-from webui.cache_shown import Branch, CacheRow, CacheTree, Shelf, Tally
+from webui.cache_shown import Branch, CacheList, CacheRow, CacheTree, Tally
 from webui.listing import cache_list
 from webui.query import TREE_SORTS, CacheQuery
 
@@ -36,8 +36,9 @@ def _tree(entries: list[Entry], **query: Any) -> CacheTree:
     return done(work)
 
 
-def _shelf(entries: list[Entry]) -> Shelf:
-    return replace(SHELF, stored=len(entries), size=sum(entry.length for entry in entries))
+def _listed(entries: list[Entry], query: CacheQuery) -> CacheList:
+    shelf = replace(SHELF, stored=len(entries), size=sum(entry.length for entry in entries))
+    return done(cache_list(entries, query, now=NOW, shelf=shelf, row=lambda entry: cast("CacheRow", entry)))
 
 
 def _sum(tallies: list[Tally]) -> Tally:
