@@ -75,9 +75,7 @@ def test_every_place_holds_what_its_children_hold_and_the_whole_what_the_list_do
 ) -> None:
     at = data.draw(st.sampled_from([entry.url for entry in entries] or [""]))
     tree = _tree(entries, sort=sort, descending=descending, at=at)
-    listed = done(
-        cache_list(entries, CacheQuery(view="list"), now=NOW, shelf=_shelf(entries), row=lambda e: cast("CacheRow", e))
-    )
+    listed = _listed(entries, CacheQuery(view="list"))
     assert (tree.whole.count, tree.whole.size) == (listed.total, listed.size)
     assert tree.whole == _sum([branch.tally for branch in tree.branches if branch.depth == 0])
     for place, branch in enumerate(tree.branches):
@@ -97,11 +95,7 @@ def test_every_response_is_found_by_going_down_to_it(entries: list[Entry]) -> No
 @given(st.lists(responses, max_size=20), st.sampled_from(["", "a", "b"]), st.sampled_from(["", "fresh", "stale"]))
 def test_a_filter_leaves_the_same_in_the_tree_as_in_the_list(entries: list[Entry], text: str, state: str) -> None:
     query = CacheQuery(text=text, state=state, view="tree")
-    listed = done(
-        cache_list(
-            entries, replace(query, view="list"), now=NOW, shelf=_shelf(entries), row=lambda e: cast("CacheRow", e)
-        )
-    )
+    listed = _listed(entries, replace(query, view="list"))
     whole = _tree(entries, text=text, state=state, view="tree").whole
     assert (whole.count, whole.size) == (listed.total, listed.size)
 
