@@ -210,6 +210,7 @@ class ControlRoom:
         self.pulse.start()
         self.realtime_room.start()
         self._watching.append(asyncio.create_task(self.history.keep(), name="history"))
+        self._watching.append(asyncio.create_task(self._frame.prepare(), name="templates"))
         await self.webhook.start()
         await self.alerts.start()
         await self.tuning.start()
@@ -268,7 +269,7 @@ class ControlRoom:
         self._alerts_api.setup(app)
         self._outbox_api.setup(app)
         self._cache_api.setup(app)
-        frame = Frame(app)
+        frame = self._frame = Frame(app)
         self.streams = frame.streams
         overview.setup(frame, self._overview.overview)
         cache.setup(frame, self._cache, self._cache)

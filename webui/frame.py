@@ -7,6 +7,7 @@ Everything works without script.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -25,6 +26,9 @@ from webui.streams import Streams
 
 _TEMPLATES = Path(__file__).resolve().parent / "templates"
 _log = logging.getLogger(__name__)
+
+_BETWEEN_TEMPLATES = 0.05
+"""Seconds: an edge that has just started has others to serve."""
 
 KEYS = {
     "overview": "o", "traffic": "t", "cache": "c", "routes": "u", "realtime": "r",
@@ -89,6 +93,12 @@ class Frame:
         found = aiohttp_jinja2.render_template(template, request, {**shared, **context}, status=status)
         found.headers["Vary"] = "HX-Request"
         return found
+
+    async def prepare(self) -> None:
+        """Compile the templates in the background, so that the first look at a page is not the slow one."""
+        for name in self._environment.list_templates():
+            await asyncio.to_thread(self._environment.get_template, name)
+            await asyncio.sleep(_BETWEEN_TEMPLATES)
 
     def failed(self, request: web.Request, page: str) -> web.Response:
         """To be called where an exception is handled: the figures of a page could not be read."""

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 import pytest
 from pytest_aiohttp import AiohttpClient
 
+from webui.frame import Frame
 from webui.listing import entry_id
 from webui.snapshot import RecentExchange
 
@@ -226,3 +228,13 @@ async def test_only_known_static_files_are_served(
 ) -> None:
     answer = await (await _client(edge, aiohttp_client)).get(f"/static/{name}")
     assert answer.status == 404
+
+
+async def test_templates_are_compiled_before_anybody_looks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first look at a page must not be the one that waits."""
+    monkeypatch.setattr("webui.frame._BETWEEN_TEMPLATES", 0)
+    frame = Frame(web.Application())
+    await frame.prepare()
+    cache = frame._environment.cache
+    assert cache is not None
+    assert len(cache) == len(list((Path(__file__).parents[2] / "webui" / "templates").glob("*.html")))
