@@ -8,8 +8,8 @@ from typing import Any, Protocol
 
 from aiohttp import web
 
-from proxy.dashboard.masking import masked
 from proxy.errors import RequestRefused
+from proxy.masking import masked
 from proxy.operations.metrics import Metrics
 from proxy.operations.timeline import Timeline
 from proxy.policy.messages import Fields, Request
@@ -29,8 +29,6 @@ class Realtime(Protocol):
 
     def report(self, most: int) -> dict[str, Any]: ...
 
-    def disconnect(self, sid: str) -> bool: ...
-
 
 class AdminApi:
     """The handlers; `ready` answers whether requests are being served now."""
@@ -42,6 +40,7 @@ class AdminApi:
         purger: Purger,
         explain: Explain,
         performance: Callable[[], dict[str, int | float]],
+        performance_detail: Callable[[], dict[str, Any]],
         ready: Callable[[], bool],
         public_host: Callable[[], str],
         listed: Listed,
@@ -52,6 +51,7 @@ class AdminApi:
         self._purger = purger
         self._explain = explain
         self._performance = performance
+        self._performance_detail = performance_detail
         self._ready = ready
         self._public_host = public_host
         self._listed = listed
@@ -68,7 +68,6 @@ class AdminApi:
         app.router.add_post("/api/cache/purge", self.purge)
         app.router.add_get("/api/realtime", self.realtime)
         app.router.add_post(PUBLISH, self.publish)
-        app.router.add_delete("/api/realtime/sessions/{sid}", self.disconnect)
 
     async def healthz(self, _request: web.Request) -> web.Response:
         """The process is alive: it could answer."""
@@ -84,8 +83,12 @@ class AdminApi:
         body, content_type = self._metrics.render(request.headers.get("Accept", ""))
         return web.Response(body=body, headers={"Content-Type": content_type})
 
-    async def performance(self, _request: web.Request) -> web.Response:
-        return web.json_response(self._performance())
+    async def performance(self, request: web.Request) -> web.Response:
+        """The report of the public listener; with `detail=1` that of server, client, realtime, cache and origin."""
+        detail = request.query.get("detail", "0")
+        if detail not in ("0", "1"):
+            return problem_response(RequestRefused(400, "bad-detail", "detail is 0 or 1"))
+        return web.json_response(self._performance_detail() if detail == "1" else self._performance())
 
     async def explain(self, request: web.Request) -> web.Response:
         """In plain words, what the next request for `url` with each `header` would get, and why."""
@@ -128,15 +131,6 @@ class AdminApi:
             return web.json_response(await self._live().publish(document))
         except RequestRefused as error:
             return problem_response(error)
-
-    async def disconnect(self, request: web.Request) -> web.Response:
-        """End one session; its client does not come back by itself."""
-        try:
-            if not self._live().disconnect(sid := request.match_info["sid"]):
-                raise RequestRefused(404, "no-such-session", "no session has this id")
-        except RequestRefused as error:
-            return problem_response(error)
-        return web.json_response({"sid": sid, "disconnected": True})
 
     def _live(self) -> Realtime:
         if self._realtime is None:

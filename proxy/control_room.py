@@ -30,6 +30,7 @@ from proxy.dashboard.configuration import ConfigSource, Reload, in_words
 from proxy.dashboard.figures import Figures
 from proxy.dashboard.outbox import OutboxSource
 from proxy.dashboard.overview import OverviewSource
+from proxy.dashboard.realtime_room import RealtimeRoom
 from proxy.dashboard.routes import RoutesSource
 from proxy.dashboard.timeline import TimelineSource
 from proxy.dashboard.traffic import TrafficSource
@@ -114,6 +115,20 @@ class ControlRoom:
         self.alerts.subscribe(self.webhook.tell)
         self._alerts_api = AlertsApi(self.alerts, self.webhook, actor)
         self._alerts_page = AlertsSource(self.alerts, self.webhook, self.readings)
+        self.realtime_room = RealtimeRoom(
+            realtime,
+            ledger=ledger,
+            figures=self.figures,
+            origin=origin,
+            most_connections=config.origin.max_connections,
+            timeline=self.timeline,
+            pulse=self.pulse,
+            now=now,
+            uptime=lambda: performance()["uptime"],
+            connections=connections,
+            endpoint=lambda: f"http://{public_address()}{config.realtime.path}",
+            memory=lambda: memory.look(self._config.alerts.memory_budget),
+        )
         self._api = AdminApi(
             metrics=Metrics(
                 ledger,
@@ -125,6 +140,7 @@ class ControlRoom:
                 realtime=lambda: None if realtime is None else realtime.figures(),
                 more=(
                     partial(process_series, self.pulse, tasks),
+                    self.realtime_room.series,
                     partial(alert_series, self.alerts, self.webhook),
                     *(() if access_log is None else (partial(access_log_series, access_log),)),
                 ),
@@ -132,6 +148,7 @@ class ControlRoom:
             purger=purger,
             explain=explain,
             performance=performance,
+            performance_detail=self.realtime_room.performance.report,
             ready=ready,
             public_host=lambda: str(public_address()),
             listed=listed,
@@ -192,6 +209,7 @@ class ControlRoom:
     async def start(self) -> None:
         """Begin to watch: to be called when the edge serves."""
         self.pulse.start()
+        self.realtime_room.start()
         self._watching.append(asyncio.create_task(self.history.keep(), name="history"))
         await self.webhook.start()
         await self.alerts.start()
@@ -224,6 +242,7 @@ class ControlRoom:
 
     async def close(self) -> None:
         """Stop watching."""
+        self.realtime_room.stop()
         await self.tuning.close()
         await self.alerts.close()
         await self.webhook.close()
@@ -255,6 +274,7 @@ class ControlRoom:
         overview.setup(frame, self._overview.overview)
         cache.setup(frame, self._cache, self._cache)
         outbox_page.setup(frame, self._outbox, self._outbox)
+        self.realtime_room.setup(app, frame)
         alerts.setup(frame, self._alerts_page.shown, self._alerts_page.firing, self._alerts_page)
         TuningApi(self.tuning).setup(app)
         tuned = TuningSource(self.tuning, self._now)

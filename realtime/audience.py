@@ -6,12 +6,16 @@ nobody is in, or may come back to, cost nothing: nothing is encoded for them.
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from typing import Any
+from collections.abc import Collection, Iterator
+from itertools import chain
+from typing import TYPE_CHECKING, Any
 
 from realtime.member import conversation_rooms
 from realtime.namespace import Namespace
 from realtime.settings import Deliver
+
+if TYPE_CHECKING:
+    from realtime.socket import Socket
 
 SHAPES: tuple[Deliver, ...] = ("batch", "single", "both")
 
@@ -43,6 +47,10 @@ class Audience:
     def size(self, conversation: str) -> int:
         """How many sockets are in a conversation."""
         return sum(len(self._namespace.members(prefix + conversation)) for prefix in _PREFIXES)
+
+    def sockets(self, conversation: str) -> Iterator[Socket]:
+        """Those who are in a conversation."""
+        return chain.from_iterable(self._namespace.members(prefix + conversation) for prefix in _PREFIXES)
 
     def _shaped(self, room: str, shape: Deliver, messages: list[dict[str, Any]]) -> int:
         count = 0

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from itertools import islice
 from typing import Any
 
+from realtime.activity import Activities
 from realtime.alarm import Alarm
 from realtime.audience import SHAPES, Audience
 from realtime.authentication import Authentication
@@ -78,6 +80,7 @@ class Chat:
         self.tasks = Tasks()
         self.alarm = Alarm(now)
         self.audience = Audience(namespace, settings.deliver)
+        self.activities = Activities()
         self.reception = Reception(namespace, settings.limits.events, stats=stats, now=now)
         self.members: Mapping[str, Member] = self.reception.members
         self.signs = Signs(
@@ -87,6 +90,7 @@ class Chat:
         self._settings = settings
         self._origin = origin
         self._silence = silence
+        self._now = now
         self._messages: TokenBuckets[str] = TokenBuckets(settings.limits.messages)
         self._user_messages: TokenBuckets[str] = TokenBuckets(settings.limits.user_messages)
         self.conversations = Conversations(
@@ -94,7 +98,7 @@ class Chat:
             repeats=repeats,
             origin=origin,
             senders=profiles,
-            deliver=self.audience.deliver,
+            deliver=self._deliver,
             failed=self._message_failed,
             settled=settled,
             stats=stats,
@@ -147,6 +151,11 @@ class Chat:
         self.conversations.apply(settings.batch)
         self.publisher.apply(settings.channels, settings.channel_delay)
 
+    @property
+    def settings(self) -> ChatSettings:
+        """Those that hold now."""
+        return self._settings
+
     async def drain(self) -> None:
         """Take no more messages, and see those under way to their end; channels tell what they hold."""
         self.publisher.flush()
@@ -168,6 +177,11 @@ class Chat:
         """How good a client's connection is, by the worse of what was measured and what it reported."""
         connection, reported = member.socket.connection, None if member.report is None else member.report.latency
         return grade(worse(connection.round_trip, reported), self._silence(connection.sid))
+
+    def members_of(self, conversation: str, most: int) -> list[Member]:
+        """Clients that are in a conversation, at most so many."""
+        found = (self.members.get(socket.id) for socket in self.audience.sockets(conversation))
+        return list(islice((member for member in found if member is not None), most))
 
     def subscribers(self, channel: str) -> int:
         """How many sockets a publication to `channel` concerns."""
@@ -259,8 +273,13 @@ class Chat:
             if len(drafts) == 1 and first.client_id is not None:
                 refusal.details.setdefault("client_id", first.client_id)
             raise
+        member.messages += len(drafts)
         self.signs.stops(first.conversation, senders, member.socket.id)
         return sent
+
+    def _deliver(self, conversation: str, messages: list[dict[str, Any]]) -> int:
+        self.activities.note(conversation, len(messages), self._now())
+        return self.audience.deliver(conversation, messages)
 
     def _check_senders(self, member: Member, drafts: Sequence[Draft]) -> None:
         conversation = ""
@@ -371,6 +390,8 @@ class Chat:
             member.report = parse_client_report(payload)
         except ReportRefused as refused:
             raise Refusal("invalid", f"client_metrics: {refused}") from None
+        member.reports += 1
+        member.reported_at = self._now()
         return {"ok": True, "quality": self.grade(member)}
 
     def _emit(self, room: str, event: str, data: Any, conflate: str | None = None) -> int:

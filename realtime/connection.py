@@ -40,6 +40,10 @@ class Connection(Protocol):
     def round_trip(self) -> float | None:
         """Seconds from the last ping to its pong; None before the first."""
 
+    @property
+    def queued(self) -> int:
+        """Bytes that wait because the client does not fetch or read them."""
+
     def send(self, outgoing: Outgoing) -> None:
         """Send or queue; never blocks, never raises. After the end of the session it does nothing."""
 

@@ -21,6 +21,7 @@ from realtime.authentication import authentication
 from realtime.chat import Chat
 from realtime.hub import Hub
 from realtime.journal import Journal
+from realtime.lookout import Lookout
 from realtime.member import Member
 from realtime.names import Names
 from realtime.origin import Ask, Origin, OriginAway
@@ -94,6 +95,7 @@ class Core:
             returns_within=0.0 if recovery is None else recovery.window,
             new_id=new_id or Names(),
         )
+        self.lookout = Lookout(self.chat, self.trend, now)
 
     async def start(self) -> None:
         """Read the journal. Raises OSError when it cannot be had."""
@@ -178,13 +180,11 @@ class Core:
 
     def quality(self) -> Distribution:
         """How many sessions are excellent, good and poor now; the look is added to `trend`."""
-        seen = Distribution.of(self.chat.grade(member) for member in self.chat.members.values())
-        self.trend.observe(seen, self._now())
-        return seen
+        return self.lookout.census().quality
 
     def users(self) -> int:
         """How many users are authenticated, counted once for each connection."""
-        return sum(len(member.users) for member in self.chat.members.values())
+        return self.lookout.census().users
 
     def sessions(self, most: int = 200) -> list[dict[str, Any]]:
         """The sessions for a dashboard: sid, transport, peer, users, what they joined, rtt (seconds), quality."""
@@ -212,6 +212,15 @@ class Core:
         if connection is not None and not members:
             connection.close("server-disconnect")
         return connection is not None or bool(members)
+
+    def reconnect(self, sid: str) -> bool:
+        """Close one session's connection so that its client comes back, and gets what it misses meanwhile. Whether it
+        was there.
+        """
+        connection = self.engine.sessions.get(sid)
+        if connection is not None:
+            connection.close("reconnect")
+        return connection is not None
 
     def _session(self, member: Member) -> dict[str, Any]:
         connection = member.socket.connection

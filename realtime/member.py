@@ -43,8 +43,8 @@ class Member:
     """
 
     __slots__ = (
-        "_busy", "_queue", "_tasks", "gone", "outside", "proofs", "proved", "report", "room", "socket", "until",
-        "users",
+        "_busy", "_queue", "_tasks", "gone", "messages", "outside", "proofs", "proved", "report", "reported_at",
+        "reports", "room", "socket", "until", "users",
     )  # fmt: skip
 
     def __init__(self, socket: Socket, proofs: Proofs, tasks: Tasks) -> None:
@@ -60,6 +60,9 @@ class Member:
         self._tasks = tasks
         self._busy = False
         self._queue: deque[tuple[Handle, Any, asyncio.Future[Any]]] | None = None
+        self.messages = 0  # that it has sent
+        self.reports = 0
+        self.reported_at = 0.0
 
     def admit(self, user: dict[str, Any], how: How | None, token: str | None, until: float | None) -> None:
         """Let this user, known by this token, act on the socket, as the last one."""

@@ -62,11 +62,11 @@
     if (ended) return;
     ended = true;
     close();
-    say("lost", `Signed out; figures are of ${time(lastFigures)}`);
-    const message = tell("You are signed out, or your session is over. ");
+    say("lost", `Logged out; figures are of ${time(lastFigures)}`);
+    const message = tell("You are logged out, or your session is over. ");
     const link = document.createElement("a");
     link.href = location.pathname + location.search;
-    link.textContent = "Sign in and come back here";
+    link.textContent = "Log in and come back here";
     message.append(link);
   }
 

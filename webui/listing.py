@@ -67,7 +67,7 @@ def cache_list(
     `row` is asked for the entries shown only.
     """
     found = yield from matching(entries, query, now)
-    size = yield from total(found, "length")
+    size = shelf.size if found is entries else (yield from total(found, "length"))
     whole = CacheList(query, shelf, (), len(found), size)
     query = query.turned(min(query.page, whole.pages))
     stop = min(query.page * query.limit, whole.MOST_SHOWN)

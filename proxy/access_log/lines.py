@@ -10,7 +10,7 @@ import json
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-from proxy.dashboard.masking import masked
+from proxy.masking import masked
 from proxy.outcome import Outcome
 
 Line = Callable[[Outcome], str]

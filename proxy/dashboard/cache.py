@@ -15,9 +15,9 @@ from urllib.parse import quote
 from proxy.compression import CODERS
 from proxy.dashboard.catalogue import Catalogue, Stock
 from proxy.dashboard.lifetimes import in_words, use, validators
-from proxy.dashboard.masking import masked, masked_field
 from proxy.dashboard.selection import selected
 from proxy.dashboard.turns import every, in_turns
+from proxy.masking import masked, masked_field
 from proxy.operations.timeline import Timeline
 from proxy.policy.codings import coded_key, coding_of, source_key
 from proxy.policy.matching import is_private

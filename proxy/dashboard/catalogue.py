@@ -81,13 +81,16 @@ class Catalogue:
                 known, ordered = known | set(came), ordered.copy()
             yield from _put_in(ordered, came)
         yield
-        size = sum(map(_length, ordered))
-        yield
-        self.copies = len(entries) - len(ordered)
-        self.copies_size = sum(map(_length, entries)) - size if self.copies else 0
+        size, copies_size = self.size, self.copies_size
+        for sign, some in ((1, came), (-1, self._known.difference(known) if gone else ())):
+            copies = sum(entry.length for entry in some if coding_of(entry.key))
+            size += sign * (sum(map(_length, some)) - copies)
+            copies_size += sign * copies
+            yield
         if len(self._kinds) > _MOST_KNOWN:
             self._kinds.clear()
         self._kinds.update(map(_content_type, came))
+        self.copies, self.copies_size = len(entries) - len(ordered), copies_size
         self.responses, self.size, self._known, self._changes = ordered, size, known, changes
 
     def _new(self, entries: list[Entry]) -> Generator[None, None, list[Entry]]:

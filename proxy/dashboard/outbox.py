@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable
 from dataclasses import replace
 
-from proxy.dashboard.masking import masked
+from proxy.masking import masked
 from proxy.operations.timeline import Timeline
 from proxy.outbox import Outbox
 from proxy.outbox_store import Kept, Write

@@ -8,7 +8,7 @@ from itertools import islice
 
 from proxy.config.model import Config
 from proxy.dashboard.figures import Figures
-from proxy.dashboard.masking import masked
+from proxy.masking import masked
 from proxy.operations.history import History
 from proxy.operations.ledger import Ledger
 from proxy.operations.metrics import KeptFigures

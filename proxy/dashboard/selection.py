@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 
-from proxy.dashboard.masking import HIDDEN, masked_field
+from proxy.masking import HIDDEN, masked_field
 from proxy.partial import PARTS, PLACE
 from proxy.policy.codings import coding_of, source_key
 from proxy.policy.matching import is_private

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
-from proxy.dashboard.masking import masked
 from proxy.errors import RequestRefused
+from proxy.masking import masked
 from proxy.operations.ledger import Ledger
 from proxy.operations.reasons import sentence
 from proxy.outcome import Outcome

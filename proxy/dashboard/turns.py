@@ -32,6 +32,7 @@ async def in_turns(work: Generator[None, None, T], clock: Callable[[], float] = 
     while True:
         began = clock()
         try:
+            next(work)
             while clock() - began < TURN:
                 next(work)
         except StopIteration as end:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from proxy.storage.base import Entry
 from tests.dashboard.shelf import NOW, SHELF, done, stored
 from webui.branches import MOST_CHILDREN, cache_tree
-from webui.cache_shown import Branch, CacheRow, CacheTree, Tally
+from webui.cache_shown import Branch, CacheList, CacheRow, CacheTree, Tally
 from webui.listing import cache_list
 from webui.query import TREE_SORTS, CacheQuery
 
@@ -34,6 +34,11 @@ def _tree(entries: list[Entry], **query: Any) -> CacheTree:
     ordered = sorted(entries, key=lambda entry: entry.url)
     work = cache_tree(ordered, CacheQuery(**query), now=NOW, shelf=SHELF, row=lambda entry: cast("CacheRow", entry))
     return done(work)
+
+
+def _listed(entries: list[Entry], query: CacheQuery) -> CacheList:
+    shelf = replace(SHELF, stored=len(entries), size=sum(entry.length for entry in entries))
+    return done(cache_list(entries, query, now=NOW, shelf=shelf, row=lambda entry: cast("CacheRow", entry)))
 
 
 def _sum(tallies: list[Tally]) -> Tally:
@@ -70,7 +75,7 @@ def test_every_place_holds_what_its_children_hold_and_the_whole_what_the_list_do
 ) -> None:
     at = data.draw(st.sampled_from([entry.url for entry in entries] or [""]))
     tree = _tree(entries, sort=sort, descending=descending, at=at)
-    listed = done(cache_list(entries, CacheQuery(view="list"), now=NOW, shelf=SHELF, row=lambda e: cast("CacheRow", e)))
+    listed = _listed(entries, CacheQuery(view="list"))
     assert (tree.whole.count, tree.whole.size) == (listed.total, listed.size)
     assert tree.whole == _sum([branch.tally for branch in tree.branches if branch.depth == 0])
     for place, branch in enumerate(tree.branches):
@@ -90,9 +95,7 @@ def test_every_response_is_found_by_going_down_to_it(entries: list[Entry]) -> No
 @given(st.lists(responses, max_size=20), st.sampled_from(["", "a", "b"]), st.sampled_from(["", "fresh", "stale"]))
 def test_a_filter_leaves_the_same_in_the_tree_as_in_the_list(entries: list[Entry], text: str, state: str) -> None:
     query = CacheQuery(text=text, state=state, view="tree")
-    listed = done(
-        cache_list(entries, replace(query, view="list"), now=NOW, shelf=SHELF, row=lambda e: cast("CacheRow", e))
-    )
+    listed = _listed(entries, replace(query, view="list"))
     whole = _tree(entries, text=text, state=state, view="tree").whole
     assert (whole.count, whole.size) == (listed.total, listed.size)
 

@@ -278,8 +278,8 @@ async def test_a_session_that_is_over_is_said_clearly_and_leads_to_the_login(
     await page.route("**/cache*", lambda route: route.fulfill(status=401, body="no"))
     await page.get_by_role("button", name="Pause").click()
     await page.get_by_role("button", name="Resume").click()
-    await expect(page.locator("#live-state")).to_contain_text("Signed out; figures are of")
-    await expect(page.get_by_role("link", name="Sign in and come back here")).to_have_attribute(
+    await expect(page.locator("#live-state")).to_contain_text("Logged out; figures are of")
+    await expect(page.get_by_role("link", name="Log in and come back here")).to_have_attribute(
         "href", "/cache?q=reports"
     )
 

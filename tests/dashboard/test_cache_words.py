@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from proxy.dashboard.lifetimes import in_words, use
-from proxy.dashboard.masking import masked_field
 from proxy.dashboard.selection import selected
+from proxy.masking import masked_field
 from proxy.policy.messages import Fields, Rules, StoredResponse
 from tests.dashboard.shelf import NOW, stored
 

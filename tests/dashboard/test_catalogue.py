@@ -56,6 +56,8 @@ class Changing(RuleBasedStateMachine):
         assert set(self.catalogue.responses) == set(responses)
         assert [entry.url for entry in self.catalogue.responses] == sorted(entry.url for entry in responses)
         assert self.catalogue.size == sum(entry.length for entry in responses)
+        copies = [entry for entry in self.shelf.shelved if coding_of(entry.key)]
+        assert self.catalogue.copies_size == sum(entry.length for entry in copies)
         assert self.catalogue.copies == len(self.shelf.shelved) - len(responses)
 
     def _responses(self) -> list[Entry]:

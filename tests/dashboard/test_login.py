@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pytest_aiohttp import AiohttpClient
 
+from webui import streams
 from webui.asking import actor, lasts
 from webui.attempts import FREE
 from webui.auth import local_path
@@ -336,7 +337,9 @@ async def test_every_change_leaves_a_line_that_says_who_and_no_secret(
     await log_in(client)
     assert await purge(client, edge, **same_origin(client)) == 303
     assert await purge(client, edge, Authorization=f"Bearer {TOKEN}") == 303
-    lines = [record.getMessage() for record in caplog.records if record.name == "cachewire.audit"]
+    told = [record.getMessage() for record in caplog.records if record.name == "cachewire.audit"]
+    lines = [line for line in told if line.startswith("POST")]
+    assert len(told) == 4  # and what it did, by the room that did it
     assert lines == [
         "POST /cache/purge by operator (session) from 127.0.0.1: 303",
         "POST /cache/purge by token from 127.0.0.1: 303",
@@ -402,3 +405,15 @@ async def test_a_form_that_is_none_or_too_large_is_refused(client: Client, door:
 
 async def iter_of(content: bytes) -> AsyncIterator[bytes]:
     yield content
+
+
+async def test_a_stream_ends_with_its_session(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(streams, "HEARTBEAT", 0.05)
+    await log_in(client)
+    looking = await client.get("/live", params={"page": "/cache"})
+    assert looking.status == 200
+    await looking.content.readuntil(b"event: live\n")
+    await client.post("/logout", headers=same_origin(client))
+    async with asyncio.timeout(10):
+        assert (await looking.content.read()).endswith(b"event: end\ndata: \n\n")
+    assert (await client.get("/live", params={"page": "/cache"})).status == 401

@@ -107,6 +107,9 @@ async def test_an_open_page_asks_for_the_password_when_its_session_has_ended(
     await expect(page.locator("#live-state")).to_have_text("Live")
     for session in list(login._sessions._sessions.values()):
         login.leave(session)
+    # The stream notices with its next word, at the latest after its heartbeat.
+    await expect(page.get_by_role("status")).to_contain_text("your session is over", timeout=20_000)
+    await page.get_by_role("link", name="Log in and come back here").click()
     await expect(page).to_have_url(f"{address}/login?to=/cache")
     await submit(page, PASSWORD)
     await expect(page).to_have_url(f"{address}/cache")

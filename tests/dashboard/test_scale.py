@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import itertools
 import time
 from typing import TYPE_CHECKING
 
@@ -44,16 +46,26 @@ async def test_every_page_of_a_full_store_is_light(full: EdgeUnderView, aiohttp_
 
 
 async def test_others_have_their_turn_between_steps_of_a_long_look() -> None:
-    clock = iter(range(1000))
+    seen: list[str] = []
 
     def work() -> Generator[None, None, str]:
-        for _ in range(5):
+        for _ in range(3):
+            seen.append("step")
             yield
         return "done"
 
-    cost = await in_turns(work(), clock=lambda: next(clock))
+    async def other() -> None:
+        while True:
+            seen.append("other")
+            await asyncio.sleep(0)
+
+    others = asyncio.create_task(other())
+    moments = itertools.count()
+    cost = await in_turns(work(), clock=lambda: float(next(moments)))
+    others.cancel()
     assert cost.result == "done"
     assert cost.seconds > 0
+    assert seen[:6] == ["step", "other"] * 3
 
 
 def test_a_dear_page_is_looked_at_rarely() -> None:

@@ -399,6 +399,22 @@ const scenarios = {
     assert.equal(refused.every(({ reason, retry_after }) => reason === "rate-limited" && retry_after > 0), true);
     await socket.holds(30 - refused.length);
   },
+
+  async an_operator_makes_a_client_come_back_and_sends_it_away_for_good() {
+    const alice = await member("u1", ["7"]);
+    const report = { cachedProfiles: 12, activeSubscriptions: 3, pendingUpdates: 0, latency: 87.5, connectionErrors: 1, retries: 2 };
+    assert.deepEqual(await alice.ask("client_metrics", report), { ok: true, quality: "excellent" });
+    await step("look");
+    await step("make it reconnect");
+    await alice.heard("connect", 2);
+    assert.equal(alice.seen("disconnect")[0], "transport close");
+    assert.equal(alice.recovered, true);
+    assert.equal((await alice.ask("send_message", text("7", "u1", "back"))).ok, true); // still known, still a member
+    await step("disconnect");
+    await alice.heard("disconnect", 2);
+    assert.equal(alice.seen("disconnect")[1], "io server disconnect");
+    assert.equal(alice.active, false); // it does not try again
+  },
 };
 
 scenarios[name]().then(

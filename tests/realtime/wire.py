@@ -19,6 +19,7 @@ class Wire:
 
     transport: Literal["polling", "websocket"] = "websocket"
     round_trip: float | None = None
+    queued = 0
 
     def __init__(self, hub: Hub, sid: str = "engine") -> None:
         self.sid = sid
