@@ -186,6 +186,7 @@ class ControlRoom:
                 stored=figures.entries,
                 in_flight=ledger.in_flight,
                 connections=connections(),
+                memory_share=self.readings.sample().memory,
             )
 
         self.history = History(ledger, sample, now)

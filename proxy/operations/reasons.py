@@ -99,6 +99,8 @@ REASONS: dict[str, str] = {
     "loop": "The request has passed here before: origin.url leads back to this edge.",
     "method-not-allowed": "This address can only be read.",
     "purge-token": "A purge without the right token (admin.purge_token).",
+    "bad-purge": "A purge that does not say properly what to purge.",
+    "bad-url": "A purge of what is no URL.",
     "trace": "TRACE is not served.",
     "connect": "CONNECT is not served: this is no tunnel.",
     "http-version": "Only HTTP/1.1 and HTTP/1.0 are spoken here.",

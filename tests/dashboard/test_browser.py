@@ -180,7 +180,10 @@ async def test_a_hostile_url_runs_nothing(edge: EdgeUnderView, address: str, wat
     page = watched.page
     if by == "polling":
         await without_streams(page)
-    for path in ("/", "/cache"):
+    await page.goto(f"{address}/cache")
+    await expect(page.locator("#live-state")).to_have_text("Live")
+    assert await page.evaluate("window.owned") is None
+    for path in ("/", "/cache?view=list"):
         await page.goto(address + path)
         await expect(page.locator("#live-state")).to_have_text("Live")
         later = "/later" + hostile

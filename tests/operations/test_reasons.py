@@ -25,12 +25,17 @@ DECIDING = ("policy/reuse.py", "policy/storing.py", "policy/freshness.py", "look
 """Files whose functions answer with a reason or None."""
 
 ELSEWHERE = {
-    # answers of the admin listener, and of a purge, which are no exchange
-    "bad-header", "bad-json", "bad-limit", "bad-publication", "bad-purge", "bad-url", "no-such-session",
-    "no-such-write", "no-realtime",
     # what ends the start, and what costs a hit
     "cache-directory-in-use", "damaged-record",
 }  # fmt: skip
+
+
+def _answers_the_public(path: Path) -> bool:
+    """Not so the command line, and what answers on the admin listener, which is no exchange of the edge's."""
+    rooms = path.relative_to(ROOT).parts[:-1]
+    if {"commands", "config", "dashboard", "tuning"} & set(rooms):
+        return False
+    return path.stem not in ("admin", "alerting", "realtime_core") and not path.stem.endswith("_api")
 
 
 def _texts(node: ast.AST | None) -> Iterator[str]:
@@ -82,13 +87,7 @@ def _given(path: Path) -> Iterator[str]:
 
 
 REASONS_IN_CODE = sorted(
-    {
-        text
-        for path in ROOT.rglob("*.py")
-        if path.parent.name not in ("commands", "config", "dashboard")
-        for text in _given(path)
-        if SLUG.fullmatch(text)
-    }
+    {text for path in ROOT.rglob("*.py") if _answers_the_public(path) for text in _given(path) if SLUG.fullmatch(text)}
     - ELSEWHERE
 )
 
