@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 import pytest
+from aiohttp import web
 from pytest_aiohttp import AiohttpClient
 
 from webui.frame import Frame
@@ -15,7 +16,6 @@ from webui.listing import entry_id
 from webui.snapshot import RecentExchange
 
 if TYPE_CHECKING:
-    from aiohttp import web
     from aiohttp.test_utils import TestClient
 
     from tests.dashboard.conftest import EdgeUnderView
