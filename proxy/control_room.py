@@ -139,7 +139,7 @@ class ControlRoom:
                 kept=kept,
                 realtime=lambda: None if realtime is None else realtime.figures(),
                 more=(
-                    partial(process_series, self.pulse, tasks),
+                    partial(process_series, self.pulse, tasks, partial(memory.look, config.alerts.memory_budget)),
                     self.realtime_room.series,
                     partial(alert_series, self.alerts, self.webhook),
                     *(() if access_log is None else (partial(access_log_series, access_log),)),

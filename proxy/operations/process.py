@@ -9,11 +9,12 @@ from collections.abc import Callable, Iterator
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 
 from proxy.operations.histogram import buckets
+from proxy.operations.memory import Memory
 from proxy.operations.pulse import Pulse
 
 
-def process_series(pulse: Pulse, tasks: Callable[[], int]) -> Iterator[Metric]:
-    """Lag of the event loop, tasks, threads and garbage collection."""
+def process_series(pulse: Pulse, tasks: Callable[[], int], memory: Callable[[], Memory]) -> Iterator[Metric]:
+    """Lag of the event loop, tasks, threads, garbage collection, and memory as the alert measures it."""
     lag = HistogramMetricFamily(
         "cachewire_event_loop_lag_seconds", "By how much a timer of the event loop came late, looked at every second."
     )
@@ -27,3 +28,14 @@ def process_series(pulse: Pulse, tasks: Callable[[], int]) -> Iterator[Metric]:
     for generation, stats in enumerate(gc.get_stats()):
         collections.add_metric([str(generation)], stats["collections"])
     yield collections
+    seen = memory()
+    if seen.used is not None:
+        yield GaugeMetricFamily(
+            "cachewire_memory_used_bytes", "Memory that cannot be given back, as the alert counts it.", value=seen.used
+        )
+    if seen.budget is not None:
+        yield GaugeMetricFamily(
+            "cachewire_memory_budget_bytes",
+            "The smallest of alerts.memory_budget, the control groups' limits and the machine's memory.",
+            value=seen.budget.size,
+        )
