@@ -39,6 +39,9 @@ Settle = Callable[[], Awaitable[object]]
 
 _log = logging.getLogger("cachewire.realtime")
 
+_CONVERSATIONS = ("conversation:", "conversation+")
+"""What the rooms of conversations begin with, whatever their members' delivery shape."""
+
 
 class Sending(Later[Told]):
     """What one event sends, a message or several; the answer is what its sender is told, once all are settled.
@@ -171,7 +174,7 @@ class Conversations:
                     self._leave(draft.conversation, batch)
         self._wake(self._windows.deadline)
         if (patience := self._windows.patience(drafts[0].conversation, now)) > 0.0:
-            socket.connection.rest(patience)
+            _rest(socket, patience)
         return sending
 
     def due(self, now: float) -> None:
@@ -294,8 +297,8 @@ class Conversations:
         now = self._now()
         following = self._windows.done(conversation, now)
         if following is None and (patience := self._windows.patience(conversation, now)) > 0.0:
-            for connection in {item.sending.socket.connection for item in batch}:
-                connection.rest(patience)
+            for socket in {item.sending.socket for item in batch}:
+                _rest(socket, patience)
         return following
 
     async def _settled(self, conversation: str, batch: Sequence[Item]) -> Sequence[Settled]:
@@ -447,3 +450,10 @@ _UNKNOWN = Refusal(
     "The message may have been saved, and was not sent: the server is being restarted. Look before you repeat it.",
     may_be_kept=True,
 )
+
+
+def _rest(socket: Socket, patience: float) -> None:
+    """Let a speaker of a busy conversation rest, unless it is in another one as well: that may be a quiet one, in
+    which nothing waits for anything."""
+    if sum(room.startswith(_CONVERSATIONS) for room in socket.rooms) == 1:
+        socket.connection.rest(patience)

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 WINDOW: Final = 300.0
 """Seconds for which a message is recognised."""
-MOST_OF_A_SENDER: Final = 500
+MOST_OF_A_SENDER: Final = 5_000
 """Messages of one sender that are recognised: the latest."""
 MOST_BYTES: Final = 32 * 2**20
 """About what all of them may take in memory."""

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from realtime.authorship import Authorship
+from realtime.batching import BUSY
 from realtime.limits import Rate
 from realtime.origin import OriginAway
 from realtime.payloads import (
@@ -713,6 +714,34 @@ class TestMessages:
 
 _PUBLIC = {"id": "u1", "username": "Ada", "name": "Ada L.", "avatar_url": "/a.png"}
 _SESSION = {**_PUBLIC, "email": "a@b.c", "phone": 5, "admin": True}
+
+
+class TestBusyConversations:
+    """Whose speakers may be read late, so that they are read together."""
+
+    @staticmethod
+    async def busy(talking: Talking, *talkers: Talker) -> None:
+        """Let a conversation have windows full of messages."""
+        for number in range(4 * BUSY):
+            talkers[number % len(talkers)].emit("send_message", text(str(number), f"u{number % len(talkers) + 1}"))
+            if number % BUSY == BUSY - 1:
+                await talking.pass_time(0.05)
+        talkers[0].emit("send_message", text("one more"))
+
+    async def test_those_who_are_in_no_other_conversation_may_be_read_late(self) -> None:
+        async with talk() as talking:
+            alice, ben = await talking.member("u1", "7"), await talking.member("u2", "7")
+            await self.busy(talking, alice, ben)
+            assert alice.rests
+            assert ben.rests
+            assert max(alice.rests + ben.rests) <= 0.05
+
+    async def test_those_who_are_in_another_one_are_read_at_once_since_that_may_be_quiet(self) -> None:
+        async with talk() as talking:
+            alice, ben = await talking.member("u1", "7", "quiet"), await talking.member("u2", "7")
+            await self.busy(talking, alice, ben)
+            assert not alice.rests
+            assert ben.rests
 
 
 class TestWhatOthersLearnOfAUser:
