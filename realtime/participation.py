@@ -136,7 +136,8 @@ class Participation:
 
     async def authenticate(self, member: Member, payload: object) -> dict[str, Any] | None:
         claimed, token = parse_claim(payload, self._settings.limits)
-        self._check_users(member, claimed)
+        if claimed is not None:
+            self._check_users(member, claimed)
         token, how = member.proof_for(claimed, token)
         try:
             identity = await self._authentication.identify(Claim(claimed, token), member.socket.handshake.headers)
@@ -192,7 +193,7 @@ class Participation:
                 groups.setdefault(credentials, []).append(user)
         return groups, lost
 
-    def _check_users(self, member: Member, user: str | None) -> None:
+    def _check_users(self, member: Member, user: str) -> None:
         most = self._settings.users_per_connection
         if user not in member.users and len(member.users) >= most and member.until:
             self.expire(member)

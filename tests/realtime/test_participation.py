@@ -157,6 +157,23 @@ class TestEachUserHasAProofOfItsOwn:
             await link.ask("join_conversation", "7")
             assert sorted(here.application.consents()) == [("7", "for-anna"), ("7", "for-ben")]
 
+    async def test_on_a_full_connection_each_may_authenticate_again_by_token_alone_and_nobody_else(self) -> None:
+        users = [f"u{number}" for number in range(10)]
+        async with world() as here:
+            link = await here.back(await here.come(*users))
+            asked = [link.begin("authenticate", {"token": f"for-{user}"}) for user in ("new", *users, "newer")]
+            await turns(200)
+            said = [link.answered(number) for number in asked]
+            assert [each.get("reason") for each in said] == ["too-many-users", *[None] * 10, "too-many-users"]
+            assert [each["user"]["id"] for each in said[1:-1]] == users
+
+    async def test_of_two_who_come_at_once_for_the_last_place_one_gets_it(self) -> None:
+        async with world() as here:
+            link = await here.come(*(f"u{number}" for number in range(9)))
+            asked = [link.begin("authenticate", {"token": f"for-{user}"}) for user in ("first", "second", "first")]
+            await turns(50)
+            assert [link.answered(number).get("reason") for number in asked] == [None, "too-many-users", None]
+
     async def test_authenticating_again_replaces_the_token(self) -> None:
         async with world() as here:
             link = await here.come("anna", "ben")
