@@ -332,9 +332,9 @@ class Chat:
         return {"ok": True, **details}
 
     def _message_failed(self, socket: Socket, user: str, failure: dict[str, Any]) -> None:
-        """A message that was taken has failed: tell the socket it came from, or wherever its user is by now."""
-        if socket.id in self.members:
-            socket.emit(_MESSAGE_ERROR, failure)
+        """A message that was taken has failed: tell the client it came from, or wherever its user is by now."""
+        if (member := self.members.get(socket.id)) is not None:
+            member.socket.emit(_MESSAGE_ERROR, failure)  # another socket, if the client has recovered since
         else:
             self._namespace.emit((socket.id, USER + user), _MESSAGE_ERROR, failure)
 

@@ -16,7 +16,7 @@ from realtime.authorship import Authorship
 from realtime.batching import Windows
 from realtime.deadlines import soonest
 from realtime.later import Later
-from realtime.origin import GivenUp, Origin, OriginAway, OriginRefused
+from realtime.origin import GivenUp, Origin, OriginAway, OriginRefused, Unanswered
 from realtime.patience import Patience
 from realtime.payloads import Draft, Refusal
 from realtime.repeats import Key, Repeats, id_of, key_of
@@ -184,7 +184,9 @@ class Conversations:
         again after that, since the deadline has not changed.
         """
         for _, item in self._patience.due(now):
-            self._tell([item], [_AWAY])
+            self._tell([item], [_UNANSWERED])
+            if item.draft.client_id is not None:
+                self._under_way[_key(item.draft)] = []  # it still is: whoever repeats it now waits for the same answer
         if self._unread():
             return
         for conversation, batch in list(self._windows.due(now)):
@@ -273,14 +275,16 @@ class Conversations:
             if hopeless := self._patience.hopeless(batch, self._now(), away=given_up):
                 self._hand_over(conversation, batch[:hopeless], [_AWAY] * hopeless)
             if batch := batch[hopeless:]:
-                settled = await self._carried(conversation, batch)
-                given_up = settled[-1] is _AWAY
+                batch, settled = await self._carried(conversation, batch)
+                given_up = settled[-1] in _NO_ANSWER
                 self._hand_over(conversation, batch, settled)
             batch = self._done(conversation, batch)
         self._wake(self._windows.deadline)
 
-    async def _carried(self, conversation: str, batch: Sequence[Item]) -> Sequence[Settled]:
-        """What became of each message. Whoever has lost patience meanwhile has been told so."""
+    async def _carried(self, conversation: str, batch: list[Item]) -> tuple[list[Item], Sequence[Settled]]:
+        """What became of each message. Whoever has lost patience meanwhile has been told so; if the message was
+        repeated since, what became of it is for the repetition.
+        """
         self._patience.begin(conversation, batch)
         self._wake(self._patience.deadline)
         try:
@@ -289,8 +293,20 @@ class Conversations:
             _log.exception("a batch of %d messages could not be persisted", len(batch))
             settled = [_FAILED] * len(batch)
         if told := self._patience.finish(conversation):
-            return [_TOLD if id(item) in told else outcome for item, outcome in zip(batch, settled, strict=True)]
-        return settled
+            heirs = [self._repeated(item) if id(item) in told else item for item in batch]
+            settled = [_TOLD if heir is None else outcome for heir, outcome in zip(heirs, settled, strict=True)]
+            batch = [heir or item for heir, item in zip(heirs, batch, strict=True)]
+        return batch, settled
+
+    def _repeated(self, item: Item) -> Item | None:
+        """The same message for whoever was the first to repeat it after its sender was told that it may be lost."""
+        if item.draft.client_id is None:
+            return None
+        if not (waiting := self._under_way[_key(item.draft)]):
+            del self._under_way[_key(item.draft)]
+            return None
+        sending, place = waiting.pop(0)
+        return item._replace(sending=sending, place=place)
 
     def _done(self, conversation: str, batch: Sequence[Item]) -> list[Item] | None:
         """A batch is settled: the next one, or its senders may rest until shortly before there is one."""
@@ -333,6 +349,8 @@ class Conversations:
             drafts = [item.draft.encoded for item in batch]
             end = self._patience.end(batch)
             return list(await self._origin.persist(conversation, drafts, named=named, until=end))
+        except Unanswered:
+            return [_UNANSWERED] * len(batch)
         except OriginAway:
             return [_AWAY] * len(batch)
         except GivenUp as error:
@@ -342,7 +360,7 @@ class Conversations:
                 return [Refusal("origin-refused", str(error), status=error.status)] * len(batch)
         half = len(batch) // 2
         first = await self._persisted(conversation, batch[:half])
-        if first[-1] is _AWAY:
+        if first[-1] in _NO_ANSWER:
             return [*first, *[_AWAY] * (len(batch) - half)]
         return [*first, *await self._persisted(conversation, batch[half:])]
 
@@ -441,6 +459,12 @@ _OF_A_MESSAGE = frozenset({400, 409, 413, 415, 422})
 
 _FAILED = Refusal("internal", "The message could not be delivered.")
 _AWAY = Refusal("origin-away", "The message could not be saved: the application does not answer. Try again.")
+_UNANSWERED = Refusal(
+    "origin-away",
+    "The message may have been saved, and was not sent: the application does not answer. Look before you repeat it.",
+    may_be_kept=True,
+)
+_NO_ANSWER = (_AWAY, _UNANSWERED)
 _TOLD = Refusal("told", "Its sender knows already.")
 _SHUTTING_DOWN = Refusal(
     "shutting-down", "The message was not sent: the server is being restarted. Try again.", retry_after=2

@@ -5,6 +5,7 @@ The rule of this room: nothing here runs by itself. Whoever holds the timer sets
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Hashable
 from heapq import heapify, heappop, heappush
 from typing import Generic, TypeVar
@@ -60,10 +61,10 @@ class Deadlines(Generic[Key]):
             heappop(heap)
         return None
 
-    def due(self, now: float) -> list[Key]:
-        """Take every key whose deadline is `now` or earlier, first come first."""
-        taken = []
-        while (earliest := self.earliest) is not None and earliest <= now:
+    def due(self, now: float, most: int = sys.maxsize) -> list[Key]:
+        """Take every key whose deadline is `now` or earlier, first come first, and no more than so many."""
+        taken: list[Key] = []
+        while len(taken) < most and (earliest := self.earliest) is not None and earliest <= now:
             key = heappop(self._heap)[2]
             del self._at[key]
             taken.append(key)

@@ -42,6 +42,10 @@ class OriginAway(Exception):
     """The application gave no usable answer: unreachable, too slow, or failing."""
 
 
+class Unanswered(OriginAway):
+    """The application was asked to keep something and has not answered: it may have kept it."""
+
+
 class IdsRefused(OriginAway, RefusedTogether):
     """The application refused a question about several ids, perhaps because of one of them."""
 
@@ -159,7 +163,8 @@ class Origin:
         Returns what it says about each. One request, repeated with the same Idempotency-Key while the application
         is away. `named`: they all bear names of their senders' own (client_id), so that the same batch is the same
         again after a crash, and has the same key. `until` is when patience is over, if it began before now. Raises
-        OriginRefused when it says no, OriginAway when patience is over, GivenUp after `give_up`.
+        OriginRefused when it says no, OriginAway when patience is over (Unanswered where it may have kept them all the
+        same), GivenUp after `give_up`.
         """
         assert self.settings.persist is not None
         name = json.dumps(conversation).encode()
@@ -210,7 +215,7 @@ class Origin:
             # Jitter: the conversations that fell out together need not come back together.
             pause = max(backoff * random.uniform(0.8, 1.2), asked_for)  # noqa: S311 - no secret
             if self._now() + pause >= end:
-                raise OriginAway(why)
+                raise Unanswered(why) if asked.unanswered else OriginAway(why)
             await self._sleep(pause)
             self._stats.persist_retries += 1
             backoff = min(backoff * 2, max(_LONGEST_BACKOFF, self.settings.backoff))

@@ -1,7 +1,7 @@
 """Who is let in: users on a connection, and connections into conversations; and who must leave again.
 
 The rule of this room: each user is asked about with a proof of its own, and what was granted holds for as long as the
-configuration says. A token that has expired counts when its user acts or returns. Consent that is older than
+configuration says. A token that has expired puts its user out then, or on its return. Consent that is older than
 `origin.remember` is asked for again when its connection returns or joins again.
 
 Who returns gets what it missed first and is asked about afterwards. Holding its messages back until the application
@@ -41,6 +41,9 @@ GRACE: Final = 10.0
 """Seconds in which those who have returned and are known by a token that is not here any more may bring it again."""
 
 _AT_ONCE = 16  # connections that are asked about after their return
+_EXPIRED_AT_ONCE = 50  # connections that are rid of expired users before anything else has its turn
+_SOONEST = 0.01  # seconds: two clocks that differ by a hair must not have the same question asked over and over
+_LOOK_AGAIN = 60.0  # seconds after which the time of day, which can be set, may have come closer than it seemed
 
 
 class Participation:
@@ -81,6 +84,7 @@ class Participation:
         self._clock = clock
         self._cloakroom = Cloakroom(window)
         self._asked_again: Deadlines[str] = Deadlines()
+        self._expiring: Deadlines[str] = Deadlines()
         self._grace: dict[str, float] = {}  # of those about whom not everything is known yet
         self._turns = asyncio.Semaphore(_AT_ONCE)
         self._tasks = Tasks()
@@ -92,11 +96,17 @@ class Participation:
     @property
     def deadline(self) -> float | None:
         """When `due` wants to be called next."""
-        return soonest(self._cloakroom.deadline, self._asked_again.earliest)
+        return soonest(self._cloakroom.deadline, self._asked_again.earliest, self._expiring.earliest)
 
     def due(self, now: float) -> None:
-        """Forget the proofs of those who can no longer return, and repeat questions that were not answered."""
+        """Forget the proofs of those who can no longer return, put out those whose tokens have expired, and repeat
+        questions that were not answered.
+        """
         self._cloakroom.due(now)
+        for id_ in self._expiring.due(now, _EXPIRED_AT_ONCE):
+            if (member := self._members.get(id_)) is not None:
+                self.expire(member)
+                self._watch(member)
         for id_ in self._asked_again.due(now):
             if (member := self._members.get(id_)) is not None:
                 self._tasks.spawn(self._ask_again(member), "consent")
@@ -116,6 +126,7 @@ class Participation:
     def returned(self, member: Member) -> None:
         """A connection has recovered: those of its users who still may are where they were."""
         self.expire(member)
+        self._watch(member)
         for conversation in member.conversations:
             presence = self._signs.joined(conversation, member.users_in(conversation), member.socket.id)
             member.socket.emit("presence_update", presence, volatile=True)
@@ -127,6 +138,7 @@ class Participation:
         """A connection has ended."""
         id_ = member.socket.id
         self._asked_again.drop(id_)
+        self._expiring.drop(id_)
         self._grace.pop(id_, None)
         if not for_good:
             self._cloakroom.leave(id_, member.proofs, self._now())
@@ -136,7 +148,8 @@ class Participation:
 
     async def authenticate(self, member: Member, payload: object) -> dict[str, Any] | None:
         claimed, token = parse_claim(payload, self._settings.limits)
-        self._check_users(member, claimed)
+        if claimed is not None:
+            self._check_users(member, claimed)
         token, how = member.proof_for(claimed, token)
         try:
             identity = await self._authentication.identify(Claim(claimed, token), member.socket.handshake.headers)
@@ -152,6 +165,7 @@ class Participation:
         self._check_users(member, user["id"])
         self._admit(member, user["id"], outside)
         member.admit(public_user(user), how, token, identity.until)
+        self._watch(member)
         member.socket.join(USER + user["id"])
         if member.socket.id in self._grace:  # what could not be asked without its token
             self._asked_again.set(member.socket.id, self._now())
@@ -177,6 +191,15 @@ class Participation:
             told = Refusal("expired", "The token has expired. Authenticate again.", user=user, left=gone)
             member.socket.emit("auth_error", told.told())
 
+    def _watch(self, member: Member) -> None:
+        """Look at a connection when the first of its users' tokens expires."""
+        if not member.until:
+            self._expiring.drop(member.socket.id)
+            return
+        left = min(member.until.values()) - self._clock()
+        self._expiring.set(member.socket.id, self._now() + min(max(left, _SOONEST), _LOOK_AGAIN))
+        self._wake(self._expiring.earliest)
+
     def by_proof(self, member: Member, users: Iterable[str]) -> tuple[dict[Credentials, list[str]], list[str]]:
         """Those of these users who can be asked about, by what they are known by; and those who cannot any more."""
         groups: dict[Credentials, list[str]] = {}
@@ -192,7 +215,7 @@ class Participation:
                 groups.setdefault(credentials, []).append(user)
         return groups, lost
 
-    def _check_users(self, member: Member, user: str | None) -> None:
+    def _check_users(self, member: Member, user: str) -> None:
         most = self._settings.users_per_connection
         if user not in member.users and len(member.users) >= most and member.until:
             self.expire(member)
@@ -221,8 +244,7 @@ class Participation:
 
     def join(self, member: Member, conversation: str) -> Any:
         """Let a connection into a conversation, or refuse it. Joining where it is already is asking again."""
-        if not member.users:
-            raise Refusal("not-authenticated", "Authenticate first.", conversation_id=conversation)
+        self._check_anybody(member, conversation)
         if not member.joined(conversation):
             most = self._settings.limits.conversations_per_connection
             if len(member.conversations) >= most:
@@ -231,6 +253,11 @@ class Participation:
         if self._consent is not None:
             return self._join_with_consent(self._consent, member, conversation)
         return self._joined(member, conversation)
+
+    @staticmethod
+    def _check_anybody(member: Member, conversation: str) -> None:
+        if not member.users:
+            raise Refusal("not-authenticated", "Authenticate first.", conversation_id=conversation)
 
     def leave(self, member: Member, conversation: str) -> None:
         """Let a connection out of a conversation."""
@@ -243,12 +270,16 @@ class Participation:
         try:
             inside, unproved = await self._among(consent, member, conversation, member.users)
         except OriginAway:
+            self._check_anybody(member, conversation)
             if len(self._inside(member, conversation)) < len(member.users):
                 message = "The application does not answer; try again in a moment."
                 raise Refusal("origin-away", message, conversation_id=conversation) from None
             return self._joined(member, conversation)  # who was let in before stays until somebody says no
         if member.gone:
             return None
+        self._check_anybody(member, conversation)  # a token may have expired meanwhile
+        inside &= member.users.keys()
+        unproved = [user for user in unproved if user in member.users]
         before = self._inside(member, conversation)
         if refused := [user for user in before if user not in inside and user not in unproved]:
             self._put_out(member, conversation, refused)

@@ -59,18 +59,31 @@ class Application:
         return asked
 
 
+class Slow(Application):
+    """Lets everybody in, once `may` is set."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.may = asyncio.Event()
+
+    async def __call__(self, method: str, target: str, fields: list[tuple[str, str]], body: bytes) -> Answer:
+        await self.may.wait()
+        return answer()
+
+
 class World:
     """A core with recovery, and its clients."""
 
     def __init__(self, application: Application, settings: CoreSettings, journal: Path | None) -> None:
         self.application = application
+        self.ahead = 0.0  # seconds by which the time of day was put forward
         self.talking = Talking(settings, application)
         begun = self.talking.seconds
         self.talking.core = Core(
             settings,
             ask=application,
             now=lambda: self.talking.seconds,
-            wall=lambda: WALL + self.talking.seconds - begun,
+            wall=lambda: WALL + self.ahead + self.talking.seconds - begun,
             journal_path=journal,
         )
         self.core = self.talking.core
@@ -156,6 +169,23 @@ class TestEachUserHasAProofOfItsOwn:
             assert (await link.ask("authenticate", {"token": "for-ben"}))["user"] == {"id": "ben"}
             await link.ask("join_conversation", "7")
             assert sorted(here.application.consents()) == [("7", "for-anna"), ("7", "for-ben")]
+
+    async def test_on_a_full_connection_each_may_authenticate_again_by_token_alone_and_nobody_else(self) -> None:
+        users = [f"u{number}" for number in range(10)]
+        async with world() as here:
+            link = await here.back(await here.come(*users))
+            asked = [link.begin("authenticate", {"token": f"for-{user}"}) for user in ("new", *users, "newer")]
+            await turns(200)
+            said = [link.answered(number) for number in asked]
+            assert [each.get("reason") for each in said] == ["too-many-users", *[None] * 10, "too-many-users"]
+            assert [each["user"]["id"] for each in said[1:-1]] == users
+
+    async def test_of_two_who_come_at_once_for_the_last_place_one_gets_it(self) -> None:
+        async with world() as here:
+            link = await here.come(*(f"u{number}" for number in range(9)))
+            asked = [link.begin("authenticate", {"token": f"for-{user}"}) for user in ("first", "second", "first")]
+            await turns(50)
+            assert [link.answered(number).get("reason") for number in asked] == [None, "too-many-users", None]
 
     async def test_authenticating_again_replaces_the_token(self) -> None:
         async with world() as here:
@@ -405,7 +435,7 @@ class TestTokensThatExpire:
             bob, late = await self.member(here, "bob", seconds=600), await self.member(here, "u1")
             await here.talking.pass_time(59.0)
             assert (await late.ask("send_message", text("in time")))["ok"]
-            await here.talking.pass_time(1.0)
+            here.talking.seconds += 1.0  # it speaks before any timer does
             assert (await late.ask(event, payload))["reason"] == reason
             (told,) = late.heard("auth_error")
             assert (told["reason"], told["user"], told["left"]) == ("expired", "u1", ["7"])
@@ -415,6 +445,77 @@ class TestTokensThatExpire:
                 await here.core.publish({"channel": channel, "event": "hint", "data": channel})
             assert late.heard("hint") == ["news"], "which is open to everybody"
             assert bob.contents == ["in time"]
+
+    async def test_put_out_whoever_only_listens(self) -> None:
+        async with world(auth="jwt", authorize=None) as here:
+            bob, late = await self.member(here, "bob", seconds=600), await self.member(here, "u1")
+            assert here.core.chat.participation.deadline == here.talking.seconds + 60.0
+            assert here.core.chat.alarm.is_set
+            await here.talking.pass_time(59.9)
+            assert late.heard("auth_error") == []
+            await here.talking.pass_time(0.1)
+            (told,) = late.heard("auth_error")
+            assert (told["reason"], told["user"], told["left"]) == ("expired", "u1", ["7"])
+            assert (await bob.ask("send_message", text("secret", "bob")))["ok"]
+            await here.core.publish({"channel": "user:u1", "event": "hint"})
+            assert (late.contents, late.heard("hint")) == ([], [])
+            await here.talking.pass_time(600.0)
+            assert len(late.heard("auth_error")) == 1, "it is told once"
+
+    async def test_put_out_one_after_the_other_of_those_who_share_a_connection(self) -> None:
+        async with world(auth="jwt", authorize=None) as here:
+            link = await self.member(here, "u1", seconds=50)
+            for user, seconds in (("u2", 30), ("u3", 40)):
+                assert (await link.ask("authenticate", {"token": self.token(user, seconds)}))["ok"]
+            for gone in (["u2"], ["u2", "u3"], ["u2", "u3", "u1"]):
+                await here.talking.pass_time(30.0 if len(gone) == 1 else 10.0)
+                assert [told["user"] for told in link.heard("auth_error")] == gone
+            assert [told["left"] for told in link.heard("auth_error")] == [[], [], ["7"]]
+            assert here.core.chat.participation.deadline is None
+
+    async def test_put_out_whoever_only_listens_after_its_return(self, tmp_path: Path) -> None:
+        async with world(auth="jwt", authorize=None, journal=tmp_path) as here:
+            talker, begun = await here.back(await self.member(here, "u1")), here.talking.seconds
+            await here.core.settle()
+        async with world(auth="jwt", authorize=None, journal=tmp_path) as here:
+            here.talking.seconds = begun + 20.0
+            again = await here.back(talker, drop=False)
+            assert again.heard("auth_error") == []
+            await here.talking.pass_time(40.0)
+            assert [told["left"] for told in again.heard("auth_error")] == [["7"]]
+
+    async def test_are_noticed_within_a_minute_when_the_time_of_day_was_put_forward(self) -> None:
+        async with world(auth="jwt", authorize=None) as here:
+            late = await self.member(here, "u1", seconds=3600)
+            here.ahead += 3600.0
+            await here.talking.pass_time(60.0)
+            assert [told["user"] for told in late.heard("auth_error")] == ["u1"]
+
+    async def test_of_a_crowd_are_seen_to_a_few_at_a_time(self) -> None:
+        async with world(auth="jwt", authorize=None) as here:
+            crowd = [await self.member(here, f"u{number}") for number in range(120)]
+            here.talking.seconds += 60.0
+            told = []
+            for _ in range(3):
+                here.core.chat.alarm.ring()
+                told.append(sum(len(talker.heard("auth_error")) for talker in crowd))
+            assert told == [50, 100, 120]
+
+    async def test_let_nobody_in_for_whom_the_application_was_asked_before(self) -> None:
+        slow = Slow()
+        async with world(slow, auth="jwt") as here:
+            link = here.arrive()
+            for user, seconds in (("u1", 10), ("u2", 20)):
+                assert (await link.ask("authenticate", {"token": self.token(user, seconds)}))["ok"]
+            for stays in (["u2"], None):
+                slow.may.clear()
+                asked = link.begin("join_conversation", f"with {stays}")
+                await turns(20)
+                await here.talking.pass_time(10.0)
+                slow.may.set()
+                await turns(20)
+                said = link.answered(asked)
+                assert (said.get("users"), said.get("reason")) == (stays, None if stays else "not-authenticated")
 
     async def test_take_nothing_from_the_others_on_their_connection(self) -> None:
         async with world(auth="jwt", authorize=None) as here:

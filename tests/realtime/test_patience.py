@@ -102,6 +102,92 @@ async def test_what_was_refused_is_not_delivered_when_the_answer_comes_after_all
         assert not talking.core.chat.alarm.is_set, "nothing is left to wait for"
 
 
+async def test_what_was_asked_for_without_an_answer_may_be_kept_and_what_waited_behind_it_was_not() -> None:
+    application = Hanging()
+    async with talk(application, origin=ONE_ATTEMPT) as talking:
+        alice = await talking.member("u1", "7")
+        numbers = await sending(talking, alice, 0.0, 0.1, 3.0)
+        await talking.pass_time(1.0)
+        await application.let()
+        assert application.asked == [["0"], ["3"]]
+        said = [alice.answered(number) for number in numbers]
+        assert [each and each.get("may_be_kept", False) for each in said] == [True, False, None]
+        assert "may have been saved" in said[0]["error"]
+        assert said[1]["error"].endswith("Try again.")
+
+
+async def test_what_the_application_has_answered_with_its_failure_until_the_end_was_not_kept() -> None:
+    application = Hanging()
+    async with talk(application, origin=ONE_ATTEMPT) as talking:
+        alice = await talking.member("u1", "7")
+        (number,) = await sending(talking, alice, 0.0)
+        await application.let(answer(status=503))
+        assert refused(alice, [number]) == [True]
+        assert "may_be_kept" not in alice.answered(number)
+
+
+async def in_flight(talking: Talking, talker: Talker, application: Hanging) -> None:
+    """Two named messages in one batch that the application is asked for; the first, `a`, has lost its patience."""
+    talker.emit("send_message", text("before"))
+    await turns()
+    for name in "ab":
+        await talking.pass_time(1.0)
+        talker.emit("send_message", text(name, client_id=name))
+    await application.let(answer({"ids": [1]}, 201))
+    await talking.pass_time(0.1)
+    assert application.asked == [["before"], ["a", "b"]]
+    await talking.pass_time(3.0)
+    (told,) = talker.heard("message_error")
+    assert (told["client_id"], told["may_be_kept"]) == ("a", True)
+
+
+async def test_a_repetition_of_what_is_still_asked_for_is_not_asked_for_beside_it_but_told_what_becomes_of_it() -> None:
+    application = Hanging()
+    async with talk(application, origin=ONE_ATTEMPT) as talking:
+        alice, bob = await talking.member("u1", "7"), await talking.member("u2", "7")
+        await in_flight(talking, alice, application)
+        again = [alice.begin("send_message", text("a", client_id="a")) for _ in range(2)]
+        await talking.pass_time(0.5)
+        assert [alice.answered(number) for number in again] == [None, None]
+        await application.let(answer({"ids": [2, 3]}, 201))
+        assert [alice.answered(number) for number in again] == [{"ok": True, "messages": [2]}] * 2
+        assert bob.contents == ["before", "a", "b"]
+        assert (await alice.ask("send_message", text("a", client_id="a")))["messages"] == [2]
+        await talking.pass_time(1.0)
+        assert len(application.asked) == 2
+        assert len(alice.heard("message_error")) == 1
+        assert talking.core.chat.conversations.waiting("7") == 0
+
+
+@pytest.mark.parametrize(("said", "reason"), [(None, "origin-away"), (answer(status=403), "origin-refused")])
+async def test_a_repetition_of_what_fails_in_the_end_is_told_so_once(said: Answer | None, reason: str) -> None:
+    application = Hanging()
+    async with talk(application, origin=ONE_ATTEMPT) as talking:
+        alice = await talking.member("u1", "7")
+        await in_flight(talking, alice, application)
+        again = alice.begin("send_message", text("a", client_id="a"))
+        await talking.pass_time(0.5)
+        await application.let(said)
+        assert alice.answered(again)["reason"] == reason
+        told = [(error["client_id"], error["reason"]) for error in alice.heard("message_error")]
+        assert told == [("a", "origin-away"), ("a", reason), ("b", reason)]
+
+
+async def test_what_is_repeated_when_nothing_is_asked_any_more_is_asked_for_again() -> None:
+    application = Hanging()
+    async with talk(application, origin=ONE_ATTEMPT) as talking:
+        alice, bob = await talking.member("u1", "7"), await talking.member("u2", "7")
+        await in_flight(talking, alice, application)
+        await application.let(answer({"ids": [2, 3]}, 201))
+        assert bob.contents == ["before", "b"], "its sender was told that it may be lost"
+        again = alice.begin("send_message", text("a", client_id="a"))
+        await talking.pass_time(0.5)
+        assert application.asked[2:] == [["a"]]
+        await application.let(answer({"ids": [2]}, 201))
+        assert alice.answered(again) == {"ok": True, "messages": [2]}
+        assert bob.contents == ["before", "b", "a"]
+
+
 async def test_what_waited_behind_a_slow_answer_for_too_long_is_not_asked_for() -> None:
     application = Hanging()
     async with talk(application, origin=ONE_ATTEMPT) as talking:
