@@ -118,7 +118,7 @@ class Server:
         """Answer one request. Whatever happens, there is an answer and an outcome."""
         outcome = Outcome(http.method, http.raw_path, http.remote or "", self._edge.now())
         outcome.request_id = self._ids.make()
-        began = time.perf_counter()
+        outcome.begun = time.perf_counter()
         self._ledger.begin()
         try:
             return await self._exchange(http, outcome)
@@ -131,7 +131,7 @@ class Server:
             outcome.status, outcome.reason = 500, "internal"
             raise
         finally:
-            outcome.duration = time.perf_counter() - began
+            outcome.duration = time.perf_counter() - outcome.begun
             self._ledger.end()
             self._record(outcome)
 
