@@ -230,13 +230,15 @@ class Server:
         status = await outbox.status(request.path.removeprefix(STATUS_PATH))
         if status is None:
             outcome.verdict, outcome.reason, outcome.status, outcome.route = "local", "edge", 404, "(edge)"
-            return problem(
+            response = problem(
                 http,
                 404,
                 "no-such-write",
                 "no write has this id; what was delivered is told for a day",
                 request_id=outcome.request_id,
             )
+            outcome.bytes_out = response.content
+            return response
         return _local_answer(outcome, _json(json.dumps(status).encode() if request.method == "GET" else b""))
 
     async def _live(self, core: Realtime, http: web.BaseRequest, client: str, outcome: Outcome) -> web.StreamResponse:
@@ -311,7 +313,7 @@ class Server:
         refused = isinstance(error, RequestRefused)
         outcome.verdict = "refused" if refused else "error"
         outcome.status, outcome.reason = error.status, error.reason
-        return problem(
+        response = problem(
             http,
             error.status,
             error.reason,
@@ -320,6 +322,8 @@ class Server:
             fwd=fwd,
             request_id=outcome.request_id,
         )
+        outcome.bytes_out = response.content
+        return response
 
     def _refused(self, client: str, status: int, reason: str) -> None:
         """What never became a request is an outcome too."""
@@ -334,6 +338,7 @@ class Server:
 
 def _local_answer(outcome: Outcome, response: web.Response) -> web.StreamResponse:
     outcome.verdict, outcome.reason, outcome.status, outcome.route = "local", "edge", response.status, "(edge)"
+    outcome.bytes_out = len(response.body) if isinstance(response.body, bytes) else 0
     response.headers["Cache-Status"] = cache_status(detail="local")
     response.headers["Server"] = "cachewire"
     response.headers[REQUEST_ID] = outcome.request_id

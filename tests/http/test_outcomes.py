@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 
+from proxy.outbox import STATUS_PATH
 from tests.edge import edge_before
 from tests.origin import ScriptedOrigin, head, raw, reply, steps, when
 
@@ -36,3 +38,23 @@ async def test_the_response_time_of_a_stream_ends_when_it_begins(origin: Scripte
         assert outcome.first_byte is not None
         assert outcome.response_time == outcome.first_byte
         assert outcome.begun + outcome.first_byte < head_was_here < outcome.begun + outcome.duration
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+@pytest.mark.parametrize(
+    ("target", "status"),
+    [("/api/performance", 200), (f"{STATUS_PATH}none", 404), ("/unreachable", 502), ("/" + "x" * 5000, 414)],
+    ids=["performance report", "status of no write", "origin away", "target too long"],
+)
+async def test_the_content_of_what_the_edge_says_itself_is_counted_like_any_other(
+    method: str, target: str, status: int
+) -> None:
+    routes = [{"name": "all", "match": "/**", "strategy": "network-first", "offline_queue": True}]
+    settings: dict[str, Any] = {"routes": routes, "server": {"max_target": "4KiB"}}
+    async with ScriptedOrigin() as origin, edge_before(origin, **settings) as edge:
+        await origin.stop()
+        answer = await edge.ask(method, target)
+        (outcome,) = edge.app.ledger.recent()
+        assert (answer.status, outcome.status) == (status, status)
+        assert outcome.bytes_out == len(answer.body)
+        assert (outcome.bytes_out == 0) == (method == "HEAD")
