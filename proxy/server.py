@@ -19,7 +19,7 @@ from aiohttp import web
 from proxy.access_log.writer import AccessLog
 from proxy.answer import Answer, Upload
 from proxy.config.model import Config
-from proxy.connection import ClientListener
+from proxy.connection import FAILED, ClientListener, Refusal
 from proxy.delivery import deliver, watched
 from proxy.edge import Edge
 from proxy.errors import CachewireError, OriginError, RequestRefused
@@ -97,6 +97,7 @@ class Server:
         self.listener = ClientListener(
             self.handle,
             refused=self._refused,
+            request_id=self._ids.make,
             head_timeout=settings.head_timeout,
             idle_timeout=settings.idle_timeout,
             max_connections=settings.max_connections,
@@ -129,6 +130,7 @@ class Server:
             raise
         except Exception:
             outcome.status, outcome.reason = 500, "internal"
+            http[FAILED] = outcome.request_id  # for the answer, which is the connection's
             raise
         finally:
             outcome.duration = time.perf_counter() - outcome.begun
@@ -325,9 +327,11 @@ class Server:
         outcome.bytes_out = response.content
         return response
 
-    def _refused(self, client: str, status: int, reason: str) -> None:
+    def _refused(self, refusal: Refusal) -> None:
         """What never became a request is an outcome too."""
-        outcome = Outcome("", "", client, self._edge.now(), verdict="refused", reason=reason, status=status)
+        outcome = Outcome(refusal.method, refusal.target, refusal.client, self._edge.now(), verdict="refused")
+        outcome.status, outcome.reason = refusal.status, refusal.reason
+        outcome.request_id, outcome.bytes_out = refusal.request_id, refusal.content
         self._record(outcome)
 
     def _record(self, outcome: Outcome) -> None:
