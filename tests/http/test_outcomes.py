@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from proxy.outbox import STATUS_PATH
-from tests.edge import edge_before
-from tests.origin import ScriptedOrigin, head, raw, reply, steps, when
+from tests.edge import PATIENCE, edge_before
+from tests.origin import ScriptedOrigin, head, raw, read_body, reply, steps, when
 
 
 @pytest.fixture
@@ -58,3 +58,29 @@ async def test_the_content_of_what_the_edge_says_itself_is_counted_like_any_othe
         assert (answer.status, outcome.status) == (status, status)
         assert outcome.bytes_out == len(answer.body)
         assert (outcome.bytes_out == 0) == (method == "HEAD")
+
+
+@pytest.mark.parametrize("method", ["POST", "QUERY"])
+@pytest.mark.parametrize(
+    ("framing", "beginning"),
+    [({"Content-Length": "1000"}, b"abc"), ({"Transfer-Encoding": "chunked"}, b"3\r\nabc\r\n")],
+    ids=["announced", "chunked"],
+)
+@pytest.mark.parametrize("queued", [False, True])
+async def test_an_upload_that_its_client_dropped_is_incomplete_and_no_bad_request(
+    origin: ScriptedOrigin, method: str, framing: dict[str, str], beginning: bytes, queued: bool
+) -> None:
+    origin.default = steps(read_body(), reply(body=b"ok"))
+    routes = [{"name": "all", "match": "/**", "strategy": "network-first", "offline_queue": queued}]
+    async with edge_before(origin, routes=routes) as edge:
+        client = await edge.connect()
+        await client.send(edge.request(method, "/a", framing) + beginning)
+        async with asyncio.timeout(PATIENCE):
+            while not edge.app.ledger.in_flight:
+                await asyncio.sleep(0)
+            client.leave()
+            while edge.app.ledger.in_flight:
+                await asyncio.sleep(0)
+        (outcome,) = edge.app.ledger.recent()
+        assert (outcome.reason, outcome.complete, outcome.status) == ("client-left", False, 0)
+        assert edge.app.ledger.rates(60).error_ratio == 0
