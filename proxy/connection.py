@@ -11,18 +11,20 @@ import asyncio
 import re
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 from aiohttp import StreamReader, web
 from aiohttp.http import HttpRequestParser
 from aiohttp.http_exceptions import BadHttpMethod, LineTooLong
 from aiohttp.streams import EMPTY_PAYLOAD
-from aiohttp.web_protocol import MAX_MSG_QUEUE_SIZE, RequestHandler, RequestPayloadError, _ErrInfo
+from aiohttp.web_protocol import ERROR, MAX_MSG_QUEUE_SIZE, RequestHandler, RequestPayloadError, _ErrInfo
 
 from proxy.errors import RequestRefused
 from proxy.heads import head_bytes, problem, problem_body
 from proxy.policy.cache_status import cache_status
 from proxy.policy.messages import Fields
+from proxy.policy.request_id import REQUEST_ID
 
 PARSED_METHODS = frozenset(
     b"ACL BIND CHECKOUT CONNECT COPY DELETE GET HEAD LINK LOCK M-SEARCH MERGE MKACTIVITY MKCALENDAR MKCOL MOVE NOTIFY"
@@ -34,19 +36,39 @@ PARSED_METHODS = frozenset(
 STAND_IN = b"M-SEARCH"
 """What a method beyond that list is called while it is parsed: one of the list that means nothing to anybody here."""
 
+FAILED = web.RequestKey("request_id", str)
+"""Where the id of an exchange stands that failed for a fault of ours."""
+
 _METHOD = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}) [/*h]")
+_REQUEST_LINE = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}) ([^\x00-\x20\x7f]{1,1024})")
 _TOKEN_FIRST = re.compile(r"b'[!#$%&*+.^_`|~0-9A-Za-z-]+ /")
 
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
-Refused = Callable[[str, int, str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """An answer to what never became a request. `method` and `target` are what could be read of them, `content` is
+    the size of what was said."""
+
+    client: str
+    status: int
+    reason: str
+    request_id: str
+    method: str
+    target: str
+    content: int
+
+
+Refused = Callable[[Refusal], None]
 
 
 class ClientConnection(RequestHandler):
     """One connection of a client."""
 
     __slots__ = (
-        "_chunks", "_head_timeout", "_head_timer", "_last_line", "_line_ended", "_line_length", "_listener",
-        "_refuses_more", "_watched",
+        "_chunks", "_head_timeout", "_head_timer", "_last_line", "_line", "_line_ended", "_line_length", "_listener",
+        "_refused_line", "_refuses_more", "_watched",
     )  # fmt: skip
 
     def __init__(self, listener: ClientListener, loop: asyncio.AbstractEventLoop, **settings: Any) -> None:
@@ -58,6 +80,7 @@ class ClientConnection(RequestHandler):
         self._last_line = 0
         self._line_length = 0
         self._line_ended = False
+        self._line = self._refused_line = b""
         self._chunks: StreamReader | None = None
         self._refuses_more = False
 
@@ -96,7 +119,8 @@ class ClientConnection(RequestHandler):
         if self._messages:
             if idle:
                 self._last_line = self._line_length
-            self._line_length, self._line_ended = 0, False
+                self._refused_line = self._line if isinstance(self._messages[0][0], _ErrInfo) else b""
+            self._line_length, self._line_ended, self._line = 0, False, b""
             self._cancel_head_timer()
             self._wake_reader_of_broken_body()
         elif idle and data and self._head_timer is None:
@@ -151,9 +175,21 @@ class ClientConnection(RequestHandler):
             detail = "the edge failed to handle this request; its log says more"
         else:
             detail = _in_our_words(message)
-        self._listener.refused(_peer(self), status, reason)
         self._force_close_after_answer()
-        return problem(request, status, reason, detail, close=True)
+        if request._message is not ERROR:
+            # An exchange that failed: it is recorded under its own id already.
+            return problem(request, status, reason, detail, close=True, request_id=request.get(FAILED, ""))
+        request_id = self._listener.request_id()
+        response = problem(request, status, reason, detail, close=True, request_id=request_id)
+        self._refused(status, reason, request_id, self._refused_line, response.content)
+        return response
+
+    def _refused(self, status: int, reason: str, request_id: str, line: bytes, content: int) -> None:
+        match = _REQUEST_LINE.match(line)
+        method, target = (
+            ("", "") if match is None else (each.decode("ascii", "backslashreplace") for each in match.groups())
+        )
+        self._listener.refused(Refusal(_peer(self), status, reason, request_id, method, target, content))
 
     def _classified(self, status: int, exc: BaseException | None) -> tuple[int, str]:
         if isinstance(exc, LineTooLong):
@@ -186,11 +222,16 @@ class ClientConnection(RequestHandler):
 
     def _refuse_at_once(self, status: int, reason: str, detail: str) -> None:
         """Answer outside of any request, then close."""
-        self._listener.refused(_peer(self), status, reason)
+        request_id = self._listener.request_id()
+        body = problem_body(status, reason, detail, request_id)
+        self._refused(status, reason, request_id, self._line, len(body))
         if self.transport is not None:
-            body = problem_body(status, reason, detail)
             lines = Fields(
-                [("Content-Type", "application/problem+json"), ("Cache-Status", cache_status(detail=reason))]
+                [
+                    ("Content-Type", "application/problem+json"),
+                    ("Cache-Status", cache_status(detail=reason)),
+                    (REQUEST_ID, request_id),
+                ]
             )
             self.transport.write(head_bytes(status, "", lines, len(body), keep_alive=False) + body)
         self.force_close()
@@ -198,6 +239,7 @@ class ClientConnection(RequestHandler):
     # Parsing
 
     def _measure_line(self, data: bytes) -> None:
+        self._line = self._line + data if self._line else data
         end = data.find(b"\n")
         self._line_ended = end >= 0
         self._line_length += end if end >= 0 else len(data)
@@ -233,6 +275,7 @@ class ClientConnection(RequestHandler):
 class ClientListener(web.Server):
     """Makes a ClientConnection for each connection that is accepted.
 
+    `request_id` makes a name for what never became a request.
     `taken_over` counts what counts for the limit besides its own connections: sessions of the realtime core."""
 
     def __init__(
@@ -240,6 +283,7 @@ class ClientListener(web.Server):
         handler: Handler,
         *,
         refused: Refused,
+        request_id: Callable[[], str],
         head_timeout: float,
         idle_timeout: float,
         max_connections: int,
@@ -249,6 +293,7 @@ class ClientListener(web.Server):
     ) -> None:
         super().__init__(handler)
         self.refused = refused
+        self.request_id = request_id
         self.head_timeout = head_timeout
         self.max_connections = max_connections
         self.taken_over = taken_over

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
@@ -172,6 +173,7 @@ async def deliver(
         shape.status, head, length=None if shape.bodiless else shape.length, chunked=chunked, keep_alive=keep_alive
     )
     await response.prepare(http)
+    outcome.first_byte = time.perf_counter() - outcome.begun
     if shape.bodiless:
         return response
     try:
@@ -180,6 +182,7 @@ async def deliver(
                 await _write(response, chunk, outcome, write_timeout)
     except BodyIncomplete as error:
         if http.writer.output_size == 0:
+            outcome.first_byte = None
             raise OriginProtocolError(str(error)) from error  # nothing has left: there is still a clear answer
         outcome.complete, outcome.reason = False, error.reason
         # What did arrive is sent; that the end is missing must show, which by mere closing it would not here.

@@ -22,11 +22,15 @@ class HeadResponse(web.StreamResponse):
     """A response whose head is exactly the bytes it is given.
 
     Body bytes that are there at once leave with it; it does not wait for those that are not.
-    `length` is the body's length on the wire, None for one without announced length.
+    `length` is the body's length on the wire, None for one without announced length; `content` how many bytes of
+    content stand behind the head already.
     """
 
-    def __init__(self, status: int, head: bytes, *, length: int | None, chunked: bool, keep_alive: bool) -> None:
+    def __init__(
+        self, status: int, head: bytes, *, length: int | None, chunked: bool, keep_alive: bool, content: int = 0
+    ) -> None:
         super().__init__(status=status)
+        self.content = content
         self._head = head
         self._announced = length
         self._chunks = chunked
@@ -114,9 +118,8 @@ def problem(
     )
     keep_alive = not close and request.keep_alive
     head = head_bytes(status, "", fields, len(body), keep_alive=keep_alive)
-    if request.method != "HEAD":
-        head += body
-    return HeadResponse(status, head, length=None, chunked=False, keep_alive=keep_alive)
+    content = body if request.method != "HEAD" else b""
+    return HeadResponse(status, head + content, length=None, chunked=False, keep_alive=keep_alive, content=len(content))
 
 
 def problem_body(status: int, reason: str, detail: str, request_id: str = "") -> bytes:

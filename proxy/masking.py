@@ -20,7 +20,15 @@ def masked_field(name: str, value: str) -> str:
 
 
 _SECRETS = r"token|secret|passw|pwd|api[-_]?key|auth|session|signature|code|jwt"
-_SECRET = re.compile(rf"([?&;][^=&;]*(?:{_SECRETS})[^=&;]*=)[^&;]*", re.IGNORECASE)
+_WORDS = r"(?<![a-z])(?:key|sig|sign|hmac)(?![a-z])|(?-i:(?<=[a-z])(?:Key|Sig)(?![a-z]))"
+"""What is one as a word of a name only (`key`, `access_key`, `accessKey`), not within others (`keyword`, `design`)."""
+_SIGNED = r"x-(?:amz|goog)-"
+"""How the parameters of a signed URL begin, at Amazon and Google."""
+# The name is looked at once and then taken whole: a target made of nothing but such words costs no more than another.
+_SECRET = re.compile(
+    rf"([?&;](?={_SIGNED}|[^=&;]*(?:{_SECRETS}|{_WORDS}))[^=&;]*+=)[^&;]*+",
+    re.IGNORECASE,
+)
 _SECRET_FIELD = re.compile(
     r"cookie|authorization|authentication|token|secret|passw|api-?key|session|csrf|xsrf|jwt|credential", re.IGNORECASE
 )

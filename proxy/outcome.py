@@ -20,6 +20,8 @@ class Outcome:
     `collapsed` says the answer came from another request's fetch. `complete` is False when the body broke off.
     `request_id` names it in the logs of all who take part, `trace_id` the trace it belongs to, if it says so.
     `timed` is False when `duration` is as long as the client wished (long-polling, WebSocket) and says nothing of us.
+    `first_byte` is the time until the head of the answer was ready to leave, None when it left with the last byte, or
+    never; `begun` is what it counts from, a reading of `time.perf_counter`.
     """
 
     method: str
@@ -32,6 +34,7 @@ class Outcome:
     reason: str = ""
     status: int = 0
     duration: float = 0.0
+    first_byte: float | None = None
     origin_duration: float | None = None
     bytes_in: int = 0
     bytes_out: int = 0
@@ -41,3 +44,11 @@ class Outcome:
     timed: bool = True
     request_id: str = ""
     trace_id: str = ""
+    begun: float = 0.0
+
+    @property
+    def response_time(self) -> float | None:
+        """How long the client waited for the answer to begin, None when that says nothing of us."""
+        if self.first_byte is not None:
+            return self.first_byte
+        return self.duration if self.timed else None

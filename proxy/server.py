@@ -19,7 +19,7 @@ from aiohttp import web
 from proxy.access_log.writer import AccessLog
 from proxy.answer import Answer, Upload
 from proxy.config.model import Config
-from proxy.connection import ClientListener
+from proxy.connection import FAILED, ClientListener, Refusal
 from proxy.delivery import deliver, watched
 from proxy.edge import Edge
 from proxy.errors import CachewireError, OriginError, RequestRefused
@@ -97,6 +97,7 @@ class Server:
         self.listener = ClientListener(
             self.handle,
             refused=self._refused,
+            request_id=self._ids.make,
             head_timeout=settings.head_timeout,
             idle_timeout=settings.idle_timeout,
             max_connections=settings.max_connections,
@@ -118,7 +119,7 @@ class Server:
         """Answer one request. Whatever happens, there is an answer and an outcome."""
         outcome = Outcome(http.method, http.raw_path, http.remote or "", self._edge.now())
         outcome.request_id = self._ids.make()
-        began = time.perf_counter()
+        outcome.begun = time.perf_counter()
         self._ledger.begin()
         try:
             return await self._exchange(http, outcome)
@@ -129,9 +130,10 @@ class Server:
             raise
         except Exception:
             outcome.status, outcome.reason = 500, "internal"
+            http[FAILED] = outcome.request_id  # for the answer, which is the connection's
             raise
         finally:
-            outcome.duration = time.perf_counter() - began
+            outcome.duration = time.perf_counter() - outcome.begun
             self._ledger.end()
             self._record(outcome)
 
@@ -230,13 +232,15 @@ class Server:
         status = await outbox.status(request.path.removeprefix(STATUS_PATH))
         if status is None:
             outcome.verdict, outcome.reason, outcome.status, outcome.route = "local", "edge", 404, "(edge)"
-            return problem(
+            response = problem(
                 http,
                 404,
                 "no-such-write",
                 "no write has this id; what was delivered is told for a day",
                 request_id=outcome.request_id,
             )
+            outcome.bytes_out = response.content
+            return response
         return _local_answer(outcome, _json(json.dumps(status).encode() if request.method == "GET" else b""))
 
     async def _live(self, core: Realtime, http: web.BaseRequest, client: str, outcome: Outcome) -> web.StreamResponse:
@@ -311,7 +315,7 @@ class Server:
         refused = isinstance(error, RequestRefused)
         outcome.verdict = "refused" if refused else "error"
         outcome.status, outcome.reason = error.status, error.reason
-        return problem(
+        response = problem(
             http,
             error.status,
             error.reason,
@@ -320,10 +324,14 @@ class Server:
             fwd=fwd,
             request_id=outcome.request_id,
         )
+        outcome.bytes_out = response.content
+        return response
 
-    def _refused(self, client: str, status: int, reason: str) -> None:
+    def _refused(self, refusal: Refusal) -> None:
         """What never became a request is an outcome too."""
-        outcome = Outcome("", "", client, self._edge.now(), verdict="refused", reason=reason, status=status)
+        outcome = Outcome(refusal.method, refusal.target, refusal.client, self._edge.now(), verdict="refused")
+        outcome.status, outcome.reason = refusal.status, refusal.reason
+        outcome.request_id, outcome.bytes_out = refusal.request_id, refusal.content
         self._record(outcome)
 
     def _record(self, outcome: Outcome) -> None:
@@ -334,6 +342,7 @@ class Server:
 
 def _local_answer(outcome: Outcome, response: web.Response) -> web.StreamResponse:
     outcome.verdict, outcome.reason, outcome.status, outcome.route = "local", "edge", response.status, "(edge)"
+    outcome.bytes_out = len(response.body) if isinstance(response.body, bytes) else 0
     response.headers["Cache-Status"] = cache_status(detail="local")
     response.headers["Server"] = "cachewire"
     response.headers[REQUEST_ID] = outcome.request_id

@@ -66,7 +66,7 @@ async def body_of(
     """The content as the client sends it.
 
     Raises RequestRefused: 408 after `timeout` seconds of silence, 413 beyond `most` bytes, 400 when its framing
-    is broken or the client leaves before its end.
+    is broken. Raises ConnectionError when the client leaves before its end.
     """
     permission.wanted()
     content = http.content
@@ -76,10 +76,10 @@ async def body_of(
                 chunk = await content.readany()
         except TimeoutError:
             raise RequestRefused(408, "body-timeout", f"no part of the body arrived for {timeout:g} s") from None
-        except RequestRefused:
+        except (RequestRefused, ConnectionError):
             raise
         except Exception as error:
-            raise RequestRefused(400, "malformed-body", "the body broke off or its framing is malformed") from error
+            raise RequestRefused(400, "malformed-body", "the framing of the body is malformed") from error
         if not chunk:
             if content.at_eof():
                 return

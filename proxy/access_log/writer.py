@@ -15,6 +15,7 @@ import stat
 import sys
 from collections.abc import Callable, Sequence
 from functools import partial
+from pathlib import Path
 
 from proxy.access_log.lines import Line, json_line, text_line
 from proxy.config.access_log import AccessLog as Settings
@@ -52,6 +53,7 @@ class AccessLog:
         self._collected: list[Outcome] = []
         self._task: asyncio.Task[None] | None = None
         self._failed = False
+        self._torn = False
         self.written = 0
         self.dropped = 0
 
@@ -88,6 +90,7 @@ class AccessLog:
             os.close(descriptor)
         else:
             self._descriptor, self._own = descriptor, True
+        self._torn = _ends_within_a_line(path)
 
     async def close(self) -> None:
         """Write what is left, as far as that is possible in a moment."""
@@ -128,9 +131,13 @@ class AccessLog:
     def _written(self, outcomes: Sequence[Outcome]) -> int:
         for start in range(0, len(outcomes), _AT_ONCE):
             lines = [self._line(outcome) for outcome in outcomes[start : start + _AT_ONCE]]
+            if self._torn:
+                lines[0] = "\n" + lines[0]  # a full disk took half a line the last time
             data = memoryview(("\n".join(lines) + "\n").encode("ascii", "backslashreplace"))
             while data:
-                data = data[os.write(self._descriptor, data) :]
+                taken = os.write(self._descriptor, data)
+                self._torn = data[taken - 1] != ord("\n") if taken else self._torn
+                data = data[taken:]
         return len(outcomes)
 
 
@@ -150,6 +157,18 @@ def _speaks(outcome: Outcome, slower_than: float) -> bool:
     """Whether a line is written whatever the sample."""
     failed = outcome.status >= 500 or not outcome.complete
     return failed or (outcome.timed and outcome.duration > slower_than)
+
+
+def _ends_within_a_line(path: Path) -> bool:
+    """Whether a file was left with half a line at its end: by a disk that was full, or by a sudden end."""
+    try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            return False
+        with path.open("rb") as file:
+            file.seek(-1, os.SEEK_END)
+            return file.read(1) != b"\n"
+    except OSError:
+        return False  # there is nothing in it, or nobody may look
 
 
 def _usable(descriptor: int) -> bool:

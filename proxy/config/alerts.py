@@ -52,7 +52,7 @@ def _watched(
 _RULES: dict[str, type[RuleSection]] = {
     "response_time": _watched(
         "ResponseTimeRule",
-        "Answers take too long: the mean over the last minute, WebSockets and long-polling apart.",
+        "Answers begin too late: the mean time to their head over the last minute, WebSockets and long-polling apart.",
         after=60.0,
         severity="warning",
         threshold=(Duration, 0.5, "Fires above this mean; with at least 5 answers in the minute."),

@@ -50,7 +50,7 @@ _SHIPPED = (
         "Response time",
         "response_time",
         "seconds",
-        "The mean time of all answers in the last minute. Readers wait; the origin is slow, or this machine is.",
+        "The mean time until answers began, in the last minute. Readers wait; the origin is slow, or this machine is.",
         "See whether misses or all answers are slow. If the origin is, let routes give stale sooner (network_timeout).",
         "/traffic",
         "No reading: fewer than 5 answers in the last minute",

@@ -118,7 +118,8 @@ class Rates:
     hit_ratio: float | None
     byte_hit_ratio: float | None
     error_ratio: float | None
-    mean: float | None
+    response_time: float | None
+    """Mean time until an answer began to leave: how long its body then takes is up to the client and the body."""
     p50: float | None
     p95: float | None
     slowest: float | None
@@ -127,7 +128,7 @@ class Rates:
     origin_p50: float | None
     origin_p95: float | None
     timed: int
-    """How many of the requests have a duration that says something."""
+    """How many of the requests have a response time that says something."""
 
 
 class Ledger:
@@ -141,6 +142,8 @@ class Ledger:
         self.requests: dict[SeriesKey, int] = {}
         self._cells: dict[tuple[str, Verdict], Cell] = {}
         self.origin_durations = Histogram()
+        self.first_bytes = Histogram()
+        """Response times since the start: until an answer began to leave."""
         self.recorded = 0
         """How many exchanges were recorded; the number of the newest one."""
         self.fallbacks: dict[str, int] = {}
@@ -224,6 +227,7 @@ class Ledger:
         durations = Histogram.merged(s.durations for s in seconds)
         origin = Histogram.merged(s.origin_durations for s in seconds)
         requests = sum(s.requests for s in seconds)
+        timed = sum(s.timed for s in seconds)
         return Rates(
             window=elapsed,
             requests=requests,
@@ -232,7 +236,7 @@ class Ledger:
             hit_ratio=_ratio(sum(s.hits for s in seconds), sum(s.counted for s in seconds)),
             byte_hit_ratio=_ratio(sum(s.bytes_hit for s in seconds), sum(s.bytes_counted for s in seconds)),
             error_ratio=_ratio(sum(s.errors for s in seconds), requests),
-            mean=durations.mean,
+            response_time=sum(s.response_times for s in seconds) / timed if timed else None,
             p50=durations.quantile(0.5),
             p95=durations.quantile(0.95),
             slowest=durations.largest if requests else None,
@@ -240,7 +244,7 @@ class Ledger:
             origin_errors=sum(s.origin_errors for s in seconds),
             origin_p50=origin.quantile(0.5),
             origin_p95=origin.quantile(0.95),
-            timed=durations.count,
+            timed=timed,
         )
 
     def series(self, seconds: int) -> list[tuple[int, int]]:
@@ -274,6 +278,8 @@ class Ledger:
         cell.bytes_out += outcome.bytes_out
         if outcome.timed:
             cell.durations.observe(outcome.duration)
+        if (response_time := outcome.response_time) is not None:
+            self.first_bytes.observe(response_time)
         self.collapsed += outcome.collapsed
         if outcome.origin_duration is not None and not outcome.collapsed:
             self.origin_durations.observe(outcome.origin_duration)
@@ -300,7 +306,8 @@ class _Second:
 
     __slots__ = (
         "bytes_counted", "bytes_hit", "bytes_out", "counted", "durations", "errors", "hits",
-        "origin_durations", "origin_errors", "origin_requests", "requests", "second", "verdicts",
+        "origin_durations", "origin_errors", "origin_requests", "requests", "response_times", "second", "timed",
+        "verdicts",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -311,6 +318,8 @@ class _Second:
         self.requests = self.counted = self.hits = self.errors = 0
         self.bytes_out = self.bytes_counted = self.bytes_hit = 0
         self.origin_requests = self.origin_errors = 0
+        self.timed = 0
+        self.response_times = 0.0
         self.verdicts: dict[str, int] = {}
         self.durations = Histogram()
         self.origin_durations = Histogram()
@@ -322,6 +331,9 @@ class _Second:
         self.errors += outcome.status >= 500
         if outcome.timed:
             self.durations.observe(outcome.duration)
+        if (response_time := outcome.response_time) is not None:
+            self.timed += 1
+            self.response_times += response_time
         if outcome.verdict not in NOT_COUNTED:
             self.counted += 1
             self.bytes_counted += outcome.bytes_out

@@ -171,6 +171,13 @@ class _EdgeCollector(Collector):
         for verdict, histogram in ledger.durations.items():
             durations.add_metric([verdict], buckets(histogram), histogram.sum)
         yield durations
+        first_bytes = HistogramMetricFamily(
+            "cachewire_http_first_byte_seconds",
+            "From the request head until the head of the answer was ready to leave.",
+            labels=(),
+        )
+        first_bytes.add_metric([], buckets(ledger.first_bytes), ledger.first_bytes.sum)
+        yield first_bytes
         yield CounterMetricFamily(
             "cachewire_http_requests_collapsed",
             "Requests answered from another request's fetch.",

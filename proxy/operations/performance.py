@@ -12,12 +12,12 @@ def performance(
 ) -> dict[str, int | float]:
     """The report of `GET /api/performance`.
 
-    `uptime` in whole seconds; `averageResponseTime` in milliseconds over the requests of the last minute, 0
-    when there were none; `messagesPerSecond` averaged over the uptime. `started` and `now` are readings of
+    `uptime` in whole seconds; `averageResponseTime` in milliseconds, until the answers of the last minute
+    began, 0 when there were none; `messagesPerSecond` averaged over the uptime. `started` and `now` are readings of
     one clock, in seconds.
     """
     uptime = max(now - started, 0.0)
-    mean = ledger.rates(RECENT_WINDOW).mean
+    mean = ledger.rates(RECENT_WINDOW).response_time
     return {
         "uptime": int(uptime),
         "connectionsActive": connections_active,

@@ -35,7 +35,7 @@ class Readings:
     """The figures of one moment. None: cannot be told now."""
 
     response_time: float | None = None
-    """Mean duration of the answers, in seconds; exchanges that last as long as their client likes apart."""
+    """Mean time until an answer begins, in seconds; exchanges that last as long as their client likes apart."""
     error_ratio: float | None = None
     """Share of answers with a status of 500 or above."""
     poor_quality: float | None = None
@@ -142,7 +142,7 @@ class Reader:
         slow = self._slowly(now, 0 if kept is None else kept.queued_writes, messages or 0)
         up = self._origin().up
         return Readings(
-            response_time=rates.mean if rates.timed >= FEW_TIMED else None,
+            response_time=rates.response_time if rates.timed >= FEW_TIMED else None,
             error_ratio=rates.error_ratio if rates.requests >= FEW_ANSWERED else None,
             poor_quality=slow.poor,
             memory=slow.memory.share,

@@ -116,6 +116,48 @@ async def test_a_log_that_cannot_be_written_costs_lines_and_says_so_once(caplog:
     assert len([record for record in caplog.records if "cannot be written" in record.message]) == 1
 
 
+async def test_after_half_a_line_the_next_one_begins_on_its_own() -> None:
+    """A pipe that takes no more takes a part of what it is given, as a full disk does."""
+    read, write = os.pipe()
+    os.set_blocking(write, False)
+    log = AccessLog(Settings(), json_line, descriptor=write)
+    for number in range(1000):
+        log.add(_outcome(f"/lost/{number}"))
+    await log._write()
+    taken = os.read(read, 2**20)
+    assert log.dropped == 1000
+    assert not taken.endswith(b"\n")
+    for target in ("/kept/1", "/kept/2"):
+        log.add(_outcome(target))
+        await log._write()
+    os.close(write)
+    *whole, half = taken.split(b"\n")
+    again, *kept = os.read(read, 2**20).split(b"\n")
+    os.close(read)
+    assert [json.loads(line)["target"] for line in whole] == [f"/lost/{number}" for number in range(len(whole))]
+    assert (half[:1], again) == (b"{", b"")
+    assert [json.loads(line)["target"] for line in kept[:-1]] == ["/kept/1", "/kept/2"]
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [(b"", b""), (b'{"target":"/a"}\n', b'{"target":"/a"}\n'), (b'{"targ', b'{"targ\n')],
+    ids=["an empty file", "whole lines", "half a line"],
+)
+async def test_a_file_that_an_earlier_process_left_is_gone_on_with_on_a_new_line(
+    tmp_path: Path, before: bytes, after: bytes
+) -> None:
+    path = tmp_path / "access.log"
+    path.write_bytes(before)
+    log = AccessLog(Settings(file=path), json_line)
+    log.start()
+    log.add(_outcome("/b"))
+    await log.close()
+    content = path.read_bytes()
+    assert content.startswith(after)
+    assert json.loads(content[len(after) :])["target"] == "/b"
+
+
 @pytest.mark.parametrize(
     ("settings", "there"),
     [

@@ -128,7 +128,7 @@ def test_latency_percentiles_tell_the_fast_majority_from_the_slow_few(ledger: Le
     assert rates.p95 is not None
     assert 0.1 < rates.p95 <= 0.2
     assert rates.slowest == 0.2
-    assert rates.mean == pytest.approx((90 * 0.001 + 10 * 0.2) / 100)
+    assert rates.response_time == pytest.approx((90 * 0.001 + 10 * 0.2) / 100)
 
 
 def test_answers_with_a_5xx_status_make_the_error_ratio(ledger: Ledger) -> None:
@@ -202,9 +202,19 @@ def test_what_lasts_as_long_as_the_client_wishes_counts_but_slows_no_average() -
     ledger = Ledger(lambda: 10.0)
     ledger.record(Outcome("GET", "/", "", 0.0, verdict="hit", status=200, duration=0.1))
     ledger.record(Outcome("GET", "/socket.io/", "", 0.0, verdict="local", status=200, duration=25.0, timed=False))
-    assert ledger.rates(60).mean == 0.1
+    assert ledger.rates(60).response_time == 0.1
     assert ledger.total == 2
     assert ledger.durations["local"].mean is None
+
+
+def test_a_body_that_takes_its_time_makes_no_answer_slow_that_had_begun_at_once() -> None:
+    ledger = Ledger(lambda: 10.0)
+    ledger.record(replace(HIT, duration=600.0, first_byte=0.02))
+    ledger.record(replace(HIT, duration=0.04))
+    rates = ledger.rates(60)
+    assert rates.response_time == pytest.approx(0.03)
+    assert (rates.timed, rates.slowest) == (2, 600.0)
+    assert (ledger.first_bytes.count, ledger.first_bytes.largest) == (2, 0.04)
 
 
 def test_each_route_has_its_own_figures_since_the_start() -> None:

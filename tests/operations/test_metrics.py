@@ -65,6 +65,13 @@ def test_durations_are_histograms_with_cumulative_buckets(house: House) -> None:
     assert house.value("cachewire_origin_request_duration_seconds_bucket", le="0.25") == 1
 
 
+def test_the_time_to_the_head_of_an_answer_has_a_series_of_its_own(house: House) -> None:
+    house.ledger.record(replace(HIT, duration=60.0, first_byte=0.3))
+    assert house.value("cachewire_http_first_byte_seconds_bucket", le="0.25") == 0
+    assert house.value("cachewire_http_first_byte_seconds_bucket", le="0.5") == 1
+    assert house.value("cachewire_http_first_byte_seconds_sum") == pytest.approx(0.3)
+
+
 def test_the_store_is_shown_by_tier(house: House) -> None:
     house.store = StoreFigures(memory_entries=4, disk_bytes=2048, disk_evictions=7, purged=3, damaged=1)
     assert house.value("cachewire_cache_entries", tier="memory") == 4

@@ -487,7 +487,8 @@ async def test_a_connection_that_served_requests_before_can_be_taken(engine: Eng
 def edges_listener(handler: Handler) -> web.Server:
     return ClientListener(
         handler,
-        refused=lambda *_: None,
+        refused=lambda _: None,
+        request_id=lambda: "1",
         head_timeout=5.0,
         idle_timeout=5.0,
         max_connections=100,
