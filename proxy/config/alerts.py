@@ -79,7 +79,10 @@ _RULES: dict[str, type[RuleSection]] = {
         threshold=(Share, 0.8, "Fires above this share of the budget; see `memory_budget`."),
     ),
     "origin_down": _watched(
-        "OriginDownRule", "The application cannot be reached, as traffic found out.", after=15.0, severity="critical"
+        "OriginDownRule",
+        "The application cannot be reached, as requests found out, or probes (`origin.probe`).",
+        after=15.0,
+        severity="critical",
     ),
     "outbox_growing": _watched(
         "OutboxGrowingRule",

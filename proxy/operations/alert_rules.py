@@ -95,9 +95,9 @@ _SHIPPED = (
         "origin_down",
         "reach",
         "The application cannot be reached. What is stored still answers; the rest fails, or waits in the outbox.",
-        "Start the application again, or correct origin.url. The edge finds it back with the next request.",
+        "Start the application again, or correct origin.url. The edge finds it back by itself.",
         "/",
-        "No reading: it has not been asked since the start",
+        "No reading: it has been neither asked nor probed (origin.probe) since the start",
     ),
     Meaning(
         "outbox-growing",
