@@ -86,10 +86,14 @@ _RULES: dict[str, type[RuleSection]] = {
     ),
     "outbox_growing": _watched(
         "OutboxGrowingRule",
-        "Writes come faster into the outbox than they can be delivered.",
+        "Writes come faster into the outbox than they can be delivered, or none of them can.",
         after=300.0,
         severity="warning",
-        threshold=(Writes, 0, "Fires when more than so many writes are waiting than five minutes before."),
+        threshold=(
+            Writes,
+            0,
+            "Fires when so many more writes wait than five minutes before; while the first waits longer, all count.",
+        ),
     ),
     "disk_full": _watched(
         "DiskFullRule",

@@ -101,11 +101,12 @@ _SHIPPED = (
     ),
     Meaning(
         "outbox-growing",
-        "The outbox grows",
+        "The outbox grows or is stuck",
         "Outbox growth",
         "outbox_growth",
         "writes",
-        "How many more writes wait than five minutes ago. They are safe, but users see their effect late.",
+        "How many more writes wait than five minutes ago; all of them, if they get no fewer and the first has waited"
+        " for longer. They are safe, but users see their effect late.",
         "See why the first one fails: it blocks those behind it. Retry it, or discard it if it can never succeed.",
         "/outbox",
         "Not configured: no route queues writes",
