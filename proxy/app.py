@@ -162,6 +162,7 @@ class App:
         assert admin.server is not None
         self.admin_address = await self._listen(admin.server, config.admin.listen, "admin.listen")
         self.background.spawn(self._sweep(), "sweep")
+        self.background.spawn(self.origin.watch(), "probe")
         self._edge = edge
         self._precache(edge, manifest)
         self._open.push_async_callback(self.control_room.close)
@@ -210,6 +211,7 @@ class App:
         process: sessions are served, and newcomers taken, while everything else ends.
         """
         self.ready = False
+        self.background.cancel("probe")
         self.control_room.draining()
         began, within = time.monotonic(), self.config.server.drain_timeout
         if self.outbox is not None:

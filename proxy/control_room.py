@@ -40,6 +40,7 @@ from proxy.operations.alert_series import alert_series
 from proxy.operations.alerting import AlertWatch
 from proxy.operations.held import Held
 from proxy.operations.history import History, Sample
+from proxy.operations.kept_alerts import KeptAlerts
 from proxy.operations.kept_changes import KeptChanges
 from proxy.operations.ledger import Ledger
 from proxy.operations.metrics import KeptFigures, Metrics
@@ -113,6 +114,11 @@ class ControlRoom:
         )
         self.webhook = Webhook(config.alerts.webhook, now=now, rule=self.alerts.alerts.rule)
         self.alerts.subscribe(self.webhook.tell)
+        self._kept_alerts = (
+            KeptAlerts(config.cache.dir / "alert-history.json", self.alerts, self.webhook)
+            if config.cache.disk
+            else None
+        )
         self._alerts_api = AlertsApi(self.alerts, self.webhook, actor)
         self._alerts_page = AlertsSource(self.alerts, self.webhook, self.readings)
         self.realtime_room = RealtimeRoom(
@@ -172,7 +178,7 @@ class ControlRoom:
             now=now,
             path=config.cache.dir / "tuning.json" if config.cache.disk else None,
         )
-        self.alerts.subscribe(self.tuning.alerted)
+        self.alerts.subscribe(self.tuning.alerted, resumed=True)
         self._configuration = ConfigSource(config, sources, self.tuning.overrides, reload)
         realtime_figures = Held(lambda: None if realtime is None else realtime.figures())
 
@@ -212,6 +218,8 @@ class ControlRoom:
         self.realtime_room.start()
         self._watching.append(asyncio.create_task(self.history.keep(), name="history"))
         self._watching.append(asyncio.create_task(self._frame.prepare(), name="templates"))
+        if self._kept_alerts is not None:
+            await self._kept_alerts.start()
         await self.webhook.start()
         await self.alerts.start()
         await self.tuning.start()
@@ -247,6 +255,8 @@ class ControlRoom:
         await self.tuning.close()
         await self.alerts.close()
         await self.webhook.close()
+        if self._kept_alerts is not None:
+            await self._kept_alerts.close()
         self.pulse.stop()
         for task in self._watching:
             task.cancel()

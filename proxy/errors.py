@@ -41,10 +41,14 @@ class RequestRefused(CachewireError):
 
 
 class OriginError(CachewireError):
-    """The origin gave no usable response head."""
+    """The origin gave no usable response head; `connected` is False when no connection to it could be made."""
 
     status = 502
     reason = "origin-error"
+
+    def __init__(self, text: str, *, connected: bool = True) -> None:
+        super().__init__(text)
+        self.connected = connected
 
     @property
     def public(self) -> str:

@@ -13,7 +13,7 @@ import ssl
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, Protocol, TypeVar
 
 from proxy.config.model import Origin as OriginSettings
 from proxy.errors import (
@@ -26,6 +26,7 @@ from proxy.errors import (
 )
 from proxy.origin_connection import Interim, Limits, OriginConnection, Owner
 from proxy.origin_pool import OriginPool
+from proxy.origin_probe import Knock
 from proxy.origin_request import IDEMPOTENT, OriginRequest, request_head
 from proxy.origin_response import OriginResponse
 from proxy.tunnel import Tunnel
@@ -38,13 +39,19 @@ _BACK_OFF = (0.025, 0.05, 0.1)
 _KNOWN_DOWN = 1.0
 _TELL_EVERY = 5.0
 _DOWN_AFTER = 3
+_DOWN_AFTER_PROBES = 2
+
+_P = TypeVar("_P", bound=asyncio.Protocol)
 
 
 @dataclass(frozen=True, slots=True)
 class OriginHealth:
-    """How the origin fared, as seen in real traffic. Times are seconds since the epoch.
+    """How the origin fared, as seen in real traffic, and by a probe where there is none. Times are seconds since the
+    epoch.
 
-    `down` after a failed connection, or three failures of any kind in a row; the next response makes it `up`.
+    `down` after a failed connection (of two probes in a row), or three failures of any kind in a row; the next response
+    makes it `up`, and so does a probe that connects, if the last failure was that nothing did. The counts and
+    `last_success` are of requests alone.
     `errors` counts requests without a response and bodies that broke off; `retries` counts requests sent again,
     those on a stale connection included.
     """
@@ -97,6 +104,8 @@ class Origin:
         self._last_success: float | None = None
         self._last_failure: float | None = None
         self._refused_at: float | None = None
+        self._unconnected = False
+        self._probes_failed = 0
         self._told_at: float | None = None
         self._untold = 0
         self._requests = self._errors = self._retries = self._connect_errors = 0
@@ -136,6 +145,24 @@ class Origin:
         if "Upgrade" not in request.fields:
             raise RequestRefused(400, "no-upgrade-field", "an upgrade must name a protocol in its Upgrade field")
         return await self._answer(request, request_head(request, upgrade=True), interim, upgrade=True)
+
+    async def watch(self) -> None:
+        """Probe whenever nothing was asked for `origin.probe`, until cancelled; returns at once if that is 0."""
+        while self._settings.probe:
+            before = self._requests
+            await self._sleep(self._settings.probe)
+            if self._requests == before:
+                await self.probe()
+
+    async def probe(self) -> None:
+        """Make a connection and close it again, without a request, to learn whether somebody is there."""
+        try:
+            knock = await self._dial(Knock)
+        except OriginError as error:
+            self._probe_failed(error)
+        else:
+            self._probe_connected()
+            await knock.leave()
 
     async def close(self) -> None:
         """Close every connection and tunnel; whoever still waits gets OriginUnreachable or BodyIncomplete."""
@@ -191,26 +218,34 @@ class Origin:
         await self._sleep(pause)
 
     async def _connect(self, owner: Owner) -> OriginConnection:
+        try:
+            return await self._dial(lambda: OriginConnection(owner, self._limits, self._now))
+        except OriginError:
+            self._connect_errors += 1
+            raise
+
+    async def _dial(self, protocol: Callable[[], _P]) -> _P:
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(self._settings.connect_timeout):
                 _, connection = await loop.create_connection(
-                    lambda: OriginConnection(owner, self._limits, self._now),
+                    protocol,
                     self._host,
                     self._port,
                     ssl=self._tls,
                     server_hostname=self._host if self._tls is not None else None,
                 )
         except TimeoutError:
-            self._connect_errors += 1
             self._refused_at = self._now()
             raise OriginTimeout(
-                f"no connection to the origin {self._settings.url} within {self._settings.connect_timeout:g} s"
+                f"no connection to the origin {self._settings.url} within {self._settings.connect_timeout:g} s",
+                connected=False,
             ) from None
         except OSError as error:
-            self._connect_errors += 1
             self._refused_at = self._now()
-            raise OriginUnreachable(f"no connection to the origin {self._settings.url}: {error}") from error
+            raise OriginUnreachable(
+                f"no connection to the origin {self._settings.url}: {error}", connected=False
+            ) from error
         return connection
 
     # -- health
@@ -221,16 +256,39 @@ class Origin:
 
     def _succeeded(self) -> None:
         self._last_success = self._now()
-        self._refused_at = None
-        self._failures = 0
+        self._connected()
         self._become("up", self._last_success)
 
+    def _connected(self) -> None:
+        self._refused_at = None
+        self._failures = self._probes_failed = 0
+
     def _attempt_failed(self, error: OriginError) -> None:
-        self._last_failure = self._now()
-        self._last_error = str(error)
         self._tell(error)
         self._failures += 1
-        if isinstance(error, OriginUnreachable) or self._failures >= _DOWN_AFTER:
+        self._failed(error, down=isinstance(error, OriginUnreachable) or self._failures >= _DOWN_AFTER)
+
+    def _probe_failed(self, error: OriginError) -> None:
+        self._probes_failed += 1
+        if self._state == "down" or self._probes_failed >= _DOWN_AFTER_PROBES:
+            self._failed(error, down=True)
+
+    def _probe_connected(self) -> None:
+        """Whoever hangs or breaks off also lets one connect: only after a connection that failed it says enough."""
+        self._probes_failed = 0
+        if self._state != "down" or self._unconnected:
+            self._connected()
+            self._become("up", self._now())
+
+    def _failed(self, error: OriginError, *, down: bool) -> None:
+        self._last_failure = self._now()
+        self._last_error = str(error)
+        if error.connected:
+            self._unconnected = False
+        elif isinstance(error, OriginUnreachable) or self._state != "down":
+            # A connection that is refused also ends what hung before; one that takes too long may be the same hang.
+            self._unconnected = True
+        if down:
             self._become("down", self._last_failure)
 
     def _tell(self, error: OriginError | BodyIncomplete) -> None:

@@ -193,9 +193,9 @@ class EdgeUnderTest:
         return "\r\n".join(lines).encode("latin-1") + (body or b"")
 
     async def background_done(self) -> None:
-        """Until what the edge does in the background has been done (its sweeper apart)."""
+        """Until what the edge does in the background has been done (its sweeper and its probe apart)."""
         async with asyncio.timeout(PATIENCE):
-            while len(self.app.background) > 1:
+            while len(self.app.background) > 2:
                 await asyncio.sleep(0)
 
     async def precached(self) -> None:

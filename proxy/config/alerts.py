@@ -79,14 +79,21 @@ _RULES: dict[str, type[RuleSection]] = {
         threshold=(Share, 0.8, "Fires above this share of the budget; see `memory_budget`."),
     ),
     "origin_down": _watched(
-        "OriginDownRule", "The application cannot be reached, as traffic found out.", after=15.0, severity="critical"
+        "OriginDownRule",
+        "The application cannot be reached, as requests found out, or probes (`origin.probe`).",
+        after=15.0,
+        severity="critical",
     ),
     "outbox_growing": _watched(
         "OutboxGrowingRule",
-        "Writes come faster into the outbox than they can be delivered.",
+        "Writes come faster into the outbox than they can be delivered, or none of them can.",
         after=300.0,
         severity="warning",
-        threshold=(Writes, 0, "Fires when more than so many writes are waiting than five minutes before."),
+        threshold=(
+            Writes,
+            0,
+            "Fires when so many more writes wait than five minutes before; while the first waits longer, all count.",
+        ),
     ),
     "disk_full": _watched(
         "DiskFullRule",

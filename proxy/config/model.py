@@ -87,6 +87,8 @@ class Origin(Section):
     """Largest response head."""
     retries: Annotated[int, Field(ge=0, le=10), BeforeValidator(parse_count)] = 3
     """Further attempts of idempotent requests after connection errors, unless no connection could be made just now."""
+    probe: Duration = 5.0
+    """After so long without a request a connection is made and closed again, to know whether it is up; 0: never."""
     tls_ca_file: Path | None = None
     """Certificate authorities (PEM) to verify an https origin with, instead of the system's."""
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -20,7 +20,7 @@ from proxy.config.alerts import RuleSection
 from proxy.config.validation import sentences
 from proxy.errors import RequestRefused
 from proxy.operations.alert_rules import SHIPPED, Meaning, nearest, rule, sentence, told
-from proxy.operations.alerts import Alerts, Change, Episode, Standing, Transition
+from proxy.operations.alerts import Alerts, Change, Episode, Ongoing, Standing, Transition
 from proxy.operations.kept_changes import Changes, KeptChanges
 from proxy.operations.readings import Readings
 from proxy.operations.timeline import Timeline
@@ -52,15 +52,21 @@ class AlertWatch:
         self.now = now
         self._file = kept
         self._listeners: list[Listener] = []
+        self._following: list[Listener] = []
         self._task: asyncio.Task[None] | None = None
         self._effective = {name: settings.rule(meaning.key) for name, meaning in SHIPPED.items()}
         self._kept: Changes = {}
         self._changing = asyncio.Lock()
         self.alerts = Alerts((rule(SHIPPED[name], section) for name, section in self._effective.items()), now())
 
-    def subscribe(self, listener: Listener) -> None:
-        """Call `listener` with every transition, on the event loop; it must not wait."""
+    def subscribe(self, listener: Listener, *, resumed: bool = False) -> None:
+        """Call `listener` with every transition, on the event loop; it must not wait.
+
+        With `resumed` also with what fired before a restart and goes on: news to itself, though to nobody else.
+        """
         self._listeners.append(listener)
+        if resumed:
+            self._following.append(listener)
 
     # Its life
 
@@ -70,6 +76,20 @@ class AlertWatch:
             self._recall(await asyncio.to_thread(self._file.read))
         if self.settings.enabled:
             self._task = asyncio.get_running_loop().create_task(self._run(), name="alerts")
+
+    def resume(self, ongoing: Iterable[Ongoing], episodes: Iterable[Episode]) -> None:
+        """Go on where another process ended, before `start`: what fired fires until it is calm for long enough."""
+        fired = tuple(ongoing) if self.settings.enabled else ()
+        self.alerts.resume(fired, episodes)
+        for each in fired:
+            rule = self.alerts.rule(each.rule)
+            self.timeline.add(
+                "alert", "automatic", f"{each.rule} fired before the restart, and goes on until it is calm"
+            )
+            again = Transition(
+                each.rule, "firing", None, rule.threshold, each.fired, rule.severity, each.since, each.peak
+            )
+            self._notify(self._following, again)
 
     async def close(self) -> None:
         if self._task is not None:
@@ -210,7 +230,10 @@ class AlertWatch:
     def _tell(self, transition: Transition) -> None:
         self.transitions[transition.rule, transition.state] += 1
         self._note(transition)
-        for listener in self._listeners:
+        self._notify(self._listeners, transition)
+
+    def _notify(self, listeners: Iterable[Listener], transition: Transition) -> None:
+        for listener in listeners:
             try:
                 listener(transition)
             except Exception:

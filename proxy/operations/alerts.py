@@ -90,6 +90,16 @@ class Episode:
 
 
 @dataclass(frozen=True, slots=True)
+class Ongoing:
+    """An alert that fires: `since` when its value became bad, `fired` since it fires. `peak` as of an Episode."""
+
+    rule: str
+    since: float
+    fired: float
+    peak: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class Standing:
     """How one alert stands. `since` is when `state` began, `left` how long until it fires or is resolved, if it goes
     on like this; None when nothing is under way. `value` is the last look's, None if it cannot be told."""
@@ -137,6 +147,16 @@ class Alerts:
         """What has been, newest first."""
         return list(reversed(self._episodes))
 
+    def ongoing(self) -> list[Ongoing]:
+        """What fires, for `resume` of another process."""
+        return [watch.ongoing() for watch in self._watches.values() if watch.fires]
+
+    def resume(self, ongoing: Iterable[Ongoing], episodes: Iterable[Episode]) -> None:
+        """Go on with what fired and what has been, oldest first, before the first look."""
+        self._episodes.extend(episodes)
+        for each in ongoing:
+            self._watches[each.rule].resume(each)
+
 
 class _Watch:
     """One rule under watch."""
@@ -165,6 +185,17 @@ class _Watch:
         if self._state == "pending":
             return self._end(now)
         return self._good(value, now) if self._state == "firing" else None
+
+    @property
+    def fires(self) -> bool:
+        return self._state == "firing"
+
+    def ongoing(self) -> Ongoing:
+        return Ongoing(self.rule.name, self._since, self._fired, self._peak)
+
+    def resume(self, ongoing: Ongoing) -> None:
+        self._state = "firing"
+        self._since, self._fired, self._peak = ongoing.since, ongoing.fired, ongoing.peak
 
     def standing(self, now: float) -> Standing:
         since = self._fired if self._state == "firing" else self._since

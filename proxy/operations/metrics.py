@@ -200,7 +200,9 @@ class _EdgeCollector(Collector):
         figures = self._origin()
         if figures.up is not None:
             yield GaugeMetricFamily(
-                "cachewire_origin_up", "1 when the origin answered last, 0 when it did not.", value=int(figures.up)
+                "cachewire_origin_up",
+                "1 when the origin answered or could be reached last, 0 when not.",
+                value=int(figures.up),
             )
         durations = HistogramMetricFamily(
             "cachewire_origin_request_duration_seconds", "From asking the origin to its response head.", labels=()

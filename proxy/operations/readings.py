@@ -49,7 +49,8 @@ class Readings:
     outbox_oldest: float | None = None
     """How long the first of them has been waiting; None when none does."""
     outbox_growth: float | None = None
-    """How many more wait than five minutes ago; below zero when it shrinks."""
+    """How many more wait than five minutes ago, below zero when it shrinks; all of them when it does not, and the first
+    has been waiting for longer than that: such a queue is stuck, however long nothing new has come."""
     disk: float | None = None
     """Share in use of the fuller file system of cache and outbox; 1 when writing has failed lately."""
     redis_lost: float | None = None
@@ -149,7 +150,7 @@ class Reader:
             origin_down=None if up is None else float(not up),
             outbox_queued=None if kept is None else float(kept.queued_writes),
             outbox_oldest=None if kept is None else kept.oldest_write,
-            outbox_growth=None if kept is None else float(kept.queued_writes - self._samples[0].queued),
+            outbox_growth=None if kept is None else float(self._growth(kept)),
             disk=self._disk(now, slow),
             requests_per_second=rates.requests_per_second,
             hit_ratio=rates.hit_ratio,
@@ -165,6 +166,11 @@ class Reader:
             self._slow = _Slow(now, poor, self._memory(), fullest(self._directories))
             self._samples.append(_Sample(now, queued, messages))
         return self._slow
+
+    def _growth(self, kept: KeptFigures) -> int:
+        growth = kept.queued_writes - self._samples[0].queued
+        stuck = growth >= 0 and kept.oldest_write is not None and kept.oldest_write >= GROWTH_OVER
+        return kept.queued_writes if stuck else growth
 
     def _disk(self, now: float, slow: _Slow) -> float | None:
         errors = self._store().storage_errors

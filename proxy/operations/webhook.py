@@ -13,7 +13,7 @@ import logging
 import random
 import secrets
 from collections import Counter, deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -103,6 +103,8 @@ class Webhook:
         self._idle.set()
         self._closing = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
+        self.on_change: Callable[[], None] = lambda: None
+        """Called when a message joins or leaves the queue."""
         self.results: Counter[Result] = Counter()
         self.last: Delivery | None = None
 
@@ -119,6 +121,17 @@ class Webhook:
     @property
     def waiting(self) -> int:
         return len(self._waiting)
+
+    @property
+    def untold(self) -> tuple[Message, ...]:
+        """What waits, for `resume` of another process; tests apart, whose result nobody will wait for."""
+        return tuple(message for message in self._waiting if message.state != "test")
+
+    def resume(self, untold: Iterable[Message]) -> None:
+        """Queue, ahead of all others, what another process could not deliver."""
+        if self.configured:
+            for message in untold:
+                self._offer(message)
 
     def tell(self, transition: Transition) -> None:
         """Queue a message if this is news for others."""
@@ -149,14 +162,14 @@ class Webhook:
             self._task = asyncio.get_running_loop().create_task(self._run(), name="alert webhook")
 
     async def close(self) -> None:
-        """Try what still waits once more, for DRAIN seconds at most."""
+        """Try what still waits once more, for DRAIN seconds at most; what then waits is `untold`."""
         if self._task is None:
             return
         self._closing.set()
-        try:
+        with suppress(TimeoutError):
             async with asyncio.timeout(DRAIN):
                 await self._idle.wait()
-        except TimeoutError:
+        if self._waiting:
             _log.warning("%d message(s) about alerts could not be delivered before the end", len(self._waiting))
         self._task.cancel()
         with suppress(asyncio.CancelledError):
@@ -178,6 +191,7 @@ class Webhook:
         self._waiting.append(message)
         self._idle.clear()
         self._came.set()
+        self.on_change()
 
     async def _run(self) -> None:
         settings = self._settings
@@ -195,15 +209,19 @@ class Webhook:
             while True:
                 await self._came.wait()
                 while self._waiting:
-                    await self._deliver(session, self._waiting[0])
+                    if not await self._deliver(session, self._waiting[0]):
+                        self._idle.set()
+                        return
                     self._waiting.popleft()
+                    self.on_change()
                 self._came.clear()
                 self._idle.set()
 
-    async def _deliver(self, session: aiohttp.ClientSession, message: Message) -> None:
+    async def _deliver(self, session: aiohttp.ClientSession, message: Message) -> bool:
+        """Whether that is settled, one way or the other; if not, the end has come first."""
         for attempt in range(1, self._settings.retries + 2):
             delivered, again, detail = await self._attempt(session, message)
-            final = delivered or not again or attempt > self._settings.retries or self._closing.is_set()
+            final = delivered or not again or attempt > self._settings.retries
             self.last = Delivery(
                 message.alert,
                 message.state,
@@ -216,8 +234,11 @@ class Webhook:
                 self.results["delivered" if delivered else "failed"] += 1
                 if not delivered:
                     _log.warning("the webhook was not told that %s is %s: %s", message.alert, message.state, detail)
-                return
+                return True
+            if self._closing.is_set():
+                return False
             await self._pause(attempt)
+        raise AssertionError("the last attempt is final")
 
     async def _attempt(self, session: aiohttp.ClientSession, message: Message) -> tuple[bool, bool, str]:
         """Whether it was taken, whether to try again, and what happened."""

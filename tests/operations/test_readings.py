@@ -125,6 +125,29 @@ def test_the_outbox_is_compared_with_five_minutes_ago(edge: Edge) -> None:
     assert edge.after(5).outbox_growth == -12
 
 
+def test_a_stuck_outbox_counts_in_full_until_it_shrinks_however_long_nothing_new_comes(edge: Edge) -> None:
+    edge.kept = KeptFigures(queued_writes=0)
+    edge.after(0)
+    growth = []
+    for seconds in range(0, 1200, 5):
+        edge.kept = KeptFigures(queued_writes=10, oldest_write=float(seconds))
+        growth.append(edge.after(5).outbox_growth)
+    assert set(growth) == {10.0}
+    edge.kept = KeptFigures(queued_writes=9, oldest_write=1200.0)
+    assert edge.after(5).outbox_growth == -1
+
+
+def test_a_busy_outbox_whose_writes_leave_in_time_does_not_grow(edge: Edge) -> None:
+    for _ in range(200):
+        edge.kept = KeptFigures(queued_writes=10, oldest_write=40.0)
+        assert edge.after(5).outbox_growth == 0
+
+
+def test_an_outbox_found_stuck_at_the_start_counts_in_full(edge: Edge) -> None:
+    edge.kept = KeptFigures(queued_writes=4, oldest_write=7200.0)
+    assert edge.after(0).outbox_growth == 4
+
+
 def test_without_an_outbox_nothing_is_told_of_it(edge: Edge) -> None:
     readings = edge.after(1)
     assert (readings.outbox_queued, readings.outbox_oldest, readings.outbox_growth) == (None, None, None)

@@ -21,9 +21,15 @@ PROXIED = [{"name": "all", "match": "/**", "strategy": "network-only"}]
 
 
 @asynccontextmanager
-async def watching(directory: Path, origin: ScriptedOrigin, **alerts: Any) -> AsyncIterator[EdgeProcess]:
+async def watching(
+    directory: Path, origin: ScriptedOrigin, *, probe: object = 0, **alerts: Any
+) -> AsyncIterator[EdgeProcess]:
     """An edge whose origin may fail, with alerts that look often."""
-    settings = {"routes": PROXIED, "origin": {"retries": 0}, "alerts": {"interval": "100ms", "rules": QUICK, **alerts}}
+    settings = {
+        "routes": PROXIED,
+        "origin": {"retries": 0, "probe": probe},
+        "alerts": {"interval": "100ms", "rules": QUICK, **alerts},
+    }
     async with serving(directory, origin.url, **settings) as edge:
         yield edge
 
@@ -111,6 +117,36 @@ async def test_an_origin_that_dies_fires_an_alert_and_resolves_it_when_it_is_bac
             await receiver.until_asked("/hook", 3)
             states = [json.loads(asked.body)["state"] for asked in receiver.requests]
             assert states == ["firing", "firing", "resolved"]
+
+
+async def test_what_fires_goes_on_after_kill_9_and_ends_when_the_origin_is_back_though_nobody_asks(
+    tmp_path: Path, session: aiohttp.ClientSession
+) -> None:
+    async with ScriptedOrigin() as origin, ScriptedOrigin() as receiver:
+        receiver.on("/hook", steps(read_body(), reply(503)))
+        told = {"url": f"{receiver.url}/hook"}
+        await origin.stop()
+        async with watching(tmp_path, origin, probe="300ms", webhook=told) as edge:
+            asking = Asking(session, edge)
+            assert await asking.page() == 502
+            before = await asking.until("origin-down", "firing")
+            await receiver.until_asked("/hook")
+            edge.signal(signal.SIGKILL)
+            await edge.ended()
+        receiver.on("/hook", steps(read_body(), reply(204)))
+        async with watching(tmp_path, origin, probe="300ms", webhook=told) as edge:
+            asking = Asking(session, edge)
+            assert (await asking.alert("origin-down"))["since"] == before["since"]
+            await asking.until_known("origin-down")
+            assert (await asking.alert("origin-down"))["state"] == "firing"
+            await origin.start()
+            await asking.until("origin-down", "inactive")
+            (episode,) = (await asking.report())["history"]
+            assert episode["began"] == before["since"]
+            await receiver.until(lambda: json.loads(receiver.requests[-1].body or "{}").get("state") == "resolved")
+        messages = [json.loads(asked.body) for asked in receiver.requests]
+        assert {(each["state"], each["id"]) for each in messages[:-1]} == {("firing", messages[0]["id"])}
+        assert origin.requests == []
 
 
 async def test_a_change_that_is_kept_survives_kill_9_and_reset_ends_it(

@@ -1,0 +1,152 @@
+"""What of the alerts outlives the process, in a small file: what fires, what has been, and what nobody was told yet.
+
+The rule of this room: it is written when something has changed, whole or not at all, readable by its owner only. What
+cannot be read or written costs a warning, never a start or an alert.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from pydantic import TypeAdapter
+
+from proxy.operations.alert_rules import SHIPPED
+from proxy.operations.alerting import AlertWatch
+from proxy.operations.alerts import EPISODES, Episode, Ongoing
+from proxy.operations.webhook import MOST_WAITING, Message, Webhook
+
+LARGEST = 512 * 2**10
+LATEST = 1e11
+"""Seconds since the epoch beyond which nothing can have happened."""
+
+_log = logging.getLogger("cachewire.alerts")
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """The file's content; everything is oldest first."""
+
+    version: Literal[1] = 1
+    firing: tuple[Ongoing, ...] = ()
+    history: tuple[Episode, ...] = ()
+    untold: tuple[Message, ...] = ()
+
+
+_KEPT = TypeAdapter(Kept)
+
+
+class KeptAlerts:
+    """Keeps the file at `path` as the watch and the webhook are. Start it before, and close it after both of them."""
+
+    def __init__(self, path: Path, watch: AlertWatch, webhook: Webhook) -> None:
+        self._path = path
+        self._watch = watch
+        self._webhook = webhook
+        self._written = Kept()
+        self._changed = asyncio.Event()
+        self._failing = False
+        self._closing = False
+        self._task: asyncio.Task[None] | None = None
+        watch.subscribe(lambda transition: self._changed.set() if transition.state in ("firing", "resolved") else None)
+        webhook.on_change = self._changed.set
+
+    async def start(self) -> None:
+        """Go on where the process before this one ended."""
+        self._written = kept = await asyncio.to_thread(read_kept, self._path)
+        self._watch.resume(kept.firing, kept.history)
+        self._webhook.resume(kept.untold)
+        self._task = asyncio.get_running_loop().create_task(self._run(), name="kept alerts")
+
+    async def close(self) -> None:
+        """Write what has changed last."""
+        if self._task is None:
+            return
+        self._closing = True
+        self._changed.set()
+        await self._task
+        self._task = None
+
+    async def _run(self) -> None:
+        last = False
+        while not last:
+            await self._changed.wait()
+            self._changed.clear()
+            last = self._closing
+            await self._write()
+
+    async def _write(self) -> None:
+        alerts = self._watch.alerts
+        kept = Kept(1, tuple(alerts.ongoing()), tuple(reversed(alerts.episodes())), self._webhook.untold)
+        if kept == self._written:
+            return
+        try:
+            await asyncio.to_thread(write_kept, self._path, kept)
+        except OSError as error:
+            if not self._failing:
+                _log.warning("%s cannot be written (%s): a restart would forget what fires", self._path, error)
+            self._failing = True
+        else:
+            self._written, self._failing = kept, False
+
+
+def read_kept(path: Path) -> Kept:
+    """What the file says of the alerts there are; nothing if there is no file or it is damaged."""
+    try:
+        with path.open("rb") as file:
+            content = file.read(LARGEST + 1)
+        if len(content) > LARGEST:
+            raise ValueError(f"it is larger than {LARGEST // 1024} KiB")
+        kept = _KEPT.validate_json(content, strict=True)
+        if not all(0 <= moment < LATEST for moment in _moments(kept)) or not all(map(math.isfinite, _values(kept))):
+            raise ValueError("it has numbers that cannot be")
+    except FileNotFoundError:
+        return Kept()
+    except (OSError, ValueError) as error:
+        _log.warning("%s is not used (%s): the history of the alerts begins anew", path, _first_line(error))
+        return Kept()
+    return Kept(
+        1,
+        tuple(each for each in kept.firing if each.rule in SHIPPED),
+        tuple(each for each in kept.history if each.rule in SHIPPED)[-EPISODES:],
+        kept.untold[-MOST_WAITING:],
+    )
+
+
+def write_kept(path: Path, kept: Kept) -> None:
+    """Let the file say this. Raises OSError."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    new = path.with_name(f"{path.name}.new")
+    with open(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+        file.write(_KEPT.dump_json(kept))
+        file.flush()
+        os.fsync(file.fileno())
+    new.replace(path)
+
+
+def _moments(kept: Kept) -> Iterator[float]:
+    for ongoing in kept.firing:
+        yield from (ongoing.since, ongoing.fired)
+    for episode in kept.history:
+        yield from (episode.began, episode.ended)
+    for message in kept.untold:
+        yield from (message.since, message.at)
+
+
+def _values(kept: Kept) -> Iterator[float]:
+    for episode in kept.history:
+        yield from (episode.threshold, episode.peak or 0.0)
+    for message in kept.untold:
+        yield from (message.threshold or 0.0, message.value or 0.0)
+    yield from (ongoing.peak or 0.0 for ongoing in kept.firing)
+
+
+def _first_line(error: Exception) -> str:
+    """Without what the file holds, which pydantic quotes."""
+    return str(error).partition("\n")[0]
