@@ -163,7 +163,7 @@ class TestTheTree:
         edge.store("/reset", url="http://a.example/reset?token=aaa")
         edge.store("/reset", key="b", url="http://b.example/reset?token=gggghhhh")
         right, wrong = [
-            await _page(client, f"/cache?view=tree&at={quote(f'/reset?token={guess}', safe='')}", **LIVE)
+            await _page(client, f"/cache?view=tree&at={quote(f'/reset?token={guess}', safe='')}", 200, **LIVE)
             for guess in ("gggg", "xxxx")
         ]
         assert right.replace("gggg", "") == wrong.replace("xxxx", "")
