@@ -7,20 +7,22 @@ check, request forgery by the same-origin check, injected markup by the Content-
 from __future__ import annotations
 
 import binascii
-import hmac
 import ipaddress
 import json
 import logging
 import re
+import time
 from base64 import b64decode
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import replace
+from math import ceil
 from urllib.parse import urlencode, urlsplit
 
 from aiohttp import web
 from aiohttp.typedefs import Middleware
 
 from webui.asking import Asker, asker, introduce
+from webui.bearer import Bearer
 from webui.client_address import Network, client_address
 from webui.login import Login
 
@@ -59,20 +61,22 @@ def security(
     read_only: bool = False,
     traffic: Collection[str] = (),
     proxies: Collection[str] = (),
+    now: Callable[[], float] = time.monotonic,
 ) -> list[Middleware]:
     """The middlewares of the admin listener, outermost first.
 
     `allowed_hosts` are host names without port that `Host` may say besides the loopback ones. Neither `token` nor
     `login`: nobody is asked to authenticate, which only a loopback listener may afford. `traffic` are paths whose
     POST changes nothing of the edge, so that `read_only` lets it pass and no audit line is written for it. `proxies`
-    are networks whose X-Forwarded-For is believed.
+    are networks whose X-Forwarded-For is believed. Who has shown too many wrong tokens waits, by the clock `now`.
     """
     hosts = frozenset(host.lower().strip("[]").rstrip(".") for host in allowed_hosts)
     guarded = token is not None or login is not None
+    bearer = None if token is None else Bearer(token, now)
     return [
         _headers(),
         _known_host(hosts, guarded=guarded),
-        _authenticated(token, login, [ipaddress.ip_network(text, strict=False) for text in proxies]),
+        _authenticated(bearer, login, [ipaddress.ip_network(text, strict=False) for text in proxies]),
         _same_origin(),
         _changes(read_only, frozenset(traffic)),
     ]
@@ -147,26 +151,30 @@ def _is_known(host: str, allowed: frozenset[str], *, guarded: bool) -> bool:
     return address.is_loopback
 
 
-def _authenticated(token: str | None, login: Login | None, proxies: Sequence[Network]) -> Middleware:
-    expected = None if token is None else token.encode()
-
+def _authenticated(bearer: Bearer | None, login: Login | None, proxies: Sequence[Network]) -> Middleware:
     @web.middleware
     async def authenticated(request: web.Request, handler: Handler) -> web.StreamResponse:
         address = client_address(request.remote or "", request.headers.getall("X-Forwarded-For", ()), proxies)
         introduce(request, Asker(address=address))
-        if request.path in OPEN_PATHS or (expected is None and login is None):
+        if request.path in OPEN_PATHS or (bearer is None and login is None):
             return await handler(request)
         given = _credentials(request.headers.get("Authorization", ""))
-        if expected is not None and given is not None and hmac.compare_digest(given, expected):
+        found = bearer.look(given, address) if bearer is not None and given is not None else False
+        if found is True:
             introduce(request, Asker("token", address))
             return await handler(request)
+        # What lies before the login, and who has logged in, waits for nobody's tokens.
+        if login is not None and (
+            _recognized(request, login) or request.path == LOGIN or request.path.startswith("/static/")
+        ):
+            return await handler(request)
+        if found:
+            raise _asked_to_wait(found)
         if login is None:
             raise web.HTTPUnauthorized(
                 text="The admin token is needed: as a bearer token, or as the password of any user name.\n",
                 headers={"WWW-Authenticate": 'Basic realm="Cachewire", charset="UTF-8"'},
             )
-        if _recognized(request, login) or request.path == LOGIN or request.path.startswith("/static/"):
-            return await handler(request)
         raise _asked_to_log_in(request)
 
     return authenticated
@@ -199,6 +207,14 @@ def _asked_to_log_in(request: web.Request) -> web.HTTPException:
         )
     to = local_path(request.path_qs) if request.method in _SAFE_METHODS else "/"
     return web.HTTPSeeOther(LOGIN if to == "/" else f"{LOGIN}?{urlencode({'to': to})}")
+
+
+def _asked_to_wait(seconds: float) -> web.HTTPException:
+    wait = max(ceil(seconds), 1)
+    text = _problem(429, "too-many-attempts", f"too many wrong tokens came from this address; try again in {wait} s")
+    return web.HTTPTooManyRequests(
+        text=text, content_type="application/problem+json", headers={"Retry-After": str(wait)}
+    )
 
 
 _BEARER = {"WWW-Authenticate": 'Bearer realm="Cachewire"'}

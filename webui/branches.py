@@ -63,7 +63,7 @@ def cache_tree(
 
     `row` is asked for what is shown only; `masked` hides what must not be read off a URL's query.
     """
-    found = yield from matching(entries, query, now, scoped=False)
+    found = yield from matching(entries, query, now, masked, scoped=False)
     way = _absolute(query.at, found)
     tree = _Tree(found, query, now, row, masked)
     whole = yield from tree.grow("", 0, len(found), 0, way)
@@ -245,7 +245,9 @@ def _place(each: _Child | Listed) -> str:
 
 
 def _absolute(at: str, entries: Sequence[Any]) -> str:
-    """A path without a host means the first host that has it."""
+    """A path without a host means the first host that has it. No place lies within a query, which may hold secrets."""
+    path, question, _ = at.partition("?")
+    at = path + question
     if not at.startswith("/"):
         return at
     place = 0

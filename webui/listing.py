@@ -14,7 +14,7 @@ from operator import attrgetter
 from typing import Any, Protocol, TypeVar
 
 from webui.cache_shown import CacheList, CacheRow, Shelf
-from webui.query import CacheQuery, Filterable
+from webui.query import CacheQuery, Filterable, Masked
 
 STEP = 1_000
 """Entries between two yields: some hundred microseconds of work."""
@@ -47,12 +47,14 @@ def entry_id(entry: Identified) -> str:
     return blake2b(f"{entry.key}\0{entry.vary!r}".encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
 
 
-def matching(entries: Sequence[E_], query: CacheQuery, now: float, *, scoped: bool = True) -> Steps[Sequence[E_]]:
+def matching(
+    entries: Sequence[E_], query: CacheQuery, now: float, masked: Masked, *, scoped: bool = True
+) -> Steps[Sequence[E_]]:
     """The entries that `query` accepts, in the order they come in; without `scoped` wherever their URL lies."""
     question = query if scoped else replace(query, at="")
     if not question.scoped:
         return entries
-    accepted, found = question.accepting(now), []
+    accepted, found = question.accepting(now, masked), []
     for start in range(0, len(entries), STEP):
         found += list(filter(accepted, entries[start : start + STEP]))
         yield
@@ -60,13 +62,19 @@ def matching(entries: Sequence[E_], query: CacheQuery, now: float, *, scoped: bo
 
 
 def cache_list(
-    entries: Sequence[E_], query: CacheQuery, *, now: float, shelf: Shelf, row: Callable[[E_], CacheRow]
+    entries: Sequence[E_],
+    query: CacheQuery,
+    *,
+    now: float,
+    shelf: Shelf,
+    row: Callable[[E_], CacheRow],
+    masked: Masked = str,
 ) -> Steps[CacheList]:
     """The page of `entries` that `query` asks for; a page beyond the last one becomes the last one.
 
-    `row` is asked for the entries shown only.
+    `row` is asked for the entries shown only; `masked` hides what must not be read off a URL's query.
     """
-    found = yield from matching(entries, query, now)
+    found = yield from matching(entries, query, now, masked)
     size = shelf.size if found is entries else (yield from total(found, "length"))
     whole = CacheList(query, shelf, (), len(found), size)
     query = query.turned(min(query.page, whole.pages))

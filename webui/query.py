@@ -60,6 +60,7 @@ _MOST_KNOWN = 1_000
 """Content types that are remembered: origins make them up as they like."""
 
 Test = Callable[[Filterable], bool]
+Masked = Callable[[str], str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,8 +231,11 @@ class CacheQuery:
         """The stored response is one the query asks for."""
         return self.accepting(now)(entry)
 
-    def accepting(self, now: float) -> Test:
-        """The question for one response after the other. Text is sought in URL, route, content type and tags."""
+    def accepting(self, now: float, masked: Masked = str) -> Test:
+        """The question for one response after the other. Text is sought in URL, route, content type and tags.
+
+        `masked` is a URL as pages show it, and no more of it is sought in: a secret cannot be guessed letter by letter.
+        """
         tests: list[Test] = []
         if self.state:
             tests.append(partial(_is_fresh, now, self.state == "fresh"))
@@ -251,9 +255,9 @@ class CacheQuery:
         if self.kind:
             tests.append(_of_kind(self.kind))
         if self.at:
-            tests.append(partial(_is_below, self.at))
+            tests.append(partial(_is_below, self.at, masked))
         if self.text:
-            tests.append(_containing(self.text.lower()))
+            tests.append(_containing(self.text.lower(), masked))
         return tests[0] if len(tests) == 1 else partial(_all, tests)
 
 
@@ -274,9 +278,10 @@ def _is_fresh(now: float, wanted: bool, entry: Filterable) -> bool:
     return (entry.fresh_until > now) == wanted
 
 
-def _is_below(prefix: str, entry: Filterable) -> bool:
-    # A path without scheme and host means every host's.
-    return entry.url.startswith(prefix, target_start(entry.url) if prefix.startswith("/") else 0)
+def _is_below(prefix: str, masked: Masked, entry: Filterable) -> bool:
+    # A path without scheme and host means every host's. Only queries have something to hide.
+    url = masked(entry.url) if "?" in prefix else entry.url
+    return url.startswith(prefix, target_start(url) if prefix.startswith("/") else 0)
 
 
 def _of_kind(prefix: str) -> Test:
@@ -293,9 +298,10 @@ def _of_kind(prefix: str) -> Test:
     return of_kind
 
 
-def _containing(text: str) -> Test:
+def _containing(text: str, masked: Masked) -> Test:
     # Routes and content types are few, and each is looked at once.
     known: dict[str, bool] = {}
+    stars = "*" in text
 
     def is_in(value: str) -> bool:
         if len(known) > _MOST_KNOWN:
@@ -305,7 +311,12 @@ def _containing(text: str) -> Test:
 
     def contains(entry: Filterable) -> bool:
         # Written out, because it is asked 100,000 times.
-        if text in entry.url.lower():
+        url = entry.url.lower()
+        if "?" not in url:
+            if text in url:
+                return True
+        # Masking costs more than looking, and puts nothing there but stars.
+        elif (stars or text in url) and text in masked(entry.url).lower():
             return True
         found = known.get(entry.route)
         if is_in(entry.route) if found is None else found:

@@ -27,7 +27,8 @@ class Admin(Section):
     listen: ListenAddress = Address("127.0.0.1", 8081)
     """Where operators connect; anything but loopback needs a password or a token."""
     token: Annotated[str, Field(min_length=1)] | None = Field(default=None, repr=False)
-    """Secret that scripts present as bearer token; better set as CACHEWIRE__ADMIN__TOKEN than in a file."""
+    """Secret that scripts present as bearer token, beyond loopback 16 characters or more; better set as
+    CACHEWIRE__ADMIN__TOKEN than in a file."""
     purge_token: Annotated[str, Field(min_length=16)] | None = Field(default=None, repr=False)
     """Switches PURGE and BAN on at the public listener, for those who present this secret as a bearer token."""
     password_hash: str | None = Field(default=None, repr=False)

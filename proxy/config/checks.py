@@ -14,6 +14,9 @@ from proxy.config.units import Address
 from proxy.config.validation import Tree
 from proxy.policy.routes import RouteMatch, covers, overlaps
 
+SHORTEST_TOKEN = 16
+"""Characters of `admin.token` where others than this machine can try some."""
+
 
 def problems_between_settings(config: Config, tree: Tree) -> list[Problem]:
     """Everything that cannot work together."""
@@ -94,6 +97,11 @@ def _listeners(config: Config, tree: Tree) -> Iterator[Problem]:
             " to a long random secret; or listen on 127.0.0.1."
         )
         yield _problem(tree, ("admin", "listen"), what, advice)
+    token = config.admin.token
+    if token is not None and len(token) < SHORTEST_TOKEN and not is_loopback(admin.host):
+        what = f"has {len(token)} characters, and {admin} can be reached from other machines"
+        advice = f"Make it random and {SHORTEST_TOKEN} or longer, as `openssl rand -hex 16` prints it."
+        yield _problem(tree, ("admin", "token"), what, advice, ("admin", "listen"))
 
 
 def _origin_tls(config: Config, tree: Tree) -> Iterator[Problem]:

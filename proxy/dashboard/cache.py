@@ -75,7 +75,8 @@ class CacheSource:
         def work() -> Generator[None, None, CacheList]:
             yield from self._catalogue.refresh()
             shelf, now = self._shelf(), self._now()
-            return (yield from cache_list(self._catalogue.responses, query, now=now, shelf=shelf, row=self._row))
+            found = cache_list(self._catalogue.responses, query, now=now, shelf=shelf, row=self._row, masked=masked)
+            return (yield from found)
 
         cost = await in_turns(work())
         self._every = every(cost.seconds)
@@ -137,7 +138,7 @@ class CacheSource:
 
     async def purge(self, query: CacheQuery, *, by: str, soft: bool = False) -> int:
         """Purge what the list of `query` holds, as of now."""
-        accepted = query.accepting(self._now())
+        accepted = query.accepting(self._now(), masked)
 
         def meant(entry: Entry) -> bool:
             return accepted(self._source(entry))

@@ -155,9 +155,17 @@ def test_an_admin_listener_that_others_can_reach_needs_a_password_or_a_token(rep
         assert "can be reached from other machines, but nobody is asked who they are" in text
         assert "Run `cachewire password`" in text
     overrides = ["admin.listen=0.0.0.0:8081"]
-    assert load(None, env={"CACHEWIRE__ADMIN__TOKEN": "long enough"}, overrides=overrides).config.admin.guarded
+    assert load(None, env={"CACHEWIRE__ADMIN__TOKEN": "long-enough-token"}, overrides=overrides).config.admin.guarded
     hashed = str(PasswordHash.of("correct horse"))
     assert load(None, env={"CACHEWIRE__ADMIN__PASSWORD_HASH": hashed}, overrides=overrides).config.admin.guarded
+
+
+def test_a_token_that_others_can_try_is_long(report: Report) -> None:
+    text = report("admin: {listen: '0.0.0.0:8081', token: fifteen-letters}\n")
+    assert "admin.token: has 15 characters, and 0.0.0.0:8081 can be reached from other machines" in text
+    assert "16 or longer" in text
+    assert "fifteen-letters" not in text
+    assert load(None, env={"CACHEWIRE__ADMIN__TOKEN": "short"}, overrides=[]).config.admin.token == "short"
 
 
 def test_a_password_hash_that_is_none_is_refused_and_not_repeated(report: Report) -> None:

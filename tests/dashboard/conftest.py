@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from dataclasses import replace
 from typing import cast
 
@@ -97,10 +99,13 @@ class EdgeUnderView:
         login: Login | None = None,
         read_only: bool = False,
         proxies: tuple[str, ...] = (),
+        now: Callable[[], float] = time.monotonic,
     ) -> web.Application:
         """The admin listener's application with the pages on it."""
         traffic = ("/api/realtime/publish",)
-        guard = security(token, allowed_hosts, login=login, read_only=read_only, traffic=traffic, proxies=proxies)
+        guard = security(
+            token, allowed_hosts, login=login, read_only=read_only, traffic=traffic, proxies=proxies, now=now
+        )
         app = web.Application(middlewares=guard)
         frame = Frame(app)
         if login is not None:

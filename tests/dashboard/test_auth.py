@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pytest_aiohttp import AiohttpClient
 
+from webui.attempts import FREE
 from webui.auth import _credentials, _host_name
 from webui.listing import entry_id
 
@@ -78,6 +79,30 @@ async def test_any_host_name_will_do_where_a_token_is_asked_for(
     assert await _status(client, Host="192.0.2.1:8081", Authorization=bearer) == 200
     assert await _status(client, Host="edge.internal:8081", Authorization=bearer) == 200
     assert await _status(client, Host="edge.internal:8081") == 401
+
+
+async def test_whoever_guesses_tokens_waits_and_learns_nothing_meanwhile(
+    edge: EdgeUnderView, aiohttp_client: AiohttpClient
+) -> None:
+    clock = [0.0]
+    client = await aiohttp_client(edge.application(TOKEN, now=lambda: clock[0]))
+    guesses = [{"Authorization": f"Bearer guess-{number}"} for number in range(FREE)]
+    guesses[1] = {"Authorization": f"Basic {b64encode(b'me:guess').decode()}"}
+    assert [await _status(client, **guess) for guess in guesses] == [401] * (FREE - 1) + [429]
+    clock[0] += 12
+    answer = await client.get("/", headers={"Authorization": f"Bearer {TOKEN}"})
+    assert (answer.status, answer.headers["Retry-After"]) == (429, "18")
+    assert "try again in 18 s" in await answer.text()
+    assert await _status(client, "/healthz") != 429
+    clock[0] += 18
+    assert await _status(client, Authorization=f"Bearer {TOKEN}") == 200
+
+
+async def test_a_script_with_an_old_token_locks_nobody_out(edge: EdgeUnderView, aiohttp_client: AiohttpClient) -> None:
+    client = await _client(edge, aiohttp_client, TOKEN)
+    for _ in range(3 * FREE):
+        assert await _status(client, Authorization="Bearer the-old-one") == 401
+    assert await _status(client, Authorization=f"Bearer {TOKEN}") == 200
 
 
 async def test_without_the_token_nothing_is_shown(edge: EdgeUnderView, aiohttp_client: AiohttpClient) -> None:

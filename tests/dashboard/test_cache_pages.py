@@ -15,6 +15,7 @@ from proxy.policy.messages import Fields, StoredResponse
 from proxy.storage.base import Entry
 from tests.dashboard.shelf import NOW
 from webui.listing import entry_id
+from webui.query import CacheQuery
 
 if TYPE_CHECKING:
     from aiohttp import web
@@ -137,6 +138,35 @@ class TestTheTree:
             page = await _page(client, path)
             assert "geheim" not in page
             assert "token=********" in page
+
+    @pytest.mark.parametrize("guess", ["token=g", "token=x", "geheim", "m&page="])
+    async def test_secrets_cannot_be_guessed_through_the_search_either(
+        self, edge: EdgeUnderView, client: Client, guess: str
+    ) -> None:
+        edge.store("/reset?token=geheim&page=1")
+        asked = quote(guess, safe="")
+        assert "token=********" not in await _page(client, f"/cache?q={asked}")
+        assert '<strong id="purge-count">' not in await _page(client, f"/cache/purge/count?q={asked}")
+        at = quote(f"{HOST}/reset?{guess}", safe="")
+        assert "token=********" not in await _page(client, f"/cache?view=list&at={at}")
+        assert await edge.purge(CacheQuery(text=guess)) == 0
+
+    @pytest.mark.parametrize("text", ["reset?tok", "TOKEN=****", "*&page=1", "page=1"])
+    async def test_what_is_seen_is_found(self, edge: EdgeUnderView, client: Client, text: str) -> None:
+        edge.store("/reset?token=geheim&page=1")
+        page = await _page(client, f"/cache?q={quote(text, safe='')}")
+        assert f"{HOST}/reset?token=********&amp;page=1" in page
+
+    async def test_a_place_within_a_query_opens_no_host_by_its_secret(
+        self, edge: EdgeUnderView, client: Client
+    ) -> None:
+        edge.store("/reset", url="http://a.example/reset?token=aaa")
+        edge.store("/reset", key="b", url="http://b.example/reset?token=gggghhhh")
+        right, wrong = [
+            await _page(client, f"/cache?view=tree&at={quote(f'/reset?token={guess}', safe='')}", 200, **LIVE)
+            for guess in ("gggg", "xxxx")
+        ]
+        assert right.replace("gggg", "") == wrong.replace("xxxx", "")
 
 
 class TestTheQuestionBeforeAPurge:
