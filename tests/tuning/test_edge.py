@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 import logging
 import os
@@ -353,6 +354,27 @@ async def test_everything_can_be_done_by_a_script(
         assert len((await api.post("/api/tuning/reset", {"all": True}))["changes"]) == 4
         assert tuning.overrides() == {}
         assert {event.by for event in told(edge)} == {"operator", "automatic"}
+
+
+async def test_what_a_full_disk_cannot_keep_is_507_with_the_reason_and_changes_nothing(
+    origin: ScriptedOrigin, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    async with tuned(origin, cache_dir=tmp_path) as (edge, tuning), admin(edge) as api:
+        monkeypatch.setattr(os, "fsync", full)
+        asked = [
+            ("/api/tuning/set", {"key": MEMORY, "value": "48MiB", "keep": True}),
+            ("/api/alerts/memory", {"threshold": "50%", "keep": True}),
+        ]
+        for path, document in asked:
+            problem = await api.post(path, document, status=507)
+            assert "nothing is changed: it cannot be kept (No space left on device)" in problem["detail"]
+            assert "try without keeping it" in problem["detail"]
+        assert tuning.overrides() == {}
+        assert edge.app.control_room.alerts.changes_of("memory") == {}
+        monkeypatch.undo()
 
 
 @pytest.mark.parametrize(
