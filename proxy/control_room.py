@@ -59,6 +59,7 @@ from proxy.storage.tiers import Tiers
 from proxy.tuning.api import TuningApi
 from proxy.tuning.control import Tuning
 from proxy.tuning.levers import EdgeLevers
+from proxy.tuning.optimiser import MEMORY_TIER
 from proxy.upstream import Origin
 from proxy.version import __version__
 from webui.auth import security
@@ -173,7 +174,7 @@ class ControlRoom:
         self.tuning = Tuning(
             config,
             EdgeLevers(config, store=store, routes=routes, purger=purger, compression=compression, realtime=realtime),
-            figures=lambda: self.readings.sample().values(),
+            figures=lambda: {**self.readings.sample().values(), MEMORY_TIER: float(store.stats().memory_bytes)},
             timeline=self.timeline,
             now=now,
             path=config.cache.dir / "tuning.json" if config.cache.disk else None,

@@ -79,7 +79,7 @@ class ShownEvent:
     changes: tuple[ShownChange, ...]
     figures: tuple[tuple[str, str, str], ...]
     settled: bool
-    fate: Literal["stands", "done", "undone", "superseded"]
+    fate: Literal["stands", "done", "undone", "superseded", "skipped"]
     ended: float | None
     ended_by: str
 

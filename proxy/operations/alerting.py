@@ -209,9 +209,8 @@ class AlertWatch:
         try:
             await asyncio.to_thread(self._file.write, changes)
         except OSError as error:
-            raise RequestRefused(
-                500, "cannot-keep", f"it cannot be kept: {error.strerror or error}. Nothing was changed."
-            ) from error
+            text = f"nothing is changed: it cannot be kept ({error.strerror or error}); try without keeping it"
+            raise RequestRefused(507, "cannot-keep", text) from error
         self._kept = changes
 
     def _recall(self, kept: Changes) -> None:

@@ -42,6 +42,13 @@ class Bounds:
 
 
 @dataclass(frozen=True, slots=True)
+class Skip:
+    """There would be a step, but it would not help: why, as a sentence for the log."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class Step:
     """What to do: values to set, caches to clear, and a sentence for the log."""
 
@@ -50,8 +57,11 @@ class Step:
     clear: Clear = field(default_factory=Clear)
 
 
-def next_step(action: str, state: State, bounds: Bounds, done: Collection[str]) -> Step | None:
-    """The next step of an action, None when it has come to its end. `done` are the actions taken already."""
+def next_step(
+    action: str, state: State, bounds: Bounds, done: Collection[str], held: float | None = None
+) -> Step | Skip | None:
+    """The next step of an action, None when it has come to its end. `done` are the actions taken already, `held` the
+    bytes in the memory tier, if that is known."""
     if action in done and action not in STEPWISE:
         return None
     if action in CLEARING:
@@ -59,7 +69,7 @@ def next_step(action: str, state: State, bounds: Bounds, done: Collection[str]) 
     if action == "raise-batch-delay":
         return _longer_batches(state, bounds.batch_delay)
     if action == "shrink-memory":
-        return _smaller_memory(state, bounds.memory)
+        return _smaller_memory(state, bounds.memory, held)
     return _preset(action, state)
 
 
@@ -79,14 +89,22 @@ def _longer_batches(state: State, cap: float) -> Step | None:
     return Step("messages are gathered for longer", (Change(BATCH_DELAY, present, longer),))
 
 
-def _smaller_memory(state: State, floor: int) -> Step | None:
+def _smaller_memory(state: State, floor: int, held: float | None) -> Step | Skip | None:
     present = _free(state, MEMORY)
     if present is None:
         return None
     smaller = max(floor, int(present * SMALLER) // 2**10 * 2**10)
     if smaller >= present:
         return None
+    if held is not None and held <= smaller:
+        return Skip(
+            f"the memory tier is left alone: it holds {_mib(held)}, so a limit of {_mib(smaller)} frees nothing"
+        )
     return Step("the memory tier is smaller", (Change(MEMORY, int(present), smaller),))
+
+
+def _mib(size: float) -> str:
+    return f"{size / 2**20:.1f}".removesuffix(".0") + " MiB"
 
 
 def _preset(name: str, state: State) -> Step | None:

@@ -11,14 +11,17 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from proxy.tuning.actions import CLEARING, Bounds, Clear, Step, next_step
+from proxy.tuning.actions import CLEARING, Bounds, Clear, Skip, Step, next_step
 from proxy.tuning.state import Change, State
 
 MOST_EVENTS = 200
 MOST_PATIENCE = 8
 
 Figures = Mapping[str, float | None]
-Fate = Literal["stands", "done", "undone", "superseded"]
+Fate = Literal["stands", "done", "undone", "superseded", "skipped"]
+
+MEMORY_TIER = "memory_tier"
+"""Which of the figures tells what the memory tier holds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +46,8 @@ class Times:
 class Event:
     """One step that was taken, with the figures before and after it.
 
-    `fate`: what it changed stands, it left nothing to undo (`done`), it was undone, or an operator has changed
-    everything about it since (`superseded`).
+    `fate`: what it changed stands, it left nothing to undo (`done`), it was undone, an operator has changed
+    everything about it since (`superseded`), or it was not taken after all (`skipped`), as its text says.
     """
 
     number: int
@@ -89,6 +92,7 @@ class Watch:
     since: float | None = None
     taken: int = 0
     done: set[str] = field(default_factory=set)
+    skipped: set[str] = field(default_factory=set)
     yielded: bool = False
     patience: int = 1
     quiet_until: float = float("-inf")
@@ -195,13 +199,17 @@ class Optimiser:
         return watch.firing and not watch.yielded and watch.taken < watch.rule.most and now >= watch.quiet_until
 
     def _acted(self, watch: Watch, now: float, state: State, look: Callable[[], Figures]) -> Act | None:
+        figures = look()
         for action in watch.rule.actions:
-            step = next_step(action, state, self._bounds, watch.done)
-            if step is not None:
+            step = next_step(action, state, self._bounds, watch.done, figures.get(MEMORY_TIER))
+            if isinstance(step, Step):
                 watch.taken += 1
                 watch.done.add(action)
                 watch.quiet_until = now + self.times.cool_down
-                return Act(self._note(watch.rule.alert, action, step, now, look()), step.clear)
+                return Act(self._note(watch.rule.alert, action, step, now, figures), step.clear)
+            if isinstance(step, Skip) and action not in watch.skipped:
+                watch.skipped.add(action)
+                self._note(watch.rule.alert, action, step, now, figures)
         # Nothing is left to do; what an operator lets go of may give it something again.
         watch.quiet_until = now + self.times.cool_down
         return None
@@ -211,6 +219,7 @@ class Optimiser:
         acted = watch.taken > 0
         watch.since, watch.resolved, watch.taken, watch.yielded = now, None, 0, False
         watch.done.clear()
+        watch.skipped.clear()
         watch.calm_since = now if acted else None
         if not standing:
             return None
@@ -219,10 +228,11 @@ class Optimiser:
 
     # Events
 
-    def _note(self, rule: str, action: str, step: Step, now: float, before: Figures) -> Event:
+    def _note(self, rule: str, action: str, step: Step | Skip, now: float, before: Figures) -> Event:
         self._number += 1
-        fate: Fate = "done" if action in CLEARING else "stands"
-        event = Event(self._number, now, rule, action, step.text, step.changes, before, fate=fate)
+        fate: Fate = "skipped" if isinstance(step, Skip) else "done" if action in CLEARING else "stands"
+        changes = step.changes if isinstance(step, Step) else ()
+        event = Event(self._number, now, rule, action, step.text, changes, before, fate=fate)
         self._events[event.number] = event
         self._forget(max(0, len(self._events) - MOST_EVENTS))
         return event
@@ -261,6 +271,7 @@ class Optimiser:
 
 
 _FATES = {
+    "skipped": "nothing was changed",
     "done": "what was cleared has filled again by itself",
     "undone": "it is undone already",
     "superseded": "an operator has changed it since",

@@ -150,8 +150,9 @@ class TestValues:
 
 class TestAutoOptimisation:
     async def test_what_was_done_is_shown_with_figures_and_can_be_undone(
-        self, operator: aiohttp.ClientSession, edge: EdgeUnderTest, tuning: Tuning
+        self, operator: aiohttp.ClientSession, edge: EdgeUnderTest, tuning: Tuning, monkeypatch: pytest.MonkeyPatch
     ) -> None:
+        monkeypatch.setattr(tuning, "_figures", lambda: {"memory_tier": 60.0 * 2**20})
         assert "Nothing yet" in await page(operator)
         tuning.alerted(Transition("memory", "firing"))
         await tuning.act()
@@ -160,11 +161,20 @@ class TestAutoOptimisation:
         shown = text(await page(operator))
         assert "The memory tier is smaller Memory tier 64MiB → becomes 48MiB" in shown
         assert "firing 31 s, 1 of at most 6 steps" in shown
-        assert "memory tier 0 B → then 0 B" in shown
+        assert "memory tier 60.0 MiB → then 60.0 MiB" in shown
         assert "Undone: 1 automatic step." in await post(operator, "undo", event="1")
         shown = text(await page(operator))
         assert "undone by operator, 0 s ago" in shown
         assert "yields to an operator" in shown
+
+    async def test_what_would_not_have_helped_is_shown_with_the_reason(
+        self, operator: aiohttp.ClientSession, tuning: Tuning
+    ) -> None:
+        tuning.alerted(Transition("memory", "firing"))
+        await tuning.act()
+        shown = text(await page(operator))
+        assert "it holds 0 MiB, so a limit of 48 MiB frees nothing" in shown
+        assert "not done" in shown
 
     async def test_it_is_switched_off_and_on(self, operator: aiohttp.ClientSession, tuning: Tuning) -> None:
         assert "Auto-optimisation is off now, also after a restart." in await post(

@@ -244,7 +244,7 @@ async def test_of_what_was_kept_what_makes_no_sense_any_more_is_left_out(
 
 async def test_what_cannot_be_kept_is_not_changed_either(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
-    for watched, status in ((Watched(file=tmp_path / "file" / "alerts.json"), 500), (Watched(), 409)):
+    for watched, status in ((Watched(file=tmp_path / "file" / "alerts.json"), 507), (Watched(), 409)):
         with pytest.raises(RequestRefused) as refused:
             await watched.watch.change("memory", {"threshold": "50%"}, by="anna", keep=True)
         assert refused.value.status == status

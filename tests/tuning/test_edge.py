@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 import logging
 import os
@@ -219,12 +220,26 @@ async def test_a_degradation_walks_through_fire_act_recover_undo(origin: Scripte
 
 
 async def test_the_edge_acts_by_itself_when_it_is_told_of_an_alert(origin: ScriptedOrigin) -> None:
-    async with tuned(origin) as (edge, tuning):
+    origin.on("/", reply(200, b"x" * 110 * 2**10, {"Cache-Control": "max-age=60"}))
+    auto = {"auto": {"memory_floor": "8KiB"}}
+    async with tuned(origin, cache={"memory": "128KiB"}, tuning=auto) as (edge, tuning):
+        await edge.get("/")
         tuning.alerted(Transition("memory", "firing"))
         async with asyncio.timeout(10):
             while not tuning.optimiser.events():
                 await asyncio.sleep(0.005)
-        assert edge.app.store.memory_limit == 48 * 2**20
+        assert edge.app.store.memory_limit == 96 * 2**10
+        assert edge.app.store.stats().memory_bytes == 0
+
+
+async def test_a_memory_tier_that_holds_little_is_not_what_fills_the_memory(origin: ScriptedOrigin) -> None:
+    async with tuned(origin) as (edge, tuning):
+        await alerted(tuning, "memory", "firing")
+        assert edge.app.store.memory_limit == 64 * 2**20
+        assert [(each.action, each.fate) for each in tuning.optimiser.events()] == [
+            ("clear-profiles", "done"),
+            ("shrink-memory", "skipped"),
+        ]
 
 
 async def test_an_automatism_that_breaks_is_switched_off_and_says_so(
@@ -311,7 +326,9 @@ async def test_what_cannot_be_kept_is_not_done(origin: ScriptedOrigin, tmp_path:
 # The API
 
 
-async def test_everything_can_be_done_by_a_script(origin: ScriptedOrigin, tmp_path: Path) -> None:
+async def test_everything_can_be_done_by_a_script(
+    origin: ScriptedOrigin, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async with tuned(origin, cache_dir=tmp_path) as (edge, tuning), admin(edge) as api:
         preview = await api.get("/api/tuning/preview?preset=high-traffic")
         assert {"key": DELAY, "before": "50ms", "after": "100ms"}.items() <= preview["changes"][2].items()
@@ -327,6 +344,7 @@ async def test_everything_can_be_done_by_a_script(origin: ScriptedOrigin, tmp_pa
         assert (key["configured"], key["effective"], key["origin"]) == ("64MiB", "48MiB", "operator")
         assert key["since"] == edge.clock()
         await api.post("/api/tuning/reset", {"key": MEMORY})
+        monkeypatch.setattr(tuning, "_figures", lambda: {"memory_tier": 60.0 * 2**20})
         await alerted(tuning, "memory", "firing")
         (event,) = (await api.get("/api/tuning"))["auto"]["events"]
         assert (event["rule"], event["changes"][0]["after"]) == ("memory", "48MiB")
@@ -336,6 +354,27 @@ async def test_everything_can_be_done_by_a_script(origin: ScriptedOrigin, tmp_pa
         assert len((await api.post("/api/tuning/reset", {"all": True}))["changes"]) == 4
         assert tuning.overrides() == {}
         assert {event.by for event in told(edge)} == {"operator", "automatic"}
+
+
+async def test_what_a_full_disk_cannot_keep_is_507_with_the_reason_and_changes_nothing(
+    origin: ScriptedOrigin, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    async with tuned(origin, cache_dir=tmp_path) as (edge, tuning), admin(edge) as api:
+        monkeypatch.setattr(os, "fsync", full)
+        asked = [
+            ("/api/tuning/set", {"key": MEMORY, "value": "48MiB", "keep": True}),
+            ("/api/alerts/memory", {"threshold": "50%", "keep": True}),
+        ]
+        for path, document in asked:
+            problem = await api.post(path, document, status=507)
+            assert "nothing is changed: it cannot be kept (No space left on device)" in problem["detail"]
+            assert "try without keeping it" in problem["detail"]
+        assert tuning.overrides() == {}
+        assert edge.app.control_room.alerts.changes_of("memory") == {}
+        monkeypatch.undo()
 
 
 @pytest.mark.parametrize(

@@ -103,6 +103,26 @@ def test_the_delay_stops_at_its_cap_and_memory_at_its_floor() -> None:
     assert len(edge.optimiser.events()) == 4 + 5
 
 
+def test_a_memory_tier_that_does_not_use_its_space_is_left_alone_and_the_log_says_why() -> None:
+    edge = Edge()
+    edge.figures = {"memory_tier": 3.0 * 2**20}
+    assert actions(edge.alert("memory", "firing")) == ["clear-profiles"]
+    cleared, skipped = edge.optimiser.events()
+    assert (skipped.action, skipped.fate, skipped.changes) == ("shrink-memory", "skipped", ())
+    assert skipped.text == "the memory tier is left alone: it holds 3 MiB, so a limit of 48 MiB frees nothing"
+    assert cleared.fate == "done"
+    assert edge.wait(60) == []
+    assert len(edge.optimiser.events()) == 2, "it is said once"
+    edge.figures = {"memory_tier": 60.0 * 2**20}
+    assert actions(edge.wait(60)) == ["shrink-memory"]
+    assert edge.state.effective(MEMORY).value == 48 * 2**20
+    with pytest.raises(UndoRefused, match="nothing was changed"):
+        edge.optimiser.undo(skipped.number, "anna", edge.now)
+    edge.alert("memory", "resolved")
+    assert actions(edge.wait(300)) == ["undo"]
+    assert edge.state.effective(MEMORY).value == 64 * 2**20
+
+
 def test_figures_are_taken_before_and_when_the_step_has_settled() -> None:
     edge = Edge()
     edge.alert("memory", "firing")
