@@ -222,7 +222,7 @@ class TestInChromium:
             await expect(page.locator(".changes tbody tr")).to_have_count(4)
             await page.evaluate("window.never_reloaded = true")
             await page.get_by_role("button", name="Switch to high-traffic").click()
-            await expect(page.get_by_role("status")).to_have_text("The preset is high-traffic now: 4 values changed.")
+            await expect(page.locator("#flash[role=status]")).to_have_text("The preset is high-traffic now: 4 values changed.")
             await expect(page.locator("#preset-now")).to_have_text("high-traffic")
             await expect(page).to_have_url(f"http://{edge.app.admin_address}/tuning")
             assert await page.evaluate("window.never_reloaded") is True
@@ -250,7 +250,7 @@ class TestInChromium:
             await page.locator(".preset", has_text="low-bandwidth").get_by_role("link").click()
             await page.get_by_label("also after a restart").first.check()
             await page.get_by_role("button", name="Switch to low-bandwidth").click()
-            await expect(page.get_by_role("status")).to_contain_text("also after a restart")
+            await expect(page.locator("#flash[role=status]")).to_contain_text("also after a restart")
             assert tuning.kept.preset is not None
             assert tuning.kept.preset.name == "low-bandwidth"
             row = page.locator("#knob-realtime-compression-enabled")
