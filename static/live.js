@@ -29,7 +29,7 @@
 
   const live = () => document.getElementById("live");
   const address = () => live()?.getAttribute("hx-get") ?? null;
-  const time = (moment) => moment.toLocaleTimeString([], { hour12: false });
+  const time = (moment) => `${moment.toISOString().slice(11, 19)} UTC`; // as the server writes it
   const streaming = () => stream !== null && stream.heard > 0;
 
   // A row must not move away under the pointer or the keyboard that is about to press its button.

@@ -68,7 +68,9 @@ async def test_a_rule_is_changed_and_put_back_with_the_keyboard_at_hand(
     threshold = page.locator("#edit-memory input[name=threshold]")
     await threshold.fill("lots")
     await threshold.press("Enter")
-    await expect(page.locator("#flash[role=status]")).to_contain_text("That did not work: threshold: 'lots' is not a share")
+    await expect(page.locator("#flash[role=status]")).to_contain_text(
+        "That did not work: threshold: 'lots' is not a share"
+    )
     await expect(threshold).to_have_value("lots")
     complaints.clear()  # a browser notes every 400 by itself
     await threshold.fill("10%")

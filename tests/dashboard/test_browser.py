@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import pytest
@@ -115,7 +116,7 @@ async def test_a_page_that_lost_its_server_says_so_and_recovers(
     await expect(state).to_contain_text("No connection; figures are of")
     await expect(banner).to_contain_text("Is the process running? The page recovers by itself.")
     await expect(page).to_have_title("No connection · Cachewire")
-    await expect(page.locator(".health")).to_contain_text(re.compile(r"as of \d\d:\d\d:\d\d.*Healthy"))
+    await expect(page.locator(".health")).to_contain_text(re.compile(r"as of \d\d:\d\d:\d\d UTC.*Healthy"))
     # What is old stays as easy to read as what is new: nothing is made pale.
     assert await page.locator("#live").evaluate("main => getComputedStyle(main).opacity") == "1"
     await page.context.set_offline(False)
@@ -318,3 +319,12 @@ async def test_the_keyboard_leads_everywhere_and_lists_its_shortcuts(
     await page.keyboard.type("go")
     await expect(page).to_have_url(f"{address}/")
     assert watched.complaints == []
+
+
+async def test_whatever_the_readers_clock_says_times_are_utc_and_said_to_be(address: str, browser: Browser) -> None:
+    page = await browser.new_page(timezone_id="Pacific/Kiritimati")
+    await page.clock.install(time=datetime(2026, 1, 1, 23, 30, tzinfo=UTC))
+    await page.goto(address)
+    await page.get_by_role("button", name="Pause").click()
+    await expect(page.locator("#live-state")).to_contain_text(re.compile(r"Paused at 23:3\d:\d\d UTC"))
+    await expect(page.get_by_text("UTC", exact=True)).to_be_visible()
