@@ -27,8 +27,8 @@
       return value < 1 ? `${+(value * 1e3).toPrecision(3)} ms` : `${+value.toPrecision(3)} s`;
     },
   };
-  const clock = (seconds) => new Date(seconds * 1000).toLocaleTimeString([], { hour12: false, hour: "2-digit", minute: "2-digit" });
-  const moment = (seconds) => new Date(seconds * 1000).toLocaleTimeString([], { hour12: false });
+  const clock = (seconds) => new Date(seconds * 1000).toISOString().slice(11, 16);
+  const moment = (seconds) => `${new Date(seconds * 1000).toISOString().slice(11, 19)} UTC`;
 
   const colour = (element, property) => getComputedStyle(element)[property];
 

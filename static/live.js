@@ -7,9 +7,10 @@
   const state = document.getElementById("live-state");
   const pause = document.getElementById("pause");
   const flash = document.getElementById("flash");
-  if (!state || !pause || !flash || !window.htmx) return;
+  const banner = document.getElementById("lost");
+  if (!state || !pause || !flash || !banner || !window.htmx) return;
 
-  const SILENT = 12_000; // a living stream speaks every 5 s
+  const SILENT = 10_000; // a living stream speaks every 4 s
   const BUFFERED = 6_000; // and at once when it opens, unless something on the way holds it back
   const WAITS = [1_000, 5_000, 30_000, 60_000];
 
@@ -18,6 +19,8 @@
   let ended = false;
   let leaving = false;
   let lastFigures = new Date();
+  let titled = document.title;
+  let lostTitle = null;
 
   let stream = null; // { source, address, opened, heard }
   let failures = 0;
@@ -26,7 +29,7 @@
 
   const live = () => document.getElementById("live");
   const address = () => live()?.getAttribute("hx-get") ?? null;
-  const time = (moment) => moment.toLocaleTimeString([], { hour12: false });
+  const time = (moment) => `${moment.toISOString().slice(11, 19)} UTC`; // as the server writes it
   const streaming = () => stream !== null && stream.heard > 0;
 
   // A row must not move away under the pointer or the keyboard that is about to press its button.
@@ -42,13 +45,39 @@
     document.documentElement.classList.toggle("is-paused", paused);
   }
 
-  function lose(why) {
+  function lose(why, advice) {
     if (ended) return;
     lost = true;
     say("lost", `${why}; figures are of ${time(lastFigures)}`);
+    const told = `${why}. Everything below is as of ${time(lastFigures)}. ${advice} The page recovers by itself.`;
+    if (banner.textContent !== told) banner.textContent = told;
+    banner.hidden = false;
+    if (document.title !== lostTitle) titled = document.title;
+    document.title = lostTitle = `${why} · Cachewire`;
+    date();
+  }
+
+  const unreachable = () => lose("No connection", "Is the process running?");
+
+  // A verdict must not look like one of now.
+  function date() {
+    const verdict = document.querySelector(".health .sentence");
+    if (!verdict || verdict.querySelector(".as-of")) return;
+    const mark = document.createElement("span");
+    mark.className = "as-of";
+    mark.textContent = `as of ${time(lastFigures)}`;
+    verdict.prepend(mark, " ");
+  }
+
+  function recover() {
+    banner.hidden = true;
+    banner.textContent = "";
+    if (document.title === lostTitle) document.title = titled;
+    for (const mark of document.querySelectorAll(".as-of")) mark.remove();
   }
 
   function found() {
+    if (lost) recover();
     lost = false;
     lastFigures = new Date();
     say(paused ? "paused" : "live", paused ? `Paused at ${time(lastFigures)}` : "Live");
@@ -61,6 +90,7 @@
   function end() {
     if (ended) return;
     ended = true;
+    banner.hidden = true;
     close();
     say("lost", `Logged out; figures are of ${time(lastFigures)}`);
     const message = tell("You are logged out, or your session is over. ");
@@ -105,7 +135,7 @@
 
   function failed(status) {
     if (status === 401) end();
-    else lose(`The dashboard answered ${status}`);
+    else lose(`The dashboard answered ${status}`, "The log of the process says why.");
   }
 
   function ask() {
@@ -170,7 +200,11 @@
 
   setInterval(() => {
     const now = Date.now();
-    if (stream && (stream.heard ? now - stream.heard > SILENT : now - stream.opened > BUFFERED)) broken();
+    if (stream?.heard && now - stream.heard > SILENT) {
+      // Said at once: a process that hangs lets the question why wait as well.
+      unreachable();
+      broken();
+    } else if (stream && !stream.heard && now - stream.opened > BUFFERED) broken();
     if (!paused && !lost && !ended && address()) settle();
     open();
   }, 500);
@@ -255,7 +289,7 @@
     const { ctx } = event.detail;
     if (!ctx?.request) return;
     if (isPoll(ctx)) {
-      if (!leaving && !streaming()) lose("No connection");
+      if (!leaving && !streaming()) unreachable();
     } else tell("That did not work: no connection to the dashboard");
   });
 

@@ -106,6 +106,8 @@ class FiringAlert:
     severity: Literal["warning", "critical"]
     value: str
     for_: float
+    left: float | None = None
+    """Seconds until it is resolved, if it stays calm."""
 
 
 class Refused(Exception):

@@ -22,6 +22,7 @@ from webui import charts, formats
 from webui.asking import actor as actor  # pages find all they need here
 from webui.asking import asker
 from webui.assets import Assets
+from webui.refusals import refusals
 from webui.streams import Streams
 
 _TEMPLATES = Path(__file__).resolve().parent / "templates"
@@ -65,6 +66,7 @@ class Frame:
         self.offer(firing_alerts=tuple)
         self._environment.globals["has_page"] = lambda name: any(page.name == name for page in self._pages)
         self.streams = Streams(app, self.shows)
+        app.middlewares.append(refusals(self._refused))
         app.router.add_get("/static/{name:.+}", self.assets.serve)
 
     def add(self, name: str, path: str, label: str) -> None:
@@ -99,6 +101,14 @@ class Frame:
         for name in self._environment.list_templates():
             await asyncio.to_thread(self._environment.get_template, name)
             await asyncio.sleep(_BETWEEN_TEMPLATES)
+
+    def _refused(self, request: web.Request, status: int, title: str, sentence: str) -> web.Response:
+        """A page for whoever followed a wrong address, with a way back to the page that it is of."""
+        path = request.path
+        fits = [each for each in self._pages if path == each.path or path.startswith(f"{each.path.rstrip('/')}/")]
+        back = max(fits, key=lambda each: len(each.path), default=Page("overview", "/", "Overview"))
+        page = "" if status == 404 else back.name
+        return self.render(request, "refused.html", page=page, status=status, title=title, sentence=sentence, back=back)
 
     def failed(self, request: web.Request, page: str) -> web.Response:
         """To be called where an exception is handled: the figures of a page could not be read."""

@@ -20,7 +20,7 @@ from yarl import URL
 from webui.asking import asker, lasts
 from webui.auth import SECURITY_HEADERS
 
-HEARTBEAT = 5.0
+HEARTBEAT = 4.0
 """Seconds after which a stream without news says that it is alive: proxies cut silent connections, and a page can
 tell figures that stand still from a connection that is dead."""
 

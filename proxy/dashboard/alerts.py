@@ -54,6 +54,7 @@ class AlertsSource:
                 severity=each.rule.severity,
                 value=_against(SHIPPED[each.rule.name], each),
                 for_=now - each.since,
+                left=each.left,
             )
             for each in self._watch.firing()
         )
@@ -142,10 +143,12 @@ def _share(standing: Standing) -> float | None:
 
 
 def _against(meaning: Meaning, standing: Standing) -> str:
-    """The value, and what it should not be above."""
+    """The value, and what it should not be above; while the alert waits to be resolved it is not."""
     if not meaning.has_threshold:
         return ""
-    return f"{told(meaning.unit, standing.value)}, above {told(meaning.unit, standing.rule.threshold)}"
+    value, threshold = standing.value, standing.rule.threshold
+    side = "no longer above" if value is not None and value <= threshold else "above"
+    return f"{told(meaning.unit, value)}, {side} {told(meaning.unit, threshold)}"
 
 
 def _written(value: object) -> str:

@@ -73,11 +73,11 @@ class TuningSource:
 
     def set(self, key: str, value: str, *, keep: bool, by: str) -> str:
         change = _carried_out(lambda: self._tuning.set(key, value, keep=keep, by=by))
-        return f"{key} is {KNOBS[key].text(change.after)} now{_across(keep)}."
+        return f"{key} is {KNOBS[key].in_words(change.after)} now{_across(keep)}."
 
     def reset(self, key: str, *, by: str) -> str:
         change = _carried_out(lambda: self._tuning.reset(key, by=by))
-        return f"{key} is {KNOBS[key].text(change.after)} again."
+        return f"{key} is {KNOBS[key].in_words(change.after)} again."
 
     def reset_all(self, *, by: str) -> str:
         changes = _carried_out(lambda: self._tuning.reset_all(by=by))
@@ -134,8 +134,8 @@ def _changes(changes: Iterable[Change]) -> tuple[ShownChange, ...]:
 
 def _change(change: Change) -> ShownChange:
     knob = KNOBS[change.key]
-    text = knob.text
-    return ShownChange(change.key, knob.name, text(change.before), text(change.after), change.why)
+    words = knob.in_words
+    return ShownChange(change.key, knob.name, words(change.before), words(change.after), change.why)
 
 
 def _event(event: Event) -> ShownEvent:

@@ -23,6 +23,7 @@ NOT_COUNTED: frozenset[Verdict] = frozenset({"refused", "local"})
 
 RING_SECONDS = 900
 RECENT_OUTCOMES = 1000
+RECENT_FAILURES = 200
 MAX_CELLS = 2048
 MAX_SERIES = 4096
 MAX_REASONS = 64
@@ -139,6 +140,7 @@ class Ledger:
         self.started = now()
         self._ring = [_Second() for _ in range(RING_SECONDS)]
         self._recent: deque[Outcome] = deque(maxlen=RECENT_OUTCOMES)
+        self._failed: deque[tuple[int, Outcome]] = deque(maxlen=RECENT_FAILURES)
         self.requests: dict[SeriesKey, int] = {}
         self._cells: dict[tuple[str, Verdict], Cell] = {}
         self.origin_durations = Histogram()
@@ -169,11 +171,18 @@ class Ledger:
         second.add(outcome)
         self.recorded += 1
         self._recent.append(outcome)
+        if outcome.status >= 500 or outcome.verdict == "error":
+            self._failed.append((self.recorded, outcome))
 
     def numbered(self) -> Iterator[tuple[int, Outcome]]:
-        """The last finished exchanges with their numbers, newest first. The numbers are the process's own."""
+        """The last finished exchanges with their numbers, newest first. The numbers are the process's own.
+
+        Failures among older ones follow: a night's errors outlive the hits of its morning.
+        """
         for behind, outcome in enumerate(reversed(self._recent)):
             yield self.recorded - behind, outcome
+        oldest = self.recorded - len(self._recent)
+        yield from ((number, outcome) for number, outcome in reversed(self._failed) if number <= oldest)
 
     def recent(self, limit: int = RECENT_OUTCOMES) -> list[Outcome]:
         """The last finished exchanges, newest first."""

@@ -34,6 +34,8 @@ class Knob:
     most: float = float("inf")
     choices: tuple[str, ...] = ()
     optional: bool = False
+    unset: str = "null"
+    """What null means, in words."""
 
     @property
     def meaning(self) -> str:
@@ -89,6 +91,10 @@ class Knob:
             return format_duration(float(value))
         return format_size(int(value)) if self.kind == "size" else str(value)
 
+    def in_words(self, value: Value) -> str:
+        """The value for people."""
+        return self.unset if value is None else self.text(value)
+
     def _whole(self, limit: float) -> float:
         return limit if self.kind == "duration" else int(limit)
 
@@ -116,6 +122,7 @@ KNOBS: Mapping[str, Knob] = {
             0.01,
             60.0,
             optional=True,
+            unset="the route's own",
         ),
         Knob(
             "cache.heuristic",

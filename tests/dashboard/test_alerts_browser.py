@@ -68,15 +68,17 @@ async def test_a_rule_is_changed_and_put_back_with_the_keyboard_at_hand(
     threshold = page.locator("#edit-memory input[name=threshold]")
     await threshold.fill("lots")
     await threshold.press("Enter")
-    await expect(page.get_by_role("status")).to_contain_text("That did not work: threshold: 'lots' is not a share")
+    await expect(page.locator("#flash[role=status]")).to_contain_text(
+        "That did not work: threshold: 'lots' is not a share"
+    )
     await expect(threshold).to_have_value("lots")
     complaints.clear()  # a browser notes every 400 by itself
     await threshold.fill("10%")
     await threshold.press("Enter")
-    await expect(page.get_by_role("status")).to_contain_text("The alert memory is changed")
+    await expect(page.locator("#flash[role=status]")).to_contain_text("The alert memory is changed")
     assert watched.watch.alerts.rule("memory").threshold == 0.1
     await page.get_by_role("button", name="Back to the configuration of Memory").click()
-    await expect(page.get_by_role("status")).to_contain_text("as configured again")
+    await expect(page.locator("#flash[role=status]")).to_contain_text("as configured again")
     assert watched.watch.alerts.rule("memory").threshold == 0.8
 
 
@@ -106,7 +108,7 @@ async def test_everything_works_without_script(watched: Watched, aiohttp_server:
     await plain.locator("#edit-memory input[name=threshold]").fill("10%")
     await plain.locator("#edit-memory input[name=keep]").check()
     await plain.get_by_role("button", name="Change Memory").click()
-    await expect(plain.get_by_role("status")).to_contain_text("stays so across restarts")
+    await expect(plain.locator("#flash[role=status]")).to_contain_text("stays so across restarts")
     await expect(plain.locator("#memory .badge-changed")).to_have_text("changed, kept")
     await context.close()
 

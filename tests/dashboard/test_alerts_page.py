@@ -98,6 +98,17 @@ async def test_every_page_counts_what_fires_and_the_overview_names_it(
     assert '<a href="/alerts#memory">Memory runs out</a> <span>91 %, above 80 %</span>' in overview_page
 
 
+async def test_an_alert_that_waits_to_be_resolved_is_not_said_to_be_above(
+    watched: Watched, aiohttp_client: AiohttpClient
+) -> None:
+    client = await aiohttp_client(watched.application())
+    watched.see(3, memory=0.91)
+    watched.see(1, memory=0.13)
+    page = await _page(client, "/")
+    assert "<span>13 %, no longer above 80 %</span>" in page
+    assert '<span class="quiet">resolves in 2 s, fired ' in page
+
+
 async def test_a_live_part_brings_the_count_along(watched: Watched, aiohttp_client: AiohttpClient) -> None:
     client = await aiohttp_client(watched.application())
     assert 'id="alerts-badge" class="alerts-badge" hx-swap-oob="true" hidden' in await _page(client, "/cache", **LIVE)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import pytest
@@ -110,9 +112,18 @@ async def test_a_page_that_lost_its_server_says_so_and_recovers(
     page = watched.page
     await page.goto(address)
     await page.context.set_offline(True)
-    await expect(page.locator("#live-state")).to_contain_text("No connection; figures are of")
+    state, banner = page.get_by_role("status").filter(has_text="No connection"), page.locator("#lost")
+    await expect(state).to_contain_text("No connection; figures are of")
+    await expect(banner).to_contain_text("Is the process running? The page recovers by itself.")
+    await expect(page).to_have_title("No connection · Cachewire")
+    await expect(page.locator(".health")).to_contain_text(re.compile(r"as of \d\d:\d\d:\d\d UTC.*Healthy"))
+    # What is old stays as easy to read as what is new: nothing is made pale.
+    assert await page.locator("#live").evaluate("main => getComputedStyle(main).opacity") == "1"
     await page.context.set_offline(False)
     await expect(page.locator("#live-state")).to_have_text("Live")
+    await expect(banner).to_be_hidden()
+    await expect(page).to_have_title("Healthy · Cachewire")
+    await expect(page.locator(".health")).not_to_contain_text("as of")
 
 
 async def test_figures_that_fail_leave_the_last_ones_standing_and_say_so(
@@ -136,7 +147,7 @@ async def test_a_purged_row_goes_and_the_count_is_announced(
 
     await page.get_by_role("button", name="Purge http://127.0.0.1:8080/doomed").click()
 
-    await expect(page.get_by_role("status")).to_have_text("Purged 1 stored response.")
+    await expect(page.locator("#flash[role=status]")).to_have_text("Purged 1 stored response.")
     await expect(page.locator(".entries tbody tr")).to_have_count(1)
     await expect(page.locator(".entries")).to_contain_text("/kept")
     await expect(page.locator("#flash")).to_be_focused()
@@ -211,7 +222,7 @@ async def test_everything_works_without_script_even_by_name_on_plain_http(
 
     await page.get_by_role("button", name="Purge http://127.0.0.1:8080/doomed").click()
 
-    await expect(page.get_by_role("status")).to_have_text("Purged 1 stored response.")
+    await expect(page.locator("#flash[role=status]")).to_have_text("Purged 1 stored response.")
     assert [entry.url for entry in edge.entries] == ["http://127.0.0.1:8080/kept"]
     await context.close()
 
@@ -308,3 +319,12 @@ async def test_the_keyboard_leads_everywhere_and_lists_its_shortcuts(
     await page.keyboard.type("go")
     await expect(page).to_have_url(f"{address}/")
     assert watched.complaints == []
+
+
+async def test_whatever_the_readers_clock_says_times_are_utc_and_said_to_be(address: str, browser: Browser) -> None:
+    page = await browser.new_page(timezone_id="Pacific/Kiritimati")
+    await page.clock.install(time=datetime(2026, 1, 1, 23, 30, tzinfo=UTC))
+    await page.goto(address)
+    await page.get_by_role("button", name="Pause").click()
+    await expect(page.locator("#live-state")).to_contain_text(re.compile(r"Paused at 23:3\d:\d\d UTC"))
+    await expect(page.get_by_text("UTC", exact=True)).to_be_visible()

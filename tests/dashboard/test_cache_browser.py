@@ -109,7 +109,7 @@ async def test_a_purge_by_filter_is_counted_first_and_told_after(address: str, p
     await expect(page.locator("#flash")).to_be_focused()
     assert len(edge.entries) == 6
     await page.get_by_role("button", name="Purge 4").click()
-    await expect(page.get_by_role("status")).to_have_text("Purged 4 stored responses.")
+    await expect(page.locator("#flash[role=status]")).to_have_text("Purged 4 stored responses.")
     await expect(page.locator("#live")).to_contain_text("None of the 2 stored responses matches")
     assert len(edge.entries) == 2
     assert await page.evaluate("window.never_reloaded") is True
@@ -119,7 +119,7 @@ async def test_what_is_below_a_place_is_marked_stale(address: str, page: Page, e
     await page.goto(f"{address}/cache")
     await page.get_by_role("link", name=f"Purge what is below {HOST}/api/", exact=True).click()
     await page.get_by_role("button", name="Mark 4 stale").click()
-    await expect(page.get_by_role("status")).to_have_text("Marked 4 stored responses stale.")
+    await expect(page.locator("#flash[role=status]")).to_have_text("Marked 4 stored responses stale.")
     assert sorted(entry.fresh_until <= NOW for entry in edge.entries) == [False, False, True, True, True, True]
 
 
@@ -142,7 +142,7 @@ async def test_a_response_is_looked_at_and_purged_from_its_own_page(
     await page.get_by_role("button", name="Mark stale").click()
     await expect(page.locator(".detail-state")).to_contain_text("stale")
     await page.get_by_role("button", name="Purge", exact=True).click()
-    await expect(page.get_by_role("status")).to_have_text("Purged 1 stored response.")
+    await expect(page.locator("#flash[role=status]")).to_have_text("Purged 1 stored response.")
     await expect(page).to_have_url(f"{address}/cache")
     assert len(edge.entries) == 5
 
@@ -170,7 +170,7 @@ async def test_all_of_it_works_without_script(address: str, browser: Browser, ed
     await _open(page, "Purge what is found…")
     await expect(page.locator("#purge-count")).to_have_text("2")
     await page.get_by_role("button", name="Purge 2").click()
-    await expect(page.get_by_role("status")).to_have_text("Purged 2 stored responses.")
+    await expect(page.locator("#flash[role=status]")).to_have_text("Purged 2 stored responses.")
     assert len(edge.entries) == 4
     await context.close()
 
@@ -208,10 +208,10 @@ async def test_a_write_is_discarded_after_a_question(browser: Browser, script: b
         await expect(page.locator("#count-queued")).to_have_text("2")
         await page.get_by_role("link", name=f"Discard POST http://{edge.host}/discarded").click()
         await page.get_by_role("button", name="Discard it").click()
-        await expect(page.get_by_role("status")).to_have_text("Discarded 1 write.")
+        await expect(page.locator("#flash[role=status]")).to_have_text("Discarded 1 write.")
         await expect(page.locator("#count-queued")).to_have_text("1")
         await expect(page.locator(".writes")).to_contain_text("/kept")
         await origin.start()
         await page.get_by_role("button", name=f"Try now POST http://{edge.host}/kept").click()
-        await expect(page.get_by_role("status")).to_have_text("Tried again: 1 write.")
+        await expect(page.locator("#flash[role=status]")).to_have_text("Tried again: 1 write.")
         await context.close()

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
 from playwright.async_api import Browser, Page, expect
@@ -13,6 +15,7 @@ from tests.browser import chromium, in_browser
 from tests.dashboard.test_browser import Watched, without_streams
 from tests.edge import EdgeUnderTest, edge_before
 from tests.origin import ScriptedOrigin, reply
+from tests.process.edge_process import serving
 
 pytestmark = in_browser
 
@@ -177,3 +180,21 @@ async def test_a_page_outlives_the_end_of_the_edge_and_says_what_is_wrong(watche
             await page.goto(dashboard(edge))
             await expect(page.locator("#live-state")).to_have_text("Live")
         await expect(page.locator("#live-state")).to_contain_text("No connection; figures are of")
+
+
+async def test_a_frozen_edge_is_noticed_within_ten_seconds_and_so_is_that_it_goes_on(
+    watched: Watched, tmp_path: Path
+) -> None:
+    page, state = watched.page, watched.page.locator("#live-state")
+    await page.clock.install()
+    async with ScriptedOrigin() as origin, serving(tmp_path, origin.url) as edge:
+        await page.goto(edge.admin_url)
+        await expect(state).to_have_attribute("title", "Figures come as soon as they change")
+        edge.signal(signal.SIGSTOP)
+        try:
+            await page.clock.run_for(10_600)
+            await expect(state).to_contain_text("No connection; figures are of")
+        finally:
+            edge.signal(signal.SIGCONT)
+        await page.clock.run_for(2_000)
+        await expect(state).to_have_text("Live")

@@ -67,7 +67,7 @@ async def test_a_page_is_asked_for_then_the_password_and_then_the_page_is_there(
     await expect(page).to_have_url(f"{address}/cache?q=doomed")
 
     await page.get_by_role("button", name="Purge http://127.0.0.1:8080/doomed").click()
-    await expect(page.get_by_role("status")).to_have_text("Purged 1 stored response.")
+    await expect(page.locator("#flash[role=status]")).to_have_text("Purged 1 stored response.")
 
     await page.get_by_role("button", name="Log out").click()
     await expect(page).to_have_title("Log in · Cachewire")
@@ -108,7 +108,7 @@ async def test_an_open_page_asks_for_the_password_when_its_session_has_ended(
     for session in list(login._sessions._sessions.values()):
         login.leave(session)
     # The stream notices with its next word, at the latest after its heartbeat.
-    await expect(page.get_by_role("status")).to_contain_text("your session is over", timeout=20_000)
+    await expect(page.locator("#flash[role=status]")).to_contain_text("your session is over", timeout=20_000)
     await page.get_by_role("link", name="Log in and come back here").click()
     await expect(page).to_have_url(f"{address}/login?to=/cache")
     await submit(page, PASSWORD)

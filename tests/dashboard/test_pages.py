@@ -238,3 +238,27 @@ async def test_templates_are_compiled_before_anybody_looks(monkeypatch: pytest.M
     cache = frame._environment.cache
     assert cache is not None
     assert len(cache) == len(list((Path(__file__).parents[2] / "webui" / "templates").glob("*.html")))
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "sentence", "back"),
+    [
+        ("/nowhere", 404, "Nothing of this dashboard has this address.", '<a href="/">Go to Overview</a>'),
+        ("/cache?status=x", 400, "status must be a whole number from 100 to 599.", '<a href="/cache">Go to Cache</a>'),
+        ("/cache?q=%3Cb%3E&sort=%3Cb%3E", 400, "sort must be one of", '<a href="/cache">Go to Cache</a>'),
+    ],
+)
+async def test_a_wrong_address_is_a_page_for_people_and_a_line_for_scripts(
+    edge: EdgeUnderView, aiohttp_client: AiohttpClient, path: str, status: int, sentence: str, back: str
+) -> None:
+    client = await aiohttp_client(edge.application())
+    answer = await client.get(path, headers={"Accept": "text/html,*/*"})
+    page = await answer.text()
+    assert (answer.status, answer.content_type) == (status, "text/html")
+    assert '<nav aria-label="Pages">' in page
+    assert sentence in page
+    assert back in page
+    assert "Content-Security-Policy" in answer.headers
+    line = await client.get(path)
+    assert (line.status, line.content_type) == (status, "text/plain")
+    assert "<" not in await line.text()

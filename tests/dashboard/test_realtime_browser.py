@@ -74,7 +74,7 @@ async def test_a_session_is_disconnected_after_a_second_thought(edge: EdgeUnderT
         await expect(button).to_be_hidden()
         await page.get_by_text("Disconnect for good…").click()
         await button.click()
-        await expect(page.get_by_role("status")).to_contain_text("does not come back by itself")
+        await expect(page.locator("#flash[role=status]")).to_contain_text("does not come back by itself")
         await expect(page.locator("main")).to_contain_text("This session has ended")
         assert await anna.closed() == "disconnected"
     assert await page.evaluate("window.owned") is None
@@ -93,7 +93,7 @@ async def test_everything_works_without_script(edge: EdgeUnderTest, browser: Bro
         await expect(page.locator(".sessions tbody tr")).to_have_count(1)
         await page.locator(".sessions .address").click()
         await page.get_by_role("button", name="Make it reconnect").click()
-        await expect(page.get_by_role("status")).to_contain_text("Its client comes back")
+        await expect(page.locator("#flash[role=status]")).to_contain_text("Its client comes back")
         assert await anna.closed() == "connection"
         await page.goto(address(edge))
         await page.get_by_role("link", name="c1").click()

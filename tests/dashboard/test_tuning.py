@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -13,6 +14,7 @@ import pytest
 from playwright.async_api import Browser, expect
 
 from proxy.tuning.control import Tuning
+from proxy.tuning.presets import PRESETS
 from tests.browser import chromium, in_browser
 from tests.edge import EdgeUnderTest, edge_before
 
@@ -232,7 +234,9 @@ class TestInChromium:
             await expect(page.locator(".changes tbody tr")).to_have_count(4)
             await page.evaluate("window.never_reloaded = true")
             await page.get_by_role("button", name="Switch to high-traffic").click()
-            await expect(page.get_by_role("status")).to_have_text("The preset is high-traffic now: 4 values changed.")
+            await expect(page.locator("#flash[role=status]")).to_have_text(
+                "The preset is high-traffic now: 4 values changed."
+            )
             await expect(page.locator("#preset-now")).to_have_text("high-traffic")
             await expect(page).to_have_url(f"http://{edge.app.admin_address}/tuning")
             assert await page.evaluate("window.never_reloaded") is True
@@ -260,7 +264,7 @@ class TestInChromium:
             await page.locator(".preset", has_text="low-bandwidth").get_by_role("link").click()
             await page.get_by_label("also after a restart").first.check()
             await page.get_by_role("button", name="Switch to low-bandwidth").click()
-            await expect(page.get_by_role("status")).to_contain_text("also after a restart")
+            await expect(page.locator("#flash[role=status]")).to_contain_text("also after a restart")
             assert tuning.kept.preset is not None
             assert tuning.kept.preset.name == "low-bandwidth"
             row = page.locator("#knob-realtime-compression-enabled")
@@ -279,3 +283,9 @@ class TestInChromium:
             await page.goto(f"http://{edge.app.admin_address}/tuning?preview=high-traffic")
             await page.locator("#knob-cache-memory").get_by_text("Change…").click()
             assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+async def test_no_preset_speaks_of_null(operator: aiohttp.ClientSession) -> None:
+    shown = [html.unescape(text(await page(operator, f"/tuning?preview={name}"))) for name in PRESETS]
+    assert not any("null →" in each or "becomes null" in each for each in shown)
+    assert any("the route's own → becomes" in each for each in shown)

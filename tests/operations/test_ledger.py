@@ -4,12 +4,22 @@ from __future__ import annotations
 
 import sys
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.operations.ledger import MAX_REASONS, MAX_SERIES, OTHER, RECENT_OUTCOMES, RING_SECONDS, Ledger, SeriesKey
+from proxy.operations.ledger import (
+    MAX_REASONS,
+    MAX_SERIES,
+    OTHER,
+    RECENT_FAILURES,
+    RECENT_OUTCOMES,
+    RING_SECONDS,
+    Ledger,
+    SeriesKey,
+)
 from proxy.outcome import Outcome
 
 
@@ -236,3 +246,16 @@ def test_exchanges_are_numbered_in_the_order_they_finished() -> None:
     assert numbered[0][0] == RECENT_OUTCOMES + 3
     assert all(outcome.target == f"/{number}" for number, outcome in numbered)
     assert len(numbered) == RECENT_OUTCOMES
+
+
+@pytest.mark.parametrize("failure", [{"verdict": "error"}, {"status": 502}])
+def test_failures_outlive_what_came_after_them_and_keep_their_numbers(failure: dict[str, Any]) -> None:
+    ledger = Ledger(Clock())
+    for i in range(2 * RECENT_FAILURES):
+        ledger.record(replace(HIT, target=f"/{i + 1}", **failure))
+    for i in range(RECENT_OUTCOMES - 1):
+        ledger.record(replace(HIT, target=f"/{2 * RECENT_FAILURES + i + 1}"))
+    numbered = list(ledger.numbered())
+    assert len(numbered) == RECENT_OUTCOMES + RECENT_FAILURES - 1
+    assert all(outcome.target == f"/{number}" for number, outcome in numbered)
+    assert [number for number, _ in numbered] == sorted((number for number, _ in numbered), reverse=True)

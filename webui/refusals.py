@@ -1,0 +1,55 @@
+"""Refusals as pages: who asks with a browser stays within the dashboard; scripts get text or a problem document."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from http import HTTPStatus
+
+from aiohttp import web
+from aiohttp.typedefs import Middleware
+
+from webui.auth import is_api
+
+Shown = Callable[[web.Request, int, str, str], web.Response]
+"""A page for a request: with this status, title and sentence."""
+
+_TITLES = {400: "The address is not right", 404: "There is no such page", 405: "That cannot be done here"}
+_SENTENCES = {
+    404: "Nothing of this dashboard has this address.",
+    405: "This address does not take such a request.",
+}
+_OWN = frozenset(("content-type", "content-length"))
+
+
+def refusals(shown: Shown) -> Middleware:
+    """Shows what the pages refuse, and addresses that do not exist."""
+
+    @web.middleware
+    async def refused(
+        request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+    ) -> web.StreamResponse:
+        try:
+            return await handler(request)
+        except web.HTTPException as refusal:
+            if refusal.status < 400 or not _for_eyes(request):
+                raise
+            page = shown(request, refusal.status, _title(refusal.status), _sentence(refusal))
+            page.headers.extend({name: value for name, value in refusal.headers.items() if name.lower() not in _OWN})
+            return page
+
+    return refused
+
+
+def _for_eyes(request: web.Request) -> bool:
+    asks_part = request.headers.get("HX-Request") == "true" or request.path.startswith("/static/")
+    return "text/html" in request.headers.get("Accept", "") and not asks_part and not is_api(request)
+
+
+def _title(status: int) -> str:
+    return _TITLES.get(status) or HTTPStatus(status).phrase
+
+
+def _sentence(refusal: web.HTTPException) -> str:
+    text = (refusal.text or "").strip()
+    # What aiohttp says by itself is a number and a phrase.
+    return _SENTENCES.get(refusal.status, "") if not text or text.startswith(f"{refusal.status}: ") else text
