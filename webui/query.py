@@ -312,11 +312,11 @@ def _containing(text: str, masked: Masked) -> Test:
     def contains(entry: Filterable) -> bool:
         # Written out, because it is asked 100,000 times.
         url = entry.url.lower()
-        if "?" not in url:
-            if text in url:
-                return True
+        found_at, query = url.find(text), url.find("?")
+        if found_at >= 0 and (query < 0 or (found_at + len(text) <= query and url.find(";", 0, query) < 0)):
+            return True
         # Masking costs more than looking, and puts nothing there but stars.
-        elif (stars or text in url) and text in masked(entry.url).lower():
+        if query >= 0 and (stars or found_at >= 0) and text in masked(entry.url).lower():
             return True
         found = known.get(entry.route)
         if is_in(entry.route) if found is None else found:
