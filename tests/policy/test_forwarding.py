@@ -300,5 +300,6 @@ def test_a_trusted_proxys_scheme_is_read_if_it_is_one(value: str, scheme: str | 
     ],
 )
 def test_the_client_is_the_last_address_that_is_not_a_trusted_proxys_own(peer: str, said: str, client: str) -> None:
+    """RFC 7239 section 8.1: only what trusted proxies say counts."""
     fields = Fields([("X-Forwarded-For", said)])
     assert client_behind(fields, peer, lambda address: address.startswith("10.")) == client

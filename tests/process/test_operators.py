@@ -189,6 +189,6 @@ async def test_who_knows_the_password_is_let_in_and_who_guesses_is_locked_out(tm
                     await stranger.page.get_by_label("Password", exact=True).fill(f"guess {number}")
                     await stranger.page.keyboard.press("Enter")
                     await stranger.page.wait_for_load_state()
-                await expect(stranger.page.locator("body")).to_contain_text("again in")
+                await expect(stranger.page.locator("body")).to_contain_text("Locked out")
             await page.goto(f"{edge.admin_url}/timeline")
             await expect(page.locator("#live")).to_contain_text("logged in")
