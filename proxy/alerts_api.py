@@ -9,7 +9,7 @@ from typing import Any
 
 from aiohttp import web
 
-from proxy.admin import problem_response
+from proxy.admin import actor, problem_response
 from proxy.errors import RequestRefused
 from proxy.operations.alert_rules import SHIPPED
 from proxy.operations.alerting import AlertWatch
@@ -17,17 +17,15 @@ from proxy.operations.alerts import Standing
 from proxy.operations.timeline import Timeline
 from proxy.operations.webhook import Webhook
 
-Actor = Callable[[web.Request], str]
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class AlertsApi:
-    """The handlers; `actor` says who asks."""
+    """The handlers."""
 
-    def __init__(self, watch: AlertWatch, webhook: Webhook, actor: Actor) -> None:
+    def __init__(self, watch: AlertWatch, webhook: Webhook) -> None:
         self._watch = watch
         self._webhook = webhook
-        self._actor = actor
 
     def setup(self, app: web.Application) -> None:
         """Register the paths. They answer errors as problem documents (RFC 9457)."""
@@ -55,18 +53,18 @@ class AlertsApi:
         keep = document.pop("keep", False)
         if not isinstance(keep, bool):
             raise RequestRefused(400, "bad-setting", "keep is true or false")
-        await self._watch.change(name, document, by=self._actor(request), keep=keep)
+        await self._watch.change(name, document, by=actor(request), keep=keep)
         return self._one(name)
 
     async def reset(self, request: web.Request) -> web.Response:
         """As configured again."""
         name = request.match_info["name"]
-        await self._watch.reset(name, by=self._actor(request))
+        await self._watch.reset(name, by=actor(request))
         return self._one(name)
 
     async def try_webhook(self, request: web.Request) -> web.Response:
         """Send a message that says it is a test; `/api/alerts` tells how that went."""
-        queue_test(self._webhook, self._watch.timeline, self._actor(request))
+        queue_test(self._webhook, self._watch.timeline, actor(request))
         return web.json_response({"queued": True}, status=202)
 
     def _one(self, name: str) -> web.Response:

@@ -63,7 +63,7 @@ from proxy.tuning.optimiser import MEMORY_TIER
 from proxy.upstream import Origin
 from proxy.version import __version__
 from webui.auth import security
-from webui.frame import Frame, actor
+from webui.frame import Frame
 from webui.pages import alerts, cache, history, login, overview, timeline, traffic, tuning
 from webui.pages import config as config_page
 from webui.pages import outbox as outbox_page
@@ -120,7 +120,7 @@ class ControlRoom:
             if config.cache.disk
             else None
         )
-        self._alerts_api = AlertsApi(self.alerts, self.webhook, actor)
+        self._alerts_api = AlertsApi(self.alerts, self.webhook)
         self._alerts_page = AlertsSource(self.alerts, self.webhook, self.readings)
         self.realtime_room = RealtimeRoom(
             realtime,

@@ -6,7 +6,7 @@ from typing import Protocol
 
 from aiohttp import web
 
-from proxy.admin import limit_of, problem_response
+from proxy.admin import actor, limit_of, problem_response
 from proxy.errors import RequestRefused
 from proxy.outbox import Outbox
 
@@ -50,24 +50,20 @@ class OutboxApi:
 
     async def retry(self, request: web.Request) -> web.Response:
         """Try the queue now, a dead letter behind it."""
-        if not await self._actions.retry(request.match_info["id"], by=_actor(request)):
+        if not await self._actions.retry(request.match_info["id"], by=actor(request)):
             return problem_response(RequestRefused(404, "no-such-write", "no queued or dead write has this id"))
         return web.json_response({"id": request.match_info["id"], "status": "queued"})
 
     async def delete(self, request: web.Request) -> web.Response:
         """Forget a write: it is not sent any more."""
-        if not await self._actions.discard(request.match_info["id"], by=_actor(request)):
+        if not await self._actions.discard(request.match_info["id"], by=actor(request)):
             return problem_response(RequestRefused(404, "no-such-write", "no write has this id"))
         return web.json_response({"id": request.match_info["id"], "deleted": True})
 
     async def retry_dead(self, request: web.Request) -> web.Response:
         """Queue all dead letters again, behind what waits."""
-        return web.json_response({"queued": await self._actions.retry_dead(by=_actor(request))})
+        return web.json_response({"queued": await self._actions.retry_dead(by=actor(request))})
 
     async def delete_dead(self, request: web.Request) -> web.Response:
         """Forget all dead letters."""
-        return web.json_response({"deleted": await self._actions.discard_dead(by=_actor(request))})
-
-
-def _actor(request: web.Request) -> str:
-    return str(request.get("actor", "operator"))
+        return web.json_response({"deleted": await self._actions.discard_dead(by=actor(request))})

@@ -10,6 +10,7 @@ from aiohttp import web
 from proxy.admin import problem_response
 from proxy.dashboard.cache import CacheSource
 from proxy.errors import RequestRefused
+from webui.frame import actor
 from webui.query import NAMES, CacheQuery
 
 _OWN = ("soft", "dry_run", "everything")
@@ -67,14 +68,14 @@ class CacheApi:
         if dry_run:
             count = (await self._cache.listed(query.turned(1))).total
         else:
-            count = await self._cache.purge(query, by=_actor(request), soft=soft)
+            count = await self._cache.purge(query, by=actor(request), soft=soft)
         return web.json_response({"count": count, "soft": soft, "dry_run": dry_run})
 
     async def purge_one(self, request: web.Request) -> web.Response:
         """Purge one stored response; `soft=yes` marks it stale."""
         try:
             soft = _flag(request.query, "soft")
-            count = await self._cache.purge_entry(request.match_info["id"], by=_actor(request), soft=soft)
+            count = await self._cache.purge_entry(request.match_info["id"], by=actor(request), soft=soft)
             if not count:
                 raise _gone()
         except RequestRefused as error:
@@ -102,7 +103,3 @@ def _flag(parameters: Mapping[str, str], name: str) -> bool:
 
 def _gone() -> RequestRefused:
     return RequestRefused(404, "not-stored", "no stored response has this id (any more)")
-
-
-def _actor(request: web.Request) -> str:
-    return str(request.get("actor", "operator"))

@@ -9,7 +9,7 @@ from typing import Any
 
 from aiohttp import web
 
-from proxy.admin import problem_response
+from proxy.admin import actor, problem_response
 from proxy.tuning.control import Tuning, TuningRefused
 from proxy.tuning.knobs import KNOBS
 from proxy.tuning.optimiser import Event
@@ -80,29 +80,29 @@ class TuningApi:
 
     def choose(self, request: web.Request, asked: dict[str, Any]) -> dict[str, Any]:
         _needs(asked, "preset")
-        changes = self._tuning.choose(asked["preset"], keep=asked.get("keep", False), by=_actor(request))
+        changes = self._tuning.choose(asked["preset"], keep=asked.get("keep", False), by=actor(request))
         return {"preset": asked["preset"], "changes": [_change(change) for change in changes]}
 
     def set(self, request: web.Request, asked: dict[str, Any]) -> dict[str, Any]:
         _needs(asked, "key", "value")
-        change = self._tuning.set(asked["key"], asked["value"], keep=asked.get("keep", False), by=_actor(request))
+        change = self._tuning.set(asked["key"], asked["value"], keep=asked.get("keep", False), by=actor(request))
         return _change(change)
 
     def reset(self, request: web.Request, asked: dict[str, Any]) -> dict[str, Any]:
         if asked.get("all") is True and "key" not in asked:
-            return {"changes": [_change(change) for change in self._tuning.reset_all(by=_actor(request))]}
+            return {"changes": [_change(change) for change in self._tuning.reset_all(by=actor(request))]}
         if "key" not in asked or "all" in asked:
             raise TuningRefused(400, "bad-tuning", 'say what to reset: {"key": "..."}, or {"all": true}')
-        return _change(self._tuning.reset(asked["key"], by=_actor(request)))
+        return _change(self._tuning.reset(asked["key"], by=actor(request)))
 
     def switch(self, request: web.Request, asked: dict[str, Any]) -> dict[str, Any]:
         _needs(asked, "enabled")
-        self._tuning.switch(asked["enabled"], keep=asked.get("keep", False), by=_actor(request))
+        self._tuning.switch(asked["enabled"], keep=asked.get("keep", False), by=actor(request))
         return {"enabled": asked["enabled"]}
 
     def undo(self, request: web.Request, asked: dict[str, Any]) -> dict[str, Any]:
         _needs(asked, "event")
-        return {"undone": self._tuning.undo(asked["event"], by=_actor(request))}
+        return {"undone": self._tuning.undo(asked["event"], by=actor(request))}
 
     def _key(self, key: str) -> dict[str, Any]:
         knob, state = KNOBS[key], self._tuning.state
@@ -161,7 +161,3 @@ def _change(change: Change) -> dict[str, Any]:
 
 def _event(event: Event) -> dict[str, Any]:
     return {**asdict(event), "changes": [_change(change) for change in event.changes]}
-
-
-def _actor(request: web.Request) -> str:
-    return str(request.get("actor", "operator"))
