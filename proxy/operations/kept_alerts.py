@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +20,7 @@ from proxy.operations.alert_rules import SHIPPED
 from proxy.operations.alerting import AlertWatch
 from proxy.operations.alerts import EPISODES, Episode, Ongoing
 from proxy.operations.webhook import MOST_WAITING, Message, Webhook
+from proxy.whole_file import write_whole
 
 LARGEST = 512 * 2**10
 LATEST = 1e11
@@ -121,13 +121,7 @@ def read_kept(path: Path) -> Kept:
 
 def write_kept(path: Path, kept: Kept) -> None:
     """Let the file say this. Raises OSError."""
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    new = path.with_name(f"{path.name}.new")
-    with open(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-        file.write(_KEPT.dump_json(kept))
-        file.flush()
-        os.fsync(file.fileno())
-    new.replace(path)
+    write_whole(path, _KEPT.dump_json(kept))
 
 
 def _moments(kept: Kept) -> Iterator[float]:

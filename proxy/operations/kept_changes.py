@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 from collections.abc import Mapping
 from pathlib import Path
+
+from proxy.whole_file import write_whole
 
 VERSION = 1
 LARGEST = 64 * 2**10
@@ -41,13 +42,7 @@ class KeptChanges:
     def write(self, changes: Mapping[str, Mapping[str, object]]) -> None:
         """Keep these, and nothing else. Raises OSError."""
         content = json.dumps({"version": VERSION, "changes": changes}, indent=2) + "\n"
-        self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        temporary = self.path.with_name(f"{self.path.name}.new")
-        with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(self.path)
+        write_whole(self.path, content.encode())
 
 
 def _parsed(content: bytes) -> Changes:

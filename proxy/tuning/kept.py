@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +16,7 @@ from typing import Any
 from proxy.tuning.knobs import KNOBS
 from proxy.tuning.presets import PRESETS
 from proxy.tuning.state import Chosen, HandSet
+from proxy.whole_file import write_whole
 
 VERSION = 1
 LARGEST = 64 * 2**10
@@ -55,13 +55,7 @@ def write_kept(path: Path, kept: Kept) -> None:
         document["preset"] = {"name": kept.preset.name, "by": kept.preset.by, "at": kept.preset.at}
     for key, hand in kept.values.items():
         document["values"][key] = {"value": KNOBS[key].text(hand.value), "by": hand.by, "at": hand.at}
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    new = path.with_name(f"{path.name}.new")
-    with open(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-        json.dump(document, file, indent=1)
-        file.flush()
-        os.fsync(file.fileno())
-    new.replace(path)
+    write_whole(path, json.dumps(document, indent=1).encode())
 
 
 def _preset(document: Any) -> Chosen | None:
