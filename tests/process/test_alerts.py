@@ -119,6 +119,13 @@ async def test_an_origin_that_dies_fires_an_alert_and_resolves_it_when_it_is_bac
             assert states == ["firing", "firing", "resolved"]
 
 
+async def written(path: Path, text: str) -> None:
+    """Until a file holds a text: it is written beside the telling, not before it."""
+    async with asyncio.timeout(20):
+        while not path.exists() or text not in path.read_text():  # noqa: ASYNC240 - a small file, in a test
+            await asyncio.sleep(0.02)
+
+
 async def test_what_fires_goes_on_after_kill_9_and_ends_when_the_origin_is_back_though_nobody_asks(
     tmp_path: Path, session: aiohttp.ClientSession
 ) -> None:
@@ -131,6 +138,7 @@ async def test_what_fires_goes_on_after_kill_9_and_ends_when_the_origin_is_back_
             assert await asking.page() == 502
             before = await asking.until("origin-down", "firing")
             await receiver.until_asked("/hook")
+            await written(tmp_path / "cache" / "alert-history.json", str(before["since"]))
             edge.signal(signal.SIGKILL)
             await edge.ended()
         receiver.on("/hook", steps(read_body(), reply(204)))
