@@ -10,16 +10,12 @@ from collections.abc import Collection, Iterator
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
-from realtime.member import conversation_rooms
+from realtime.member import CONVERSATION_ROOMS, SHAPES
 from realtime.namespace import Namespace
 from realtime.settings import Deliver
 
 if TYPE_CHECKING:
     from realtime.socket import Socket
-
-SHAPES: tuple[Deliver, ...] = ("batch", "single", "both")
-
-_PREFIXES = (conversation_rooms(None), *map(conversation_rooms, SHAPES))
 
 
 class Audience:
@@ -34,23 +30,25 @@ class Audience:
     ) -> int:
         """Send an event to every member; to how many."""
         emit = self._namespace.emit
-        return sum(emit(prefix + conversation, event, data, skip=skip, volatile=volatile) for prefix in _PREFIXES)
+        return sum(
+            emit(prefix + conversation, event, data, skip=skip, volatile=volatile) for prefix in CONVERSATION_ROOMS
+        )
 
     def deliver(self, conversation: str, messages: list[dict[str, Any]]) -> int:
         """Send messages to every member in the shape it wants; to how many."""
         count = 0
-        for prefix, shape in zip(_PREFIXES, (self.default, *SHAPES), strict=True):
+        for prefix, shape in zip(CONVERSATION_ROOMS, (self.default, *SHAPES), strict=True):
             if self._namespace.reaches(prefix + conversation):
                 count += self._shaped(prefix + conversation, shape, messages)
         return count
 
     def size(self, conversation: str) -> int:
         """How many sockets are in a conversation."""
-        return sum(len(self._namespace.members(prefix + conversation)) for prefix in _PREFIXES)
+        return sum(len(self._namespace.members(prefix + conversation)) for prefix in CONVERSATION_ROOMS)
 
     def sockets(self, conversation: str) -> Iterator[Socket]:
         """Those who are in a conversation."""
-        return chain.from_iterable(self._namespace.members(prefix + conversation) for prefix in _PREFIXES)
+        return chain.from_iterable(self._namespace.members(prefix + conversation) for prefix in CONVERSATION_ROOMS)
 
     def _shaped(self, room: str, shape: Deliver, messages: list[dict[str, Any]]) -> int:
         count = 0

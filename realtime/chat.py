@@ -13,13 +13,13 @@ from typing import Any
 
 from realtime.activity import Activities
 from realtime.alarm import Alarm
-from realtime.audience import SHAPES, Audience
+from realtime.audience import Audience
 from realtime.authentication import Authentication
 from realtime.authorship import Known
 from realtime.consent import Consent
 from realtime.conversations import Conversations, Settle
 from realtime.limits import TokenBuckets
-from realtime.member import CHANNEL, CONVERSATION, USER, Handle, Member
+from realtime.member import CHANNEL, CONVERSATION, SHAPES, USER, Handle, Member
 from realtime.namespace import Namespace
 from realtime.origin import Origin, OriginAway
 from realtime.participation import NO_PART, Participation, reauthenticate

@@ -16,6 +16,7 @@ from realtime.authorship import Authorship
 from realtime.batching import Windows
 from realtime.deadlines import soonest
 from realtime.later import Later
+from realtime.member import CONVERSATION_ROOMS
 from realtime.origin import GivenUp, Origin, OriginAway, OriginRefused, Unanswered
 from realtime.patience import Patience
 from realtime.payloads import Draft, Refusal
@@ -38,9 +39,6 @@ Settle = Callable[[], Awaitable[object]]
 
 
 _log = logging.getLogger("cachewire.realtime")
-
-_CONVERSATIONS = ("conversation:", "conversation+")
-"""What the rooms of conversations begin with, whatever their members' delivery shape."""
 
 
 class Sending(Later[Told]):
@@ -479,5 +477,5 @@ _UNKNOWN = Refusal(
 def _rest(socket: Socket, patience: float) -> None:
     """Let a speaker of a busy conversation rest, unless it is in another one as well: that may be a quiet one, in
     which nothing waits for anything."""
-    if sum(room.startswith(_CONVERSATIONS) for room in socket.rooms) == 1:
+    if sum(room.startswith(CONVERSATION_ROOMS) for room in socket.rooms) == 1:
         socket.connection.rest(patience)

@@ -13,6 +13,7 @@ from realtime.later import Later
 from realtime.payloads import Refusal
 from realtime.proofs import How, Proofs
 from realtime.quality import ClientReport
+from realtime.settings import Deliver
 from realtime.tasks import Tasks
 
 if TYPE_CHECKING:
@@ -30,6 +31,12 @@ Handle = Callable[["Member", Any], Any]
 def conversation_rooms(shape: str | None) -> str:
     """What the rooms of conversations begin with, for clients that chose this delivery shape."""
     return CONVERSATION if shape is None else f"conversation+{shape}:"
+
+
+SHAPES: tuple[Deliver, ...] = ("batch", "single", "both")
+
+CONVERSATION_ROOMS = (conversation_rooms(None), *map(conversation_rooms, SHAPES))
+"""All that the rooms of conversations begin with: those of whoever chose no shape, then by shape."""
 
 
 class Member:
