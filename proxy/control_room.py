@@ -104,6 +104,7 @@ class ControlRoom:
         self.timeline = Timeline(now)
         self.pulse = Pulse()
         self.figures = Figures(store, origin)
+        self._memory = partial(memory.look, config.alerts.memory_budget)
         self.readings = self._reader(ledger, kept if outbox is not None else None, realtime)
         steady = now() - time.monotonic()
         self.alerts = AlertWatch(
@@ -134,7 +135,7 @@ class ControlRoom:
             uptime=lambda: performance()["uptime"],
             connections=connections,
             endpoint=lambda: f"http://{public_address()}{config.realtime.path}",
-            memory=lambda: memory.look(self._config.alerts.memory_budget),
+            memory=self._memory,
         )
         self._api = AdminApi(
             metrics=Metrics(
@@ -146,7 +147,7 @@ class ControlRoom:
                 kept=kept,
                 realtime=lambda: None if realtime is None else realtime.figures(),
                 more=(
-                    partial(process_series, self.pulse, tasks, partial(memory.look, config.alerts.memory_budget)),
+                    partial(process_series, self.pulse, tasks, self._memory),
                     self.realtime_room.series,
                     partial(alert_series, self.alerts, self.webhook),
                     *(() if access_log is None else (partial(access_log_series, access_log),)),
@@ -316,7 +317,7 @@ class ControlRoom:
             kept=lambda: None if kept is None else kept(),
             grades=grades,
             messages=lambda: None if realtime is None else realtime.core.stats.messages,
-            memory=lambda: memory.look(self._config.alerts.memory_budget),
+            memory=self._memory,
             directories=[
                 *([cache.dir] if cache.disk else []),
                 *([self._config.outbox.dir] if kept is not None else []),
