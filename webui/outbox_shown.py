@@ -10,6 +10,8 @@ from dataclasses import dataclass, replace
 from typing import Literal, Protocol
 from urllib.parse import urlencode
 
+from webui.parameters import whole
+
 State = Literal["queued", "dead", "done"]
 STATES: tuple[State, ...] = ("queued", "dead", "done")
 
@@ -34,10 +36,8 @@ class OutboxQuery:
         show = next((state for state in STATES if state == text), None)
         if text and show is None:
             raise ValueError(f"show must be one of {', '.join(STATES)}, or be left out")
-        page = parameters.get("page", "") or "1"
-        if not (page.isascii() and page.isdigit() and len(page) <= 6 and 1 <= int(page) <= MAX_PAGE):
-            raise ValueError(f"page must be a whole number from 1 to {MAX_PAGE}")
-        return cls(show, int(page) if show else 1)
+        page = whole(parameters, "page", 1, 1, MAX_PAGE, digits=6)
+        return cls(show, page if show else 1)
 
     @property
     def path(self) -> str:

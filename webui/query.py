@@ -9,6 +9,7 @@ from typing import Protocol
 from urllib.parse import urlencode
 
 from webui.amounts import parse_size, parse_span, written_size, written_span
+from webui.parameters import whole
 
 STATES = ("fresh", "stale")
 TIERS = ("memory", "disk")
@@ -107,7 +108,7 @@ class CacheQuery:
             route=_text(parameters, "route"),
             tag=_text(parameters, "tag"),
             kind=_text(parameters, "type").lower(),
-            status=_number(parameters, "status", 0, 100, 599),
+            status=whole(parameters, "status", 0, 100, 599),
             tier=_choice(parameters, "tier", TIERS),
             larger=_amount(parameters, "larger", parse_size),
             older=_amount(parameters, "older", parse_span),
@@ -115,8 +116,8 @@ class CacheQuery:
             view=view,
             sort=sort,
             descending=order == "desc" if order else sorts[sort or next(iter(sorts))],
-            page=_number(parameters, "page", 1, 1, MAX_PAGE),
-            limit=_number(parameters, "limit", PAGE_SIZE, 1, MAX_LIMIT),
+            page=whole(parameters, "page", 1, 1, MAX_PAGE),
+            limit=whole(parameters, "limit", PAGE_SIZE, 1, MAX_LIMIT),
         )
 
     @property
@@ -349,15 +350,6 @@ def _choice(parameters: Mapping[str, str], name: str, choices: tuple[str, ...]) 
     if value not in ("", *choices):
         raise ValueError(f"{name} must be {' or '.join(choices)}, or be left out")
     return value
-
-
-def _number(parameters: Mapping[str, str], name: str, default: int, least: int, most: int) -> int:
-    text = parameters.get(name, "")
-    if not text:
-        return default
-    if not (text.isascii() and text.isdigit() and len(text) <= 7 and least <= int(text) <= most):
-        raise ValueError(f"{name} must be a whole number from {least} to {most}")
-    return int(text)
 
 
 def _amount(parameters: Mapping[str, str], name: str, parse: Callable[[str], int]) -> int:

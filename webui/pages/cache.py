@@ -10,6 +10,7 @@ from aiohttp import web
 
 from webui.cache_shown import CacheActions, CacheDetail, CacheSource
 from webui.frame import Frame, actor, is_live
+from webui.parameters import told_count
 from webui.query import CacheQuery
 
 EXAMPLES = 5
@@ -117,9 +118,4 @@ def _list(text: str) -> CacheQuery:
 
 def _done(parameters: Mapping[str, str]) -> dict[str, Any]:
     """What was done just now, to be told once: how many were purged or marked stale."""
-    return {"purged": _count(parameters.get("purged")), "stale": _count(parameters.get("stale"))}
-
-
-def _count(text: str | None) -> int | None:
-    valid = text is not None and text.isascii() and text.isdigit() and len(text) < 10
-    return int(text) if valid and text is not None else None
+    return {"purged": told_count(parameters.get("purged")), "stale": told_count(parameters.get("stale"))}

@@ -9,6 +9,7 @@ from aiohttp import web
 
 from webui.frame import Frame, actor, is_live
 from webui.outbox_shown import OutboxActions, OutboxQuery, OutboxSource
+from webui.parameters import told_count
 
 DONE = {
     "retried": ("Tried again: {} write{}.", "Nothing was tried again: it was settled already."),
@@ -34,7 +35,9 @@ class _Outbox:
         self._actions = actions
 
     async def show(self, request: web.Request) -> web.Response:
-        told = next((_told(name, count) for name in DONE if (count := _count(request.query.get(name))) is not None), "")
+        told = next(
+            (_told(name, count) for name in DONE if (count := told_count(request.query.get(name))) is not None), ""
+        )
         return await self._shown(request, _query(dict(request.query)), told)
 
     async def ask(self, request: web.Request) -> web.Response:
@@ -101,7 +104,3 @@ def _list(text: str) -> OutboxQuery:
 def _told(name: str, count: int) -> str:
     done, nothing = DONE[name]
     return done.format(f"{count:,}", "" if count == 1 else "s") if count else nothing
-
-
-def _count(text: str | None) -> int | None:
-    return int(text) if text is not None and text.isascii() and text.isdigit() and len(text) < 10 else None
