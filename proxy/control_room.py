@@ -51,6 +51,7 @@ from proxy.operations.timeline import Timeline
 from proxy.operations.webhook import Webhook
 from proxy.outbox import Outbox
 from proxy.outbox_api import OutboxApi
+from proxy.policy.messages import Rules
 from proxy.purge import Listed
 from proxy.purging import Purger
 from proxy.realtime_core import RealtimeCore
@@ -167,7 +168,9 @@ class ControlRoom:
         def public_url() -> str:
             return f"http://{public_address()}"
 
-        rules = {route.name: route.rules for route in routes.routes}
+        def rules() -> dict[str, Rules]:
+            return {route.name: route.rules for route in routes.routes}
+
         self._cache = CacheSource(store, purger, self.timeline, now=now, public_url=public_url, rules=rules)
         self._outbox = OutboxSource(outbox, self.timeline, origin, now=now)
         self._outbox_api = OutboxApi(outbox, self._outbox)

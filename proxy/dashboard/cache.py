@@ -47,7 +47,7 @@ class Shelves(Stock, Protocol):
 
 
 class CacheSource:
-    """webui's CacheSource and CacheActions on one store. `rules` are those of the configured routes."""
+    """webui's CacheSource and CacheActions on one store. `rules` are those of the routes there are now."""
 
     def __init__(
         self,
@@ -57,14 +57,14 @@ class CacheSource:
         *,
         now: Callable[[], float],
         public_url: Callable[[], str],
-        rules: Mapping[str, Rules] | None = None,
+        rules: Callable[[], Mapping[str, Rules]] = dict,
     ) -> None:
         self._store = store
         self._purger = purger
         self._timeline = timeline
         self._now = now
         self._public_url = public_url
-        self._rules = rules or {}
+        self._rules = rules
         self._catalogue = Catalogue(store)
         self._remembered: OrderedDict[str, tuple[str, Vary]] = OrderedDict()
         self._every = 2
@@ -102,7 +102,7 @@ class CacheSource:
             return None
         stored = await self._store.head(entry)
         now, row = self._now(), self._row(entry)
-        rules = self._rules.get(entry.route)
+        rules = self._rules().get(entry.route)
         fresh = entry.fresh_until > now
         return CacheDetail(
             row=row,
@@ -156,7 +156,7 @@ class CacheSource:
             stored=len(catalogue.responses),
             size=catalogue.size,
             public_url=self._public_url(),
-            routes=tuple(self._rules),
+            routes=tuple(self._rules()),
             kinds=catalogue.kinds,
             copies=catalogue.copies,
             copies_size=catalogue.copies_size,

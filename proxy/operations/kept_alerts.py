@@ -51,11 +51,14 @@ class KeptAlerts:
         self._webhook = webhook
         self._written = Kept()
         self._changed = asyncio.Event()
+        self._calm = asyncio.Event()
+        self._calm.set()
         self._failing = False
         self._closing = False
         self._task: asyncio.Task[None] | None = None
-        watch.subscribe(lambda transition: self._changed.set() if transition.state in ("firing", "resolved") else None)
-        webhook.on_change = self._changed.set
+        watch.subscribe(lambda transition: self._note() if transition.state in ("firing", "resolved") else None)
+        webhook.on_change = self._note
+        webhook.kept = self._calm.wait
 
     async def start(self) -> None:
         """Go on where the process before this one ended."""
@@ -69,9 +72,13 @@ class KeptAlerts:
         if self._task is None:
             return
         self._closing = True
-        self._changed.set()
+        self._note()
         await self._task
         self._task = None
+
+    def _note(self) -> None:
+        self._changed.set()
+        self._calm.clear()
 
     async def _run(self) -> None:
         last = False
@@ -80,6 +87,8 @@ class KeptAlerts:
             self._changed.clear()
             last = self._closing
             await self._write()
+            if not self._changed.is_set():
+                self._calm.set()
 
     async def _write(self) -> None:
         alerts = self._watch.alerts

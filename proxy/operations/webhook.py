@@ -105,6 +105,8 @@ class Webhook:
         self._task: asyncio.Task[None] | None = None
         self.on_change: Callable[[], None] = lambda: None
         """Called when a message joins or leaves the queue."""
+        self.kept: Callable[[], Awaitable[object]] = _at_once
+        """Waits until what is told would not be forgotten with this process. Never raises."""
         self.results: Counter[Result] = Counter()
         self.last: Delivery | None = None
 
@@ -209,6 +211,7 @@ class Webhook:
             while True:
                 await self._came.wait()
                 while self._waiting:
+                    await self.kept()
                     if not await self._deliver(session, self._waiting[0]):
                         self._idle.set()
                         return
@@ -268,6 +271,10 @@ class Webhook:
         finally:
             for waiter in (pause, closing):
                 waiter.cancel()
+
+
+async def _at_once() -> None:
+    """For where nothing outlives the process."""
 
 
 def _moment(seconds: float) -> str:

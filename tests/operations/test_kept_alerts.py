@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import stat
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -142,6 +143,31 @@ async def test_what_the_webhook_was_not_told_is_told_after_the_restart_in_order_
     told = [json.loads(asked.body) for asked in receiver.requests]
     assert [each["state"] for each in told] == ["firing", "firing", "resolved"]
     assert told[0] == told[1]
+
+
+async def test_the_webhook_is_told_of_nothing_that_a_crash_would_make_us_forget(
+    tmp_path: Path, receiver: ScriptedOrigin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, clock = tmp_path / "alert-history.json", Clock()
+    write, begun, may_go_on = kept_alerts.write_kept, threading.Event(), threading.Event()
+
+    def slowly(path: Path, kept: Kept) -> None:
+        begun.set()
+        may_go_on.wait()
+        write(path, kept)
+
+    monkeypatch.setattr(kept_alerts, "write_kept", slowly)
+    receiver.on("/hook", TAKEN)
+    async with running(path, clock, f"{receiver.url}/hook") as edge:
+        edge.see(3, memory=0.9)
+        await asyncio.to_thread(begun.wait)
+        try:
+            await asyncio.sleep(0.05)  # long enough for a message that did not wait
+            assert receiver.requests == []
+        finally:
+            may_go_on.set()
+        await receiver.until_asked("/hook")
+        assert [each.rule for each in read_kept(path).firing] == ["memory"]
 
 
 async def test_what_cannot_be_delivered_at_the_end_waits_for_the_next_start(
