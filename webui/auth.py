@@ -25,6 +25,8 @@ from webui.asking import Asker, asker, introduce
 from webui.bearer import Bearer
 from webui.client_address import Network, client_address
 from webui.login import Login
+from webui.problems import is_api
+from webui.refusals import refused
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -77,6 +79,7 @@ def security(
         _headers(),
         _known_host(hosts, guarded=guarded),
         _authenticated(bearer, login, [ipaddress.ip_network(text, strict=False) for text in proxies]),
+        refused,
         _same_origin(),
         _changes(read_only, frozenset(traffic)),
     ]
@@ -218,11 +221,6 @@ def _asked_to_wait(seconds: float) -> web.HTTPException:
 
 
 _BEARER = {"WWW-Authenticate": 'Bearer realm="Cachewire"'}
-
-
-def is_api(request: web.Request) -> bool:
-    """Scripts ask here, not people."""
-    return request.path.startswith("/api/") or request.path == "/metrics"
 
 
 def _problem(status: int, title: str, detail: str) -> str:

@@ -22,7 +22,7 @@ from webui import charts, formats
 from webui.asking import actor as actor  # pages find all they need here
 from webui.asking import asker
 from webui.assets import Assets
-from webui.refusals import refusals
+from webui.refusals import SHOWN
 from webui.streams import Streams
 
 _TEMPLATES = Path(__file__).resolve().parent / "templates"
@@ -66,7 +66,7 @@ class Frame:
         self.offer(firing_alerts=tuple)
         self._environment.globals["has_page"] = lambda name: any(page.name == name for page in self._pages)
         self.streams = Streams(app, self.shows)
-        app.middlewares.append(refusals(self._refused))
+        app[SHOWN] = self._refused
         app.router.add_get("/static/{name:.+}", self.assets.serve)
 
     def add(self, name: str, path: str, label: str) -> None:

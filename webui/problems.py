@@ -5,6 +5,11 @@ from __future__ import annotations
 from aiohttp import web
 
 
+def is_api(request: web.Request) -> bool:
+    """Scripts ask here, not people."""
+    return request.path.startswith("/api/") or request.path == "/metrics"
+
+
 def problem(status: int, reason: str, detail: str) -> web.Response:
     """`reason` is a short slug, `detail` a sentence that says what would be right."""
     document = {"title": reason, "status": status, "detail": detail}

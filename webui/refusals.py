@@ -6,14 +6,19 @@ from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 
 from aiohttp import web
-from aiohttp.typedefs import Middleware
 
-from webui.auth import is_api
+from webui.problems import is_api
 
 Shown = Callable[[web.Request, int, str, str], web.Response]
-"""A page for a request: with this status, title and sentence."""
+SHOWN: web.AppKey[Shown] = web.AppKey("refusals shown")
+"""Makes the page for a request: with this status, title and sentence."""
 
-_TITLES = {400: "The address is not right", 404: "There is no such page", 405: "That cannot be done here"}
+_TITLES = {
+    400: "The address is not right",
+    403: "That is not allowed here",
+    404: "There is no such page",
+    405: "That cannot be done here",
+}
 _SENTENCES = {
     404: "Nothing of this dashboard has this address.",
     405: "This address does not take such a request.",
@@ -21,23 +26,20 @@ _SENTENCES = {
 _OWN = frozenset(("content-type", "content-length"))
 
 
-def refusals(shown: Shown) -> Middleware:
-    """Shows what the pages refuse, and addresses that do not exist."""
-
-    @web.middleware
-    async def refused(
-        request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
-    ) -> web.StreamResponse:
-        try:
-            return await handler(request)
-        except web.HTTPException as refusal:
-            if refusal.status < 400 or not _for_eyes(request):
-                raise
-            page = shown(request, refusal.status, _title(refusal.status), _sentence(refusal))
-            page.headers.extend({name: value for name, value in refusal.headers.items() if name.lower() not in _OWN})
-            return page
-
-    return refused
+@web.middleware
+async def refused(
+    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+) -> web.StreamResponse:
+    """Shows what is refused to those who may see the pages, and addresses that do not exist."""
+    try:
+        return await handler(request)
+    except web.HTTPException as refusal:
+        shown = request.app.get(SHOWN)
+        if refusal.status < 400 or shown is None or not _for_eyes(request):
+            raise
+        page = shown(request, refusal.status, _title(refusal.status), _sentence(refusal))
+        page.headers.extend({name: value for name, value in refusal.headers.items() if name.lower() not in _OWN})
+        return page
 
 
 def _for_eyes(request: web.Request) -> bool:

@@ -40,7 +40,12 @@ class EdgeUnderView:
         self.timeline = Timeline(lambda: NOW)
         purger = Purger(cast("Store", self.shelf), Flights(Background(), lambda: NOW), lambda: NOW)
         self.cache = CacheSource(
-            self.shelf, purger, self.timeline, now=lambda: NOW, public_url=lambda: PUBLIC_URL, rules=lambda: {"api": Rules()}
+            self.shelf,
+            purger,
+            self.timeline,
+            now=lambda: NOW,
+            public_url=lambda: PUBLIC_URL,
+            rules=lambda: {"api": Rules()},
         )
         self.figures = Overview(
             version="1.2.3",

@@ -233,3 +233,36 @@ async def test_a_fault_behind_the_pages_leaks_nothing(
     assert answer.status == 500
     assert await answer.text() == "Internal error; the log has the details.\n"
     assert "Content-Security-Policy" in answer.headers
+
+
+@pytest.mark.parametrize(
+    ("settings", "headers", "said"),
+    [
+        ({"read_only": True}, {}, "admin.read_only is true"),
+        ({}, {"Sec-Fetch-Site": "cross-site"}, "from this dashboard&#39;s own pages only"),
+    ],
+)
+async def test_a_browser_that_is_refused_a_change_stays_within_the_dashboard(
+    edge: EdgeUnderView,
+    aiohttp_client: AiohttpClient,
+    settings: dict[str, bool],
+    headers: dict[str, str],
+    said: str,
+) -> None:
+    client: Client = await aiohttp_client(edge.application(**settings))
+    answer = await client.post("/cache/purge", data={"id": "x"}, headers={"Accept": "text/html", **headers})
+    page = await answer.text()
+    assert answer.status == 403
+    assert said in page
+    assert "<nav" in page, "with a way back"
+    assert "Content-Security-Policy" in answer.headers
+
+
+async def test_who_may_not_see_the_pages_is_shown_none_of_them(
+    edge: EdgeUnderView, aiohttp_client: AiohttpClient
+) -> None:
+    client: Client = await aiohttp_client(edge.application("t" * 16))
+    for headers in ({"Host": "elsewhere.example"}, {}):
+        answer = await client.get("/", headers={"Accept": "text/html", **headers})
+        assert answer.status == 401
+        assert "<nav" not in await answer.text()
