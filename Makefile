@@ -5,6 +5,7 @@ LISTEN ?= 127.0.0.1:8080
 ADMIN ?= 127.0.0.1:8081
 ORIGIN ?= 127.0.0.1:3000
 CACHE ?= .cachewire/cache
+TESTERS ?= 4
 BIN := $(VENV)/bin
 
 .PHONY: help run test check unit bench lock clean
@@ -25,9 +26,10 @@ check: $(VENV)/.dev ## format, lint, types and import contracts only
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+unit: export PYTHONDONTWRITEBYTECODE = # the tests start the edge many times
 unit: $(VENV)/.dev
 	$(BIN)/coverage erase
-	$(BIN)/pytest --cov --cov-report= $(PYTEST)
+	$(BIN)/pytest -n $(TESTERS) --dist worksteal --cov --cov-report= $(PYTEST)
 	$(BIN)/coverage report --include='proxy/policy/*' --fail-under=95
 
 bench: $(VENV)/.dev ## what the edge costs and saves, against peers measured in the same run

@@ -9,18 +9,31 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from realtime.alarm import Wake
 from realtime.authorship import Authorship
 from realtime.batching import Windows
 from realtime.deadlines import soonest
-from realtime.later import Later
 from realtime.member import CONVERSATION_ROOMS
 from realtime.origin import GivenUp, Origin, OriginAway, OriginRefused, Unanswered
 from realtime.patience import Patience
 from realtime.payloads import Draft, Refusal
 from realtime.repeats import Key, Repeats, id_of, key_of
+from realtime.sending import (
+    AWAY,
+    FAILED,
+    NO_ANSWER,
+    SHUTTING_DOWN,
+    TOLD,
+    UNANSWERED,
+    UNKNOWN,
+    Item,
+    Sending,
+    Settled,
+    Told,
+    name_of,
+)
 from realtime.settings import BatchSettings
 from realtime.stats import RealtimeStats
 from realtime.stopping import Stop, Stopped
@@ -29,7 +42,6 @@ from realtime.tasks import Tasks
 if TYPE_CHECKING:
     from realtime.socket import Socket
 
-Told = dict[str, Any]
 Delivered = Callable[[str, list[dict[str, Any]]], int]
 """Hands a batch to the members of a conversation; how many sessions got it."""
 Senders = Callable[[Sequence[str]], Awaitable[Mapping[str, Any]]]
@@ -41,47 +53,8 @@ Settle = Callable[[], Awaitable[object]]
 _log = logging.getLogger("cachewire.realtime")
 
 
-class Sending(Later[Told]):
-    """What one event sends, a message or several; the answer is what its sender is told, once all are settled.
-
-    `authors` are the users of its socket by id, which go along where the application says nothing better.
-    """
-
-    __slots__ = ("_failure", "_ids", "_missing", "authors", "socket")
-
-    def __init__(self, socket: Socket, authors: Mapping[str, Any], count: int) -> None:
-        super().__init__()
-        self.socket = socket
-        self.authors = authors
-        self._ids: list[Any] = [None] * count
-        self._failure: Told | None = None
-        self._missing = count
-
-    def settle(self, place: int, id_: Any, failure: Told | None) -> None:
-        """The message at `place` was delivered as `id_`, or has failed."""
-        self._ids[place] = id_
-        self._failure = self._failure or failure
-        self._missing -= 1
-        if not self._missing:
-            self.became_known()
-
-    def answer(self) -> Told:
-        if self._failure is None:
-            return {"ok": True, "messages": self._ids}
-        return {"ok": False, "error": self._failure["message"], **self._failure, "messages": self._ids}
-
-
-class Item(NamedTuple):
-    """A draft on its way: one of the messages of a sending. It was taken at `since`."""
-
-    draft: Draft
-    sending: Sending
-    place: int
-    since: float
-
-
-Settled = dict[str, Any] | Refusal
-"""What became of one message: as it is delivered, or why not."""
+_OF_A_MESSAGE = frozenset({400, 409, 413, 415, 422})
+"""Statuses that may be said because of one message among others."""
 
 
 class Conversations:
@@ -166,7 +139,7 @@ class Conversations:
         sending = Sending(socket, authors, len(drafts))
         for place, draft in enumerate(drafts):
             item = Item(draft, sending, place, now)
-            if draft.client_id is None or not self._answered_before(_key(draft), item, now):
+            if draft.client_id is None or not self._answered_before(name_of(draft), item, now):
                 batch = self._windows.add(draft.conversation, item, draft.size, now)
                 if batch is not None:
                     self._leave(draft.conversation, batch)
@@ -182,9 +155,9 @@ class Conversations:
         again after that, since the deadline has not changed.
         """
         for _, item in self._patience.due(now):
-            self._tell([item], [_UNANSWERED])
+            self._tell([item], [UNANSWERED])
             if item.draft.client_id is not None:
-                self._under_way[_key(item.draft)] = []  # it still is: whoever repeats it now waits for the same answer
+                self._under_way[name_of(item.draft)] = []  # still: who repeats it now waits for the same answer
         if self._unread():
             return
         for conversation, batch in list(self._windows.due(now)):
@@ -234,7 +207,7 @@ class Conversations:
         fresh, names = [], set()
         for draft in drafts:
             if draft.client_id is not None:
-                key = _key(draft)
+                key = name_of(draft)
                 if key in names or key in self._under_way or self._repeats.find(key, now) is not None:
                     continue
                 names.add(key)
@@ -271,10 +244,10 @@ class Conversations:
         given_up = False
         while batch is not None:
             if hopeless := self._patience.hopeless(batch, self._now(), away=given_up):
-                self._hand_over(conversation, batch[:hopeless], [_AWAY] * hopeless)
+                self._hand_over(conversation, batch[:hopeless], [AWAY] * hopeless)
             if batch := batch[hopeless:]:
                 batch, settled = await self._carried(conversation, batch)
-                given_up = settled[-1] in _NO_ANSWER
+                given_up = settled[-1] in NO_ANSWER
                 self._hand_over(conversation, batch, settled)
             batch = self._done(conversation, batch)
         self._wake(self._windows.deadline)
@@ -289,10 +262,10 @@ class Conversations:
             settled = await self._settled(conversation, batch)
         except Exception:
             _log.exception("a batch of %d messages could not be persisted", len(batch))
-            settled = [_FAILED] * len(batch)
+            settled = [FAILED] * len(batch)
         if told := self._patience.finish(conversation):
             heirs = [self._repeated(item) if id(item) in told else item for item in batch]
-            settled = [_TOLD if heir is None else outcome for heir, outcome in zip(heirs, settled, strict=True)]
+            settled = [TOLD if heir is None else outcome for heir, outcome in zip(heirs, settled, strict=True)]
             batch = [heir or item for heir, item in zip(heirs, batch, strict=True)]
         return batch, settled
 
@@ -300,8 +273,8 @@ class Conversations:
         """The same message for whoever was the first to repeat it after its sender was told that it may be lost."""
         if item.draft.client_id is None:
             return None
-        if not (waiting := self._under_way[_key(item.draft)]):
-            del self._under_way[_key(item.draft)]
+        if not (waiting := self._under_way[name_of(item.draft)]):
+            del self._under_way[name_of(item.draft)]
             return None
         sending, place = waiting.pop(0)
         return item._replace(sending=sending, place=place)
@@ -348,18 +321,18 @@ class Conversations:
             end = self._patience.end(batch)
             return list(await self._origin.persist(conversation, drafts, named=named, until=end))
         except Unanswered:
-            return [_UNANSWERED] * len(batch)
+            return [UNANSWERED] * len(batch)
         except OriginAway:
-            return [_AWAY] * len(batch)
+            return [AWAY] * len(batch)
         except GivenUp as error:
-            return [_UNKNOWN if error.unanswered else _SHUTTING_DOWN] * len(batch)
+            return [UNKNOWN if error.unanswered else SHUTTING_DOWN] * len(batch)
         except OriginRefused as error:
             if len(batch) == 1 or error.status not in _OF_A_MESSAGE:
                 return [Refusal("origin-refused", str(error), status=error.status)] * len(batch)
         half = len(batch) // 2
         first = await self._persisted(conversation, batch[:half])
-        if first[-1] in _NO_ANSWER:
-            return [*first, *[_AWAY] * (len(batch) - half)]
+        if first[-1] in NO_ANSWER:
+            return [*first, *[AWAY] * (len(batch) - half)]
         return [*first, *await self._persisted(conversation, batch[half:])]
 
     def _finished(
@@ -379,7 +352,7 @@ class Conversations:
         """Deliver what went well in one piece, then tell the senders."""
         messages = [message for message in settled if not isinstance(message, Refusal)]
         if messages and not self._delivered(conversation, messages):
-            messages, settled = [], [_FAILED] * len(batch)
+            messages, settled = [], [FAILED] * len(batch)
         self._release(conversation, batch)
         self._note_delivered(batch, settled)
         if self._settle is None or not messages or not any(self._is_awaited(item) for item in batch):
@@ -411,7 +384,7 @@ class Conversations:
 
     def _tell(self, batch: Sequence[Item], settled: Sequence[Settled]) -> None:
         for item, outcome in zip(batch, settled, strict=True):
-            if outcome is _TOLD:
+            if outcome is TOLD:
                 continue
             if isinstance(outcome, Refusal):
                 failure = {**outcome.told(), "conversation_id": item.draft.conversation}
@@ -428,7 +401,7 @@ class Conversations:
         """Tell the sending, and those that have repeated the message since."""
         item.sending.settle(item.place, id_, failure)
         if item.draft.client_id is not None:
-            for sending, place in self._under_way.pop(_key(item.draft)):
+            for sending, place in self._under_way.pop(name_of(item.draft)):
                 sending.settle(place, id_, failure)
 
     def _note_delivered(self, batch: Sequence[Item], settled: Sequence[Settled]) -> None:
@@ -436,7 +409,7 @@ class Conversations:
         now = self._now()
         for item, outcome in zip(batch, settled, strict=True):
             if item.draft.client_id is not None and not isinstance(outcome, Refusal):
-                self._repeats.add(_key(item.draft), outcome["id"], now)
+                self._repeats.add(name_of(item.draft), outcome["id"], now)
 
     def _release(self, conversation: str, batch: Sequence[Item]) -> None:
         size = sum([item.draft.size for item in batch])
@@ -446,32 +419,6 @@ class Conversations:
             del self._waiting[conversation]
         else:
             self._waiting[conversation] = (messages - len(batch), bytes_ - size)
-
-
-def _key(draft: Draft) -> Key:
-    return draft.conversation, draft.sender, draft.client_id or ""
-
-
-_OF_A_MESSAGE = frozenset({400, 409, 413, 415, 422})
-"""Statuses that may be said because of one message among others."""
-
-_FAILED = Refusal("internal", "The message could not be delivered.")
-_AWAY = Refusal("origin-away", "The message could not be saved: the application does not answer. Try again.")
-_UNANSWERED = Refusal(
-    "origin-away",
-    "The message may have been saved, and was not sent: the application does not answer. Look before you repeat it.",
-    may_be_kept=True,
-)
-_NO_ANSWER = (_AWAY, _UNANSWERED)
-_TOLD = Refusal("told", "Its sender knows already.")
-_SHUTTING_DOWN = Refusal(
-    "shutting-down", "The message was not sent: the server is being restarted. Try again.", retry_after=2
-)
-_UNKNOWN = Refusal(
-    "origin-away",
-    "The message may have been saved, and was not sent: the server is being restarted. Look before you repeat it.",
-    may_be_kept=True,
-)
 
 
 def _rest(socket: Socket, patience: float) -> None:

@@ -93,16 +93,25 @@ _SECRET_VALUE = re.compile(r"([\w.-]*(?:tok|secret|passw|pwd)[\w-]*[\"']?\s*[:=]
 _USER_INFORMATION = re.compile(r"://\S*@")
 
 
+_ADVICE = textwrap.TextWrapper(
+    SCREEN_WIDTH,
+    initial_indent="    ",
+    subsequent_indent="    ",
+    break_on_hyphens=False,  # a path that is broken cannot be copied
+    break_long_words=False,
+)
+
+
 def _block(problem: Problem) -> str:
     place = problem.place
     head = ": ".join(
         part for part in (place.label or place.source, written(problem.key), conceal(problem.what)) if part
     )
-    lines = [_shortened(printable(head), 2 * SCREEN_WIDTH)]
+    lines = [_shortened(printable(head), 3 * SCREEN_WIDTH)]
     if place.text:
         lines += _excerpt(place)
     if problem.advice:
-        lines += textwrap.wrap(printable(problem.advice), SCREEN_WIDTH, initial_indent="    ", subsequent_indent="    ")
+        lines += _ADVICE.wrap(printable(problem.advice))
     return "\n".join(lines)
 
 
@@ -119,4 +128,6 @@ def _excerpt(place: Place) -> list[str]:
 
 
 def _shortened(text: str, limit: int) -> str:
-    return text if len(text) <= limit else f"{text[: limit - 3]}..."
+    """Without its middle: a long path stands there, between where it is and what is wrong with it."""
+    half = (limit - 3) // 2
+    return text if len(text) <= limit else f"{text[:half]}...{text[-half:]}"

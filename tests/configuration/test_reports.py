@@ -266,3 +266,15 @@ def test_problems_come_in_the_order_of_the_file(report: Report) -> None:
     told = report("cache: {memory: 1}\nserver: {max_head: 1}\nlog: {level: x}\n")
     heads = [line.partition(": ")[0] for line in told.splitlines() if line.startswith("config.yaml")]
     assert heads == ["config.yaml:1", "config.yaml:2", "config.yaml:3"]
+
+
+def test_however_long_a_path_is_the_report_says_what_is_wrong_and_breaks_no_path(report: Report) -> None:
+    long = "a-long-name/" * 40
+    head = report(f"origin: {{tls_ca_file: {long}missing.pem}}\n").splitlines()[0]
+    assert head.startswith("config.yaml:1: origin.tls_ca_file: ")
+    assert head.endswith("missing.pem is not a file")
+    assert len(head) <= 300
+    with pytest.raises(ConfigurationError) as caught:
+        Path("config.yaml").touch()
+        load(Path.cwd() / "config.yml", env={}, overrides=[])
+    assert f"{Path.cwd()}/config.yaml" in str(caught.value)

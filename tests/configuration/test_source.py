@@ -119,7 +119,7 @@ def test_a_control_character_is_refused_with_its_line() -> None:
 
 def test_a_file_that_is_not_there_is_told_apart_and_a_similar_name_is_offered(tmp_path: Path) -> None:
     (tmp_path / "config.yaml").touch()
-    with pytest.raises(ConfigurationError, match=r"there is no such file\n.*Did you mean .*/config\.yaml\?"):
+    with pytest.raises(ConfigurationError, match=r"there is no such file\n +Did you mean\s+\S*/config\.yaml\?"):
         read_document(tmp_path / "config.yml")
 
 
