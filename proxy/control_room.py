@@ -38,6 +38,7 @@ from proxy.dashboard.tuning import TuningSource
 from proxy.operations import memory
 from proxy.operations.alert_series import alert_series
 from proxy.operations.alerting import AlertWatch
+from proxy.operations.heap import Heap, malloc_trim
 from proxy.operations.held import Held
 from proxy.operations.history import History, Sample
 from proxy.operations.kept_alerts import KeptAlerts
@@ -222,6 +223,8 @@ class ControlRoom:
         self.pulse.start()
         self.realtime_room.start()
         self._watching.append(asyncio.create_task(self.history.keep(), name="history"))
+        heap = Heap(lambda: self._store.stats().memory_bytes, malloc_trim())
+        self._watching.append(asyncio.create_task(heap.keep(), name="heap"))
         self._watching.append(asyncio.create_task(self._frame.prepare(), name="templates"))
         if self._kept_alerts is not None:
             await self._kept_alerts.start()

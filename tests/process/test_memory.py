@@ -1,7 +1,9 @@
-"""Bodies stream: a gigabyte on its way through the edge leaves no trace in its memory."""
+"""Bodies stream: a gigabyte on its way through the edge leaves no trace in its memory. Nor does what was stored, once
+it is let go of."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -91,3 +93,34 @@ async def test_a_large_upload_streams_too(edge: tuple[EdgeProcess, ScriptedOrigi
         async with session.post(f"{process.url}/upload", data=body(), headers=headers) as response:
             assert (response.status, await response.text()) == (201, str(size))
         assert process.resident_bytes("VmHWM") - before < 64 * 2**20
+
+
+BODIES = 3000
+BODY = b"x" * 20_000
+
+
+@pytest.mark.parametrize("freed_by", ["a smaller tier", "a purge"])
+async def test_what_is_let_go_of_goes_back_to_the_system(
+    edge: tuple[EdgeProcess, ScriptedOrigin], freed_by: str
+) -> None:
+    process, origin = edge
+    origin.default = reply(body=BODY, headers={"Cache-Control": "max-age=600"})
+    async with aiohttp.ClientSession() as session:
+
+        async def fetch(numbers: range) -> None:
+            for number in numbers:
+                async with session.get(f"{process.url}/bodies/{number}") as response:
+                    assert await response.read() == BODY
+
+        # Several at once, so that what lasts and what does not lie side by side in memory.
+        await asyncio.gather(*(fetch(range(first, BODIES, 10)) for first in range(10)))
+        before = process.resident_bytes()
+        if freed_by == "a purge":
+            asked = session.delete(f"{process.admin_url}/api/cache?everything=yes")
+        else:
+            asked = session.post(f"{process.admin_url}/api/tuning/set", json={"key": "cache.memory", "value": "1MiB"})
+        async with asked as answer:
+            assert answer.status == 200, await answer.text()
+        async with asyncio.timeout(30):
+            while before - process.resident_bytes() < BODIES * len(BODY) // 2:
+                await asyncio.sleep(0.1)
