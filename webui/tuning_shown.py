@@ -21,15 +21,27 @@ class ShownChange:
 
 
 @dataclass(frozen=True, slots=True)
+class ShownHeld:
+    """One value that stays whatever the preset: `below` is what counts once it is let go of, `rule` the alert whose
+    rule holds it, None where an operator does."""
+
+    name: str
+    value: str
+    below: str
+    rule: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class PresetCard:
-    """One preset: what it is for, and what switching to it would change. `held` stays, as it was set by hand."""
+    """One preset: what it is for, and what switching to it would change. `held` stays, as it was set by hand or by
+    a rule."""
 
     name: str
     for_whom: str
     summary: str
     current: bool
     changes: tuple[ShownChange, ...]
-    held: tuple[ShownChange, ...] = ()
+    held: tuple[ShownHeld, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,9 +10,18 @@ from proxy.tuning.control import Tuning
 from proxy.tuning.knobs import KNOBS
 from proxy.tuning.optimiser import Event, Figures
 from proxy.tuning.presets import PRESETS
-from proxy.tuning.state import Change
+from proxy.tuning.state import Change, State
 from webui import formats
-from webui.tuning_shown import PresetCard, Refusal, ShownChange, ShownEvent, ShownKnob, ShownRule, TuningShown
+from webui.tuning_shown import (
+    PresetCard,
+    Refusal,
+    ShownChange,
+    ShownEvent,
+    ShownHeld,
+    ShownKnob,
+    ShownRule,
+    TuningShown,
+)
 
 T = TypeVar("T")
 
@@ -99,7 +108,7 @@ class TuningSource:
             preset.summary,
             state.preset.name == name,
             _changes(state.diff(name)),
-            _changes(state.held(name)),
+            tuple(_held(change, state) for change in state.held(name)),
         )
 
     def _knob(self, key: str) -> ShownKnob:
@@ -136,6 +145,12 @@ def _change(change: Change) -> ShownChange:
     knob = KNOBS[change.key]
     words = knob.in_words
     return ShownChange(change.key, knob.name, words(change.before), words(change.after), change.why)
+
+
+def _held(change: Change, state: State) -> ShownHeld:
+    knob = KNOBS[change.key]
+    words, rule = knob.in_words, state.rule(change.key)
+    return ShownHeld(knob.name, words(change.before), words(change.after), rule)
 
 
 def _event(event: Event) -> ShownEvent:

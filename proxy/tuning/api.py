@@ -69,13 +69,14 @@ class TuningApi:
         )
 
     async def preview(self, request: web.Request) -> web.Response:
-        """What switching to `preset` would change, and what stays because it was set by hand."""
+        """What switching to `preset` would change, and what stays because it was set by hand or by a rule."""
         preset = request.query.get("preset", "")
         try:
             changes = self._tuning.preview(preset)
         except TuningRefused as error:
             return problem_response(error)
-        held = [_change(change) for change in self._tuning.state.held(preset)]
+        state = self._tuning.state
+        held = [{**_change(change), "by": state.effective(change.key).words} for change in state.held(preset)]
         return web.json_response({"preset": preset, "changes": [_change(c) for c in changes], "held": held})
 
     def choose(self, request: web.Request, asked: dict[str, Any]) -> dict[str, Any]:

@@ -91,6 +91,11 @@ class State:
             return Effective(preset[key], "preset", self._preset_words(), self.preset.at)
         return Effective(configured, "configuration", "configuration")
 
+    def rule(self, key: str) -> str | None:
+        """The alert whose rule has made a key what it is; None where somebody or something else has."""
+        steps = self.automatic.get(key)
+        return steps[-1].rule if steps and key not in self.operator else None
+
     def values(self) -> dict[str, Value]:
         """The effective value of every key."""
         made = {**self.configured, **self._preset_values()}
@@ -112,21 +117,22 @@ class State:
         ]
 
     def held(self, preset: str) -> list[Change]:
-        """What this preset would change were it not set by hand; `after` is the preset's value."""
-        why = presets.reasons(preset)
-        made = presets.values(preset, self.configured)
+        """What stays although this preset is chosen by hand: what it says of keys that are set by hand, and all that
+        rules have set. `after` is what will count when that is let go of."""
+        why, made = presets.reasons(preset), presets.values(preset, self.configured)
+        below = {**self.configured, **made}
         return [
-            Change(key, hand.value, made[key], why[key])
-            for key, hand in self.operator.items()
-            if key in made and made[key] != hand.value
+            Change(key, value, below[key], why.get(key, ""))
+            for key, value in self.values().items()
+            if value != below[key] and key in (made if key in self.operator else self.automatic)
         ]
 
     # What is done
 
     def chosen(self, preset: str, by: str, at: float) -> State:
-        """An operator has chosen a preset: what rules had changed gives way to it. Raises KeyError for unknown ones."""
+        """An operator has chosen a preset: what rules have changed covers it. Raises KeyError for unknown ones."""
         presets.PRESETS[preset]
-        return replace(self, preset=Chosen(preset, by, at), automatic={})
+        return replace(self, preset=Chosen(preset, by, at))
 
     def set(self, key: str, value: Value, by: str, at: float) -> State:
         """An operator has set a value: what rules had made of it is forgotten."""

@@ -15,6 +15,7 @@ from playwright.async_api import Browser, expect
 
 from proxy.tuning.control import Tuning
 from proxy.tuning.presets import PRESETS
+from proxy.tuning.state import Change
 from tests.browser import chromium, in_browser
 from tests.edge import EdgeUnderTest, edge_before
 
@@ -87,6 +88,14 @@ class TestPresets:
         shown = text(await page(operator, "/tuning?preview=high-traffic"))
         assert "changes 3 values" in shown
         assert "stays Batch delay is 70ms by hand; high-traffic has 100ms" in shown
+
+    async def test_what_a_rule_has_set_is_named_as_staying_while_its_alert_lasts(
+        self, operator: aiohttp.ClientSession, tuning: Tuning
+    ) -> None:
+        tuning.state = tuning.state.acted(1, "response-time", [Change(DELAY, 0.05, 0.168)], 1.0)
+        shown = text(await page(operator, "/tuning?preview=high-traffic"))
+        assert "changes 3 values" in shown
+        assert "stays Batch delay is 168ms automatically, until response-time is calm; then it is 100ms" in shown
 
     async def test_kept_presets_are_told_from_those_that_end_with_the_process(
         self, operator: aiohttp.ClientSession

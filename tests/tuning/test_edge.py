@@ -346,6 +346,9 @@ async def test_everything_can_be_done_by_a_script(
         await api.post("/api/tuning/reset", {"key": MEMORY})
         monkeypatch.setattr(tuning, "_figures", lambda: {"memory_tier": 60.0 * 2**20})
         await alerted(tuning, "memory", "firing")
+        assert (await api.get("/api/tuning/preview?preset=default"))["held"] == [
+            {"key": MEMORY, "before": "48MiB", "after": "64MiB", "why": "", "by": "automatic: memory"}
+        ]
         (event,) = (await api.get("/api/tuning"))["auto"]["events"]
         assert (event["rule"], event["changes"][0]["after"]) == ("memory", "48MiB")
         assert await api.post("/api/tuning/undo", {"event": event["number"]}) == {"undone": 1}

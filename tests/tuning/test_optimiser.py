@@ -167,7 +167,7 @@ def test_what_an_operator_holds_is_not_touched() -> None:
     assert edge.state.effective(MEMORY).value == 2**30
 
 
-@pytest.mark.parametrize("how", ["set", "reset", "preset"])
+@pytest.mark.parametrize("how", ["set", "reset", "reset all"])
 def test_a_rule_yields_to_the_operator_who_changes_what_it_did(how: str) -> None:
     edge = Edge()
     edge.alert("memory", "firing")
@@ -175,7 +175,7 @@ def test_a_rule_yields_to_the_operator_who_changes_what_it_did(how: str) -> None
     operator = {
         "set": lambda: edge.state.set(MEMORY, 2**30, "anna", edge.now),
         "reset": lambda: edge.state.reset(MEMORY),
-        "preset": lambda: edge.state.chosen("default", "anna", edge.now),
+        "reset all": lambda: edge.state.reset_all("default"),
     }
     edge.hand(operator[how]())
     assert [event.fate for event in edge.optimiser.events()] == ["superseded", "superseded"]
@@ -185,6 +185,18 @@ def test_a_rule_yields_to_the_operator_who_changes_what_it_did(how: str) -> None
     edge.wait(10_000)
     assert edge.state.values() == held
     assert edge.alert("memory", "firing"), "the next time it is at work again"
+
+
+def test_a_rule_goes_on_when_a_preset_is_chosen_and_then_undoes_what_is_its_own() -> None:
+    edge = Edge((Rule("response-time", ("raise-batch-delay",), 9),))
+    edge.alert("response-time", "firing")
+    edge.hand(edge.state.chosen("high-traffic", "anna", edge.now))
+    assert edge.delay == 0.075
+    assert actions(edge.wait(60)) == ["raise-batch-delay"]
+    assert edge.delay == 0.112
+    edge.alert("response-time", "resolved")
+    edge.wait(300)
+    assert edge.delay == 0.1, "the preset's"
 
 
 def test_one_key_of_a_presets_in_the_operators_hand_leaves_the_others_to_be_undone() -> None:

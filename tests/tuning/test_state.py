@@ -66,10 +66,29 @@ def test_what_is_set_by_hand_stays_under_any_preset_and_is_named() -> None:
     assert hand.chosen("high-traffic", "bo", 2.0).effective(DELAY).value == 0.07
 
 
-def test_choosing_a_preset_takes_the_place_of_what_rules_did() -> None:
-    acted = state().acted(1, "memory", [Change(MEMORY, 64, 48)], 1.0)
-    assert {change.key for change in acted.diff("default")} == {MEMORY}
-    assert acted.chosen("default", "anna", 2.0).values() == DEFAULTS
+def test_what_rules_did_stays_in_force_over_any_preset_and_is_named() -> None:
+    acted = state().acted(1, "memory", [Change(MEMORY, DEFAULTS[MEMORY], 48)], 1.0)
+    assert acted.diff("default") == []
+    assert MEMORY not in {change.key for change in acted.diff("high-traffic")}
+    assert [(held.key, held.before, held.after) for held in acted.held("high-traffic")] == [
+        (MEMORY, 48, DEFAULTS[MEMORY])
+    ]
+    chosen = acted.chosen("high-traffic", "anna", 2.0)
+    assert (chosen.effective(MEMORY).value, chosen.rule(MEMORY)) == (48, "memory")
+    assert chosen.effective(DELAY).value == 0.1
+
+
+def test_a_rule_taken_back_leaves_what_is_below_it_then() -> None:
+    acted = state().acted(1, "response-time", [Change(DELAY, 0.05, 0.168)], 1.0)
+    chosen = acted.chosen("high-traffic", "anna", 2.0)
+    assert [(held.key, held.after) for held in chosen.held("high-traffic")] == [(DELAY, 0.1)]
+    assert chosen.effective(DELAY).value == 0.168
+    assert chosen.taken_back([1]).effective(DELAY).value == 0.1
+
+
+def test_resetting_everything_ends_what_rules_did() -> None:
+    acted = state().acted(1, "memory", [Change(MEMORY, DEFAULTS[MEMORY], 48)], 1.0)
+    assert acted.reset_all("default").values() == DEFAULTS
 
 
 def test_steps_of_a_rule_come_off_one_by_one() -> None:
