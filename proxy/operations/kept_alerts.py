@@ -12,15 +12,15 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import TypeAdapter
+from pydantic import AfterValidator, TypeAdapter
 
+from proxy.kept_file import KeptFile
 from proxy.operations.alert_rules import SHIPPED
 from proxy.operations.alerting import AlertWatch
 from proxy.operations.alerts import EPISODES, Episode, Ongoing
 from proxy.operations.webhook import MOST_WAITING, Message, Webhook
-from proxy.whole_file import write_whole
 
 LARGEST = 512 * 2**10
 LATEST = 1e11
@@ -39,7 +39,13 @@ class Kept:
     untold: tuple[Message, ...] = ()
 
 
-_KEPT = TypeAdapter(Kept)
+def _possible(kept: Kept) -> Kept:
+    if not all(0 <= moment < LATEST for moment in _moments(kept)) or not all(map(math.isfinite, _values(kept))):
+        raise ValueError("it has numbers that cannot be")
+    return kept
+
+
+_KEPT = TypeAdapter(Annotated[Kept, AfterValidator(_possible)])
 
 
 class KeptAlerts:
@@ -107,18 +113,8 @@ class KeptAlerts:
 
 def read_kept(path: Path) -> Kept:
     """What the file says of the alerts there are; nothing if there is no file or it is damaged."""
-    try:
-        with path.open("rb") as file:
-            content = file.read(LARGEST + 1)
-        if len(content) > LARGEST:
-            raise ValueError(f"it is larger than {LARGEST // 1024} KiB")
-        kept = _KEPT.validate_json(content, strict=True)
-        if not all(0 <= moment < LATEST for moment in _moments(kept)) or not all(map(math.isfinite, _values(kept))):
-            raise ValueError("it has numbers that cannot be")
-    except FileNotFoundError:
-        return Kept()
-    except (OSError, ValueError) as error:
-        _log.warning("%s is not used (%s): the history of the alerts begins anew", path, _first_line(error))
+    kept = _file(path).read()
+    if kept is None:
         return Kept()
     return Kept(
         1,
@@ -130,7 +126,11 @@ def read_kept(path: Path) -> Kept:
 
 def write_kept(path: Path, kept: Kept) -> None:
     """Let the file say this. Raises OSError."""
-    write_whole(path, _KEPT.dump_json(kept))
+    _file(path).write(kept)
+
+
+def _file(path: Path) -> KeptFile[Kept]:
+    return KeptFile(path, _KEPT, otherwise="the history of the alerts begins anew", largest=LARGEST, indent=None)
 
 
 def _moments(kept: Kept) -> Iterator[float]:
@@ -148,8 +148,3 @@ def _values(kept: Kept) -> Iterator[float]:
     for message in kept.untold:
         yield from (message.threshold or 0.0, message.value or 0.0)
     yield from (ongoing.peak or 0.0 for ongoing in kept.firing)
-
-
-def _first_line(error: Exception) -> str:
-    """Without what the file holds, which pydantic quotes."""
-    return str(error).partition("\n")[0]

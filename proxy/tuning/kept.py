@@ -1,25 +1,23 @@
 """What an operator wants to outlive the process: one small file beside the stored responses.
 
-The rule of this room: it is written whole or not at all (another file takes its place), and what cannot be read or is
-not valid any more costs a warning, never the start.
+The rule of this room: what is not valid any more costs a warning, never the start.
 """
 
 from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+from pydantic import FiniteFloat, TypeAdapter
+
+from proxy.config.tuning import PresetName
+from proxy.kept_file import KeptFile, what_is_wrong
 from proxy.tuning.knobs import KNOBS
-from proxy.tuning.presets import PRESETS
 from proxy.tuning.state import Chosen, HandSet
-from proxy.whole_file import write_whole
-
-VERSION = 1
-LARGEST = 64 * 2**10
 
 _log = logging.getLogger("cachewire.tuning")
 
@@ -33,50 +31,64 @@ class Kept:
     auto: bool | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class _Preset:
+    name: PresetName
+    by: str
+    at: FiniteFloat
+
+
+@dataclass(frozen=True, slots=True)
+class _Value:
+    value: Any
+    by: str
+    at: FiniteFloat
+
+
+@dataclass(frozen=True, slots=True)
+class _Document:
+    """`values` are looked at one by one: one that is not valid any more takes no other with it."""
+
+    version: Literal[1]
+    preset: _Preset | None = None
+    values: dict[str, Any] = field(default_factory=dict)
+    auto: bool | None = None
+
+
+_DOCUMENT, _VALUE = TypeAdapter(_Document), TypeAdapter(_Value)
+
+
 def read_kept(path: Path) -> Kept:
     """What the file says; nothing where there is none. What is wrong with it goes to the log."""
-    try:
-        with path.open("rb") as file:
-            document = json.loads(file.read(LARGEST + 1)[:LARGEST])
-        if document["version"] != VERSION:
-            raise ValueError(f"it is of version {document['version']!r}, and this is version {VERSION}")
-        return Kept(_preset(document.get("preset")), dict(_values(document, path)), _switch(document.get("auto")))
-    except FileNotFoundError:
+    document = _file(path).read()
+    if document is None:
         return Kept()
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        _log.warning("%s is not used: %s; the configuration counts", path, error or type(error).__name__)
-        return Kept()
+    preset = None if document.preset is None else Chosen(document.preset.name, document.preset.by, document.preset.at)
+    return Kept(preset, dict(_values(document.values, path)), document.auto)
 
 
 def write_kept(path: Path, kept: Kept) -> None:
     """Let the file say this. Raises OSError."""
-    document: dict[str, Any] = {"version": VERSION, "preset": None, "values": {}, "auto": kept.auto}
-    if kept.preset is not None:
-        document["preset"] = {"name": kept.preset.name, "by": kept.preset.by, "at": kept.preset.at}
-    for key, hand in kept.values.items():
-        document["values"][key] = {"value": KNOBS[key].text(hand.value), "by": hand.by, "at": hand.at}
-    write_whole(path, json.dumps(document, indent=1).encode())
+    document = {
+        "version": 1,
+        "preset": None if kept.preset is None else asdict(kept.preset),
+        "values": {key: {**asdict(hand), "value": KNOBS[key].text(hand.value)} for key, hand in kept.values.items()},
+        "auto": kept.auto,
+    }
+    _file(path).write(_DOCUMENT.validate_python(document))
 
 
-def _preset(document: Any) -> Chosen | None:
-    if document is None:
-        return None
-    if document["name"] not in PRESETS:
-        raise ValueError(f"{document['name']!r} is not a preset")
-    return Chosen(document["name"], str(document["by"]), float(document["at"]))
+def _file(path: Path) -> KeptFile[_Document]:
+    return KeptFile(path, _DOCUMENT, otherwise="nothing of it is in force, the configuration counts")
 
 
-def _values(document: Any, path: Path) -> list[tuple[str, HandSet]]:
-    found = []
-    for key, kept in document.get("values", {}).items():
+def _values(kept: Mapping[str, Any], path: Path) -> Iterator[tuple[str, HandSet]]:
+    for key, given in kept.items():
         try:
-            found.append((key, HandSet(KNOBS[key].parse(kept["value"]), str(kept["by"]), float(kept["at"]))))
-        except (KeyError, TypeError, ValueError) as error:
-            _log.warning("%s: %s is left out (%s)", path, key, error)
-    return found
-
-
-def _switch(value: Any) -> bool | None:
-    if value is not None and not isinstance(value, bool):
-        raise ValueError(f"auto is {value!r}, neither true nor false nor null")
-    return value
+            if key not in KNOBS:
+                raise ValueError("it cannot be changed while running")
+            hand = _VALUE.validate_json(json.dumps(given), strict=True)
+            yield key, HandSet(KNOBS[key].parse(hand.value), hand.by, hand.at)
+        except ValueError as error:
+            text = "%s: %.60s is left out (%s): the preset or the configuration decides it"
+            _log.warning(text, path, key, what_is_wrong(error))

@@ -18,11 +18,12 @@ from prometheus_client.core import Metric
 from proxy.config.alerts import Alerts as Settings
 from proxy.config.alerts import Webhook as WebhookSettings
 from proxy.errors import RequestRefused
+from proxy.kept_file import LARGEST
 from proxy.operations.alert_rules import SHIPPED, sentence, told
 from proxy.operations.alert_series import alert_series
 from proxy.operations.alerting import AlertWatch
 from proxy.operations.alerts import Transition
-from proxy.operations.kept_changes import LARGEST, Changes, KeptChanges
+from proxy.operations.kept_changes import Changes, KeptChanges
 from proxy.operations.readings import Readings
 from proxy.operations.timeline import Timeline
 from proxy.operations.webhook import Webhook
@@ -218,7 +219,7 @@ async def test_a_damaged_file_is_said_once_and_counts_as_nothing(
     await watch.start()
     await watch.close()
     assert watch.changes_of("memory") == {}
-    assert caplog.text.count("cannot be used") == 1
+    assert caplog.text.count("is not used") == 1
 
 
 @given(st.binary(max_size=200))
