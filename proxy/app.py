@@ -24,7 +24,7 @@ from aiohttp import web
 
 from proxy.access_log.writer import AccessLog, access_log
 from proxy.background import Background
-from proxy.compression import CODERS, TASK, Compression
+from proxy.compression import TASK, Compression, can_compress
 from proxy.config.changes import Changes, changes, taken_up
 from proxy.config.loading import Loaded
 from proxy.config.model import Config, PrecacheEntry
@@ -342,7 +342,7 @@ class App:
 
     def _compression(self) -> Compression | None:
         settings = self.config.cache.compression
-        if not set(settings.codings) & set(CODERS):
+        if not can_compress(settings.codings):
             return None
         compression = Compression(self.store, self.background, settings.codings, settings.minimum)
         compression.enabled = settings.enabled

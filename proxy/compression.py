@@ -10,7 +10,7 @@ import asyncio
 import logging
 import zlib
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import blake2b
 from importlib.util import find_spec
@@ -228,6 +228,12 @@ _ALL: Mapping[str, tuple[str, Callable[[bytes], bytes]]] = {
     "br": ("brotli", _brotli),
     "gzip": ("zlib", _gzip),
 }
+
+
+def can_compress(codings: Iterable[str]) -> bool:
+    """Whether this installation can encode one of them."""
+    return any(coding in CODERS for coding in codings)
+
 
 CODERS: Mapping[str, Callable[[bytes], bytes]] = {
     coding: coder for coding, (module, coder) in _ALL.items() if find_spec(module) is not None

@@ -60,6 +60,7 @@ from proxy.routing import RouteTable
 from proxy.storage.tiers import Tiers
 from proxy.tuning.api import TuningApi
 from proxy.tuning.control import Tuning
+from proxy.tuning.kept import kept_at
 from proxy.tuning.levers import EdgeLevers
 from proxy.tuning.optimiser import MEMORY_TIER
 from proxy.upstream import Origin
@@ -114,7 +115,7 @@ class ControlRoom:
             self.readings.sample,
             self.timeline,
             now=lambda: steady + time.monotonic(),
-            kept=KeptChanges(config.cache.dir / "alerts.json") if config.cache.disk else None,
+            kept=KeptChanges.of_alerts(config.cache),
         )
         self.webhook = Webhook(config.alerts.webhook, now=now, rule=self.alerts.alerts.rule)
         self.alerts.subscribe(self.webhook.tell)
@@ -182,7 +183,7 @@ class ControlRoom:
             figures=lambda: {**self.readings.sample().values(), MEMORY_TIER: float(store.stats().memory_bytes)},
             timeline=self.timeline,
             now=now,
-            path=config.cache.dir / "tuning.json" if config.cache.disk else None,
+            path=kept_at(config.cache),
         )
         self.alerts.subscribe(self.tuning.alerted, resumed=True)
         self._configuration = ConfigSource(config, sources, self.tuning.overrides, reload)

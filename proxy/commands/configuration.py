@@ -44,7 +44,11 @@ Examples:
 """
 )
 @click.option(
-    "--effective", "view", flag_value="effective", default=True, help="All values in force, and their source."
+    "--effective",
+    "view",
+    flag_value="effective",
+    default=True,
+    help="All values that an edge starts with, and their source.",
 )
 @click.option("--defaults", "view", flag_value="defaults", help="All defaults, as a file that loads.")
 @click.option("--schema", "view", flag_value="schema", help="The JSON Schema of the file.")
@@ -64,6 +68,8 @@ def config(view: str, path: Path | None, overrides: tuple[str, ...]) -> None:
         case "reference":
             text = rendering.render_reference()
         case _:
-            result = loaded(path, overrides)
+            from proxy.as_started import as_started
+
+            result = as_started(loaded(path, overrides))
             text = rendering.render_yaml(result.config, result.sources)
     click.echo(text, nl=False)

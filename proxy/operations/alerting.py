@@ -149,10 +149,10 @@ class AlertWatch:
 
     async def change(self, name: str, changes: Mapping[str, object], *, by: str, keep: bool = False) -> None:
         """Go by other settings from now on. Raises RequestRefused that says what would be right."""
-        meaning = self._meaning(name)
+        meaning = _meaning(name)
         async with self._changing:
             before = self.settings_of(name)
-            section = self._checked(meaning, {**before, **changes})
+            section = _changed(meaning, self._effective[name], changes)
             if keep:
                 await self._keep(name, self._difference(name, section))
             self._take(meaning, section)
@@ -163,27 +163,13 @@ class AlertWatch:
 
     async def reset(self, name: str, *, by: str) -> None:
         """Go by the configuration again, now and after a restart. Raises RequestRefused."""
-        meaning = self._meaning(name)
+        meaning = _meaning(name)
         async with self._changing:
             moved = {key: f"{now} -> {then}" for key, (then, now) in self.changes_of(name).items()}
             if name in self._kept:
                 await self._keep(name, {})
             self._take(meaning, self._configured(name))
         self.timeline.add("alert", by, f"alert {name} is as configured again", **moved)
-
-    def _meaning(self, name: str) -> Meaning:
-        if (meaning := SHIPPED.get(name)) is not None:
-            return meaning
-        near = nearest(name)
-        hint = f"did you mean {near}? " if near else ""
-        raise RequestRefused(404, "no-such-alert", f"there is no such alert; {hint}They are {', '.join(SHIPPED)}.")
-
-    def _checked(self, meaning: Meaning, values: Mapping[str, object]) -> RuleSection:
-        try:
-            return type(self._configured(meaning.name)).model_validate(dict(values))
-        except ValidationError as error:
-            wrong = sentences(error, ("alerts", "rules", meaning.key))
-            raise RequestRefused(400, "bad-setting", " ".join(wrong)) from None
 
     def _configured(self, name: str) -> RuleSection:
         return self.settings.rule(SHIPPED[name].key)
@@ -214,15 +200,9 @@ class AlertWatch:
         self._kept = changes
 
     def _recall(self, kept: Changes) -> None:
-        for name, values in kept.items():
-            try:
-                meaning = self._meaning(name)
-                section = self._checked(meaning, {**self.settings_of(name), **values})
-            except RequestRefused as error:
-                _log.warning("what was kept of alert %.60r is not used: %s", name, error)
-                continue
-            self._take(meaning, section)
-            self._kept[name] = values
+        for name, section in recalled(self.settings, kept).items():
+            self._take(SHIPPED[name], section)
+            self._kept[name] = kept[name]
 
     # What others hear
 
@@ -251,3 +231,31 @@ class AlertWatch:
         self.timeline.add(
             "alert", "automatic", text if transition.state == "firing" else f"{name} is resolved{why}", **figures
         )
+
+
+def recalled(settings: Settings, kept: Changes) -> dict[str, RuleSection]:
+    """The alerts of which something was kept, as it makes them; what makes no sense any more goes to the log."""
+    sections = {}
+    for name, values in kept.items():
+        try:
+            meaning = _meaning(name)
+            sections[name] = _changed(meaning, settings.rule(meaning.key), values)
+        except RequestRefused as error:
+            _log.warning("what was kept of alert %.60r is not used: %s", name, error)
+    return sections
+
+
+def _meaning(name: str) -> Meaning:
+    if (meaning := SHIPPED.get(name)) is not None:
+        return meaning
+    near = nearest(name)
+    hint = f"did you mean {near}? " if near else ""
+    raise RequestRefused(404, "no-such-alert", f"there is no such alert; {hint}They are {', '.join(SHIPPED)}.")
+
+
+def _changed(meaning: Meaning, section: RuleSection, changes: Mapping[str, object]) -> RuleSection:
+    try:
+        return type(section).model_validate({**section.model_dump(mode="json"), **changes})
+    except ValidationError as error:
+        wrong = sentences(error, ("alerts", "rules", meaning.key))
+        raise RequestRefused(400, "bad-setting", " ".join(wrong)) from None

@@ -9,6 +9,7 @@ from typing import Literal
 
 from pydantic import TypeAdapter
 
+from proxy.config.model import Cache
 from proxy.kept_file import KeptFile
 
 Changes = dict[str, dict[str, object]]
@@ -28,6 +29,11 @@ class KeptChanges:
 
     def __init__(self, path: Path) -> None:
         self._file = KeptFile(path, _DOCUMENT, otherwise="what was kept in it is as configured again")
+
+    @classmethod
+    def of_alerts(cls, cache: Cache) -> KeptChanges | None:
+        """Where changes of alerts are kept; None where nothing can be."""
+        return cls(cache.dir / "alerts.json") if cache.disk else None
 
     def read(self) -> Changes:
         """What is kept; nothing if there is no file or it is damaged."""

@@ -17,8 +17,8 @@ from proxy.config.model import Config
 from proxy.errors import RequestRefused
 from proxy.operations.timeline import Timeline
 from proxy.tuning.actions import Bounds
-from proxy.tuning.kept import Kept, read_kept, write_kept
-from proxy.tuning.knobs import KNOBS, configured, with_values
+from proxy.tuning.kept import Kept, read_kept, starting_state, write_kept
+from proxy.tuning.knobs import KNOBS, with_values
 from proxy.tuning.optimiser import Act, Figures, Optimiser, Rule, Times, Undo, UndoRefused
 from proxy.tuning.presets import PRESETS, Value
 from proxy.tuning.state import Change, Chosen, State
@@ -86,7 +86,7 @@ class Tuning:
         self._path = path
         self.kept = Kept() if path is None else read_kept(path)
         self.optimiser = _optimiser(config, self.kept)
-        self.state = _state(config, levers.keys(), self.kept)
+        self.state = starting_state(config, levers.keys(), self.kept)
         self._news = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._turn = asyncio.Lock()
@@ -287,15 +287,6 @@ def _optimiser(config: Config, kept: Kept) -> Optimiser:
         Times(auto.cool_down, auto.settle, auto.calm),
         Bounds(auto.batch_delay_cap, auto.memory_floor),
         enabled=auto.enabled if kept.auto is None else kept.auto,
-    )
-
-
-def _state(config: Config, keys: tuple[str, ...], kept: Kept) -> State:
-    return State(
-        configured=configured(config, keys),
-        defaults=configured(Config(), keys),
-        preset=kept.preset or Chosen(config.tuning.preset),
-        operator={key: hand for key, hand in kept.values.items() if key in keys},
     )
 
 

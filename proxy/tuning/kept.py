@@ -7,17 +7,18 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import FiniteFloat, TypeAdapter
 
+from proxy.config.model import Cache, Config
 from proxy.config.tuning import PresetName
 from proxy.kept_file import KeptFile, what_is_wrong
-from proxy.tuning.knobs import KNOBS
-from proxy.tuning.state import Chosen, HandSet
+from proxy.tuning.knobs import KNOBS, configured
+from proxy.tuning.state import Chosen, HandSet, State
 
 _log = logging.getLogger("cachewire.tuning")
 
@@ -58,6 +59,11 @@ class _Document:
 _DOCUMENT, _VALUE = TypeAdapter(_Document), TypeAdapter(_Value)
 
 
+def kept_at(cache: Cache) -> Path | None:
+    """Where it is kept; None where nothing can be."""
+    return cache.dir / "tuning.json" if cache.disk else None
+
+
 def read_kept(path: Path) -> Kept:
     """What the file says; nothing where there is none. What is wrong with it goes to the log."""
     document = _file(path).read()
@@ -76,6 +82,16 @@ def write_kept(path: Path, kept: Kept) -> None:
         "auto": kept.auto,
     }
     _file(path).write(_DOCUMENT.validate_python(document))
+
+
+def starting_state(config: Config, keys: Collection[str], kept: Kept) -> State:
+    """What an edge begins with on which these keys can be tuned."""
+    return State(
+        configured=configured(config, keys),
+        defaults=configured(Config(), keys),
+        preset=kept.preset or Chosen(config.tuning.preset),
+        operator={key: hand for key, hand in kept.values.items() if key in keys},
+    )
 
 
 def _file(path: Path) -> KeptFile[_Document]:

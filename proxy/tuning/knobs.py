@@ -166,6 +166,13 @@ KNOBS: Mapping[str, Knob] = {
 }
 
 
+def keys_of(*, realtime: bool, compression: bool) -> tuple[str, ...]:
+    """The keys that have an effect on an edge that has these parts, or has not."""
+    parts = {"realtime.": realtime, "cache.compression.": compression}
+    absent = tuple(prefix for prefix, there in parts.items() if not there)
+    return tuple(key for key in KNOBS if not key.startswith(absent))
+
+
 def configured(config: Config, keys: Iterable[str] = KNOBS) -> dict[str, Value]:
     """The values of these keys in a configuration."""
     return {key: _value(config, key.split(".")) for key in keys}

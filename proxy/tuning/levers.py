@@ -11,7 +11,7 @@ from proxy.realtime_core import RealtimeCore
 from proxy.routing import RouteTable
 from proxy.storage.base import Entry
 from proxy.storage.tiers import Tiers
-from proxy.tuning.knobs import KNOBS
+from proxy.tuning.knobs import keys_of
 
 
 class EdgeLevers:
@@ -37,9 +37,7 @@ class EdgeLevers:
 
     def keys(self) -> tuple[str, ...]:
         """The keys that have an effect here."""
-        parts = {"realtime.": self._realtime, "cache.compression.": self._compression}
-        absent = tuple(prefix for prefix, part in parts.items() if part is None)
-        return tuple(key for key in KNOBS if not key.startswith(absent))
+        return keys_of(realtime=self._realtime is not None, compression=self._compression is not None)
 
     def tune(self, config: Config) -> None:
         """Go by this configuration from now on."""

@@ -19,6 +19,9 @@ import pytest
 from click.testing import CliRunner, Result
 
 from proxy.cli import main
+from proxy.operations.kept_changes import KeptChanges
+from proxy.tuning.kept import Kept, write_kept
+from proxy.tuning.state import Chosen, HandSet
 from proxy.version import __version__
 
 ROOT = Path(__file__).parents[2]
@@ -147,6 +150,47 @@ def test_without_a_file_everything_is_a_default(elsewhere: Path) -> None:
     result = invoked("config", "--effective")
     assert result.exit_code == 0
     assert all(line.endswith(("# default", ":")) for line in result.stdout.splitlines())
+
+
+def test_what_operators_have_kept_is_in_force_with_its_origin_though_no_edge_runs(elsewhere: Path) -> None:
+    Path("config.yaml").write_text(
+        "cache: {dir: stored, memory: 32MiB}\nalerts: {rules: {memory: {threshold: 70%, for: 2m}}}\n"
+    )
+    Path("stored").mkdir()
+    write_kept(
+        Path("stored/tuning.json"),
+        Kept(Chosen("high-traffic", "ben", 1.0), {"cache.memory": HandSet(48 * 2**20, "anna", 1.0)}, auto=False),
+    )
+    KeptChanges(Path("stored/alerts.json")).write({"memory": {"threshold": "60%"}})
+    result = invoked("config", "--effective")
+    assert {
+        "memory: 48MiB # operator anna, kept",
+        "heuristic: 10s # preset high-traffic, kept",
+        "preset: high-traffic # by hand, kept",
+        "enabled: false # by hand, kept",
+        "threshold: 60% # by hand, kept",
+        "for: 2m # config.yaml:2",
+    } <= {" ".join(line.split()) for line in result.stdout.splitlines()}
+    without = invoked("config", "--effective", "--set", "cache.disk=0").stdout
+    assert "kept" not in "".join(line.partition("#")[2] for line in without.splitlines())
+
+
+def test_a_preset_of_the_configuration_is_in_force_with_its_origin(elsewhere: Path) -> None:
+    shown = invoked("config", "--effective", "--set", "tuning.preset=high-traffic").stdout
+    assert "heuristic: 10s # configuration: preset high-traffic" in {
+        " ".join(line.split()) for line in shown.splitlines()
+    }
+
+
+def test_what_was_kept_and_is_damaged_is_said_and_the_configuration_counts(
+    elsewhere: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    Path("config.yaml").write_text("cache: {dir: stored}\n")
+    Path("stored").mkdir()
+    Path("stored/tuning.json").write_text("5")
+    result = invoked("config", "--effective")
+    assert result.exit_code == 0
+    assert "tuning.json is not used (Input should be an object): nothing of it is in force" in caplog.text
 
 
 def test_the_printed_defaults_are_a_file_that_is_right(elsewhere: Path) -> None:
