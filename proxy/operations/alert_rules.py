@@ -84,7 +84,8 @@ _SHIPPED = (
         "memory",
         "share",
         "What cannot be given back, against the budget. At its limit the system ends the process without asking.",
-        "Make cache.memory or realtime.recovery.max_bytes_in_all smaller, or the limit larger.",
+        "Make cache.memory smaller: bodies that leave it are given back within seconds. Or raise the limit, or restart"
+        " with a smaller realtime.recovery.max_bytes_in_all or cache.max_entries.",
         "/tuning",
         "No reading: this system does not tell how much memory is in use",
     ),
