@@ -42,6 +42,7 @@ class StoreFigures:
     dropped_writes: int = 0
     storage_errors: int = 0
     purged: int = 0
+    marked_stale: int = 0
     damaged: int = 0
 
 
@@ -282,9 +283,14 @@ def _cache(figures: StoreFigures) -> Iterator[Metric]:
     yield GaugeMetricFamily(
         "cachewire_cache_write_behind_bytes", "Bytes waiting to be written to disk.", value=figures.write_behind_bytes
     )
+    purged = CounterMetricFamily(
+        "cachewire_cache_purged", "Stored responses that purges and writes removed or marked stale.", labels=("effect",)
+    )
+    purged.add_metric(["removed"], figures.purged)
+    purged.add_metric(["marked-stale"], figures.marked_stale)
+    yield purged
     for name, what, count in (
         ("cache_dropped_writes", "Writes to disk given up because too many waited.", figures.dropped_writes),
-        ("cache_purged", "Stored responses removed by a purge.", figures.purged),
         ("cache_damaged", "Stored responses found damaged and dropped.", figures.damaged),
         ("storage_errors", "Failures of a storage tier; each cost a hit, no answer.", figures.storage_errors),
     ):
