@@ -31,7 +31,7 @@ from proxy.dashboard.figures import Figures
 from proxy.dashboard.outbox import OutboxSource
 from proxy.dashboard.overview import OverviewSource
 from proxy.dashboard.realtime_room import RealtimeRoom
-from proxy.dashboard.routes import RoutesSource
+from proxy.dashboard.routes import OWN_ROUTES, RoutesSource
 from proxy.dashboard.timeline import TimelineSource
 from proxy.dashboard.traffic import TrafficSource
 from proxy.dashboard.tuning import TuningSource
@@ -44,7 +44,7 @@ from proxy.operations.history import History, Sample
 from proxy.operations.kept_alerts import KeptAlerts
 from proxy.operations.kept_changes import KeptChanges
 from proxy.operations.ledger import Ledger
-from proxy.operations.metrics import KeptFigures, Metrics
+from proxy.operations.metrics import Expected, KeptFigures, Metrics
 from proxy.operations.process import process_series
 from proxy.operations.pulse import Pulse
 from proxy.operations.readings import Grades, Reader
@@ -149,6 +149,7 @@ class ControlRoom:
                 version=__version__,
                 kept=kept,
                 realtime=lambda: None if realtime is None else realtime.figures(),
+                expected=self._expected,
                 more=(
                     partial(process_series, self.pulse, tasks, self._memory),
                     self.realtime_room.series,
@@ -307,6 +308,13 @@ class ControlRoom:
         if access is not None:
             login.setup(frame, access)
         return app
+
+    def _expected(self) -> Expected:
+        routes = self._config.routes
+        return Expected(
+            [*(route.name for route in routes), *OWN_ROUTES],
+            {status for route in routes for status in route.fallback_on},
+        )
 
     def _reader(self, ledger: Ledger, kept: Callable[[], KeptFigures] | None, realtime: RealtimeCore | None) -> Reader:
         def grades() -> Grades | None:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 Verdict = Literal["hit", "stale", "revalidated", "miss", "bypass", "error", "refused", "local"]
 """`hit`: stored and fresh; `stale`: stored, used although not fresh; `revalidated`: stored, confirmed by the
 origin; `miss`: the origin's answer on a route that caches; `bypass`: the origin's answer where nothing is looked
 up or stored; `error`: neither origin nor store could answer; `refused`: the request broke a rule; `local`: answered
 by the edge itself."""
+
+VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
 
 
 @dataclass(slots=True)

@@ -32,6 +32,7 @@ from realtime.core import Core
 from realtime.limits import Rate
 from realtime.origin import OriginAway
 from realtime.publishing import BadPublication, Publication
+from realtime.reasons import REASONS
 from realtime.settings import (
     AuthenticationSettings,
     BatchSettings,
@@ -220,6 +221,7 @@ class RealtimeCore:
             conversations=sum(1 for _ in core.chat.signs.conversations()),
             users=core.users(),
             quality=core.quality()._asdict(),
+            reasons=REASONS,
         )
 
 

@@ -174,8 +174,10 @@ class Chat:
         self.alarm.stop()
 
     def grade(self, member: Member) -> Grade:
-        """How good a client's connection is, by the worse of what was measured and what it reported."""
-        connection, reported = member.socket.connection, None if member.report is None else member.report.latency
+        """How good a client's connection is, by the worse of what was measured and what its users' browser reported."""
+        # Alerts and tuning go by the grades, so what somebody says whom nobody knows must not move them.
+        believed = member.report if member.users else None
+        connection, reported = member.socket.connection, None if believed is None else believed.latency
         return grade(worse(connection.round_trip, reported), self._silence(connection.sid))
 
     def members_of(self, conversation: str, most: int) -> list[Member]:

@@ -1,8 +1,8 @@
 """How good a connection is, from what is measured here and from what its client reports.
 
 The rule of this room: a report is a stranger's word. It may make a connection look worse than what was measured,
-never better, and what is not of its shape is refused with a reason. No clock: `now` is an argument (seconds,
-monotonic).
+never better (and of those that nobody is authenticated on, not even worse: whoever asks for grades sees to that), and
+what is not of its shape is refused with a reason. No clock: `now` is an argument (seconds, monotonic).
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ BATCH_BOUNDS = (1, 2, 5, 10, 25, 50, 100, float("inf"))
 
 
 def count(by_reason: dict[str, int], reason: str) -> None:
-    """One more of `reason`. Reasons are words of ours, never of a client, so the mapping stays small."""
+    """One more of `reason`, a word of realtime.reasons: never a client's, so the mapping stays small."""
     by_reason[reason] = by_reason.get(reason, 0) + 1
 
 

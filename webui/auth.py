@@ -51,6 +51,7 @@ LOGIN, LOGOUT = "/login", "/logout"
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 _AUTHORITY = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(:\d{1,5})?")
 _LOCAL = re.compile(r"/(?![/\\])[!-\[\]-~]{0,2000}")
+_NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _log = logging.getLogger(__name__)
 _audit = logging.getLogger("cachewire.audit")
 
@@ -306,8 +307,11 @@ def _may_only_look(request: web.Request, read_only: bool) -> web.HTTPForbidden:
 
 
 def _tell(request: web.Request, status: int) -> None:
-    # The pattern of the address, because an address may hold an id that nobody else shall know.
-    resource = request.match_info.route.resource
+    # The pattern of the address, because an address may hold an id that nobody else shall know. A `{name}` is no
+    # secret: it stands for a thing of the configuration; what does not look like one stays out of the log.
+    resource, name = request.match_info.route.resource, request.match_info.get("name", "")
     where = request.path if resource is None else resource.canonical
+    if _NAME.fullmatch(name):
+        where = where.replace("{name}", name)
     who = asker(request)
     _audit.info("%s %s by %s from %s: %d", request.method, where, who.actor, who.address, status)

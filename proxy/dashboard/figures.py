@@ -33,6 +33,7 @@ class Figures:
             dropped_writes=stats.dropped_writes,
             storage_errors=stats.storage_errors,
             purged=stats.purged,
+            marked_stale=stats.marked_stale,
             damaged=stats.damaged,
         )
 

@@ -28,13 +28,14 @@ _CREDENTIALS = {
     "partition": "keeps a copy for each user",
     "ignore": "cookies and Authorization make no difference",
 }
-_OWN = {
+OWN_ROUTES = {
     "(edge)": "answered by the edge itself",
     "(realtime)": "Socket.IO sessions, answered by the realtime core",
     UNROUTED.name: "taken by no route: to the origin and back, unstored",
     "": "refused before a route was found",
     "(other)": "routes beyond those that are counted apart",
 }
+"""The routes that nobody configures, in words."""
 
 
 class RoutesSource:
@@ -67,7 +68,7 @@ class RoutesSource:
         ]
         others = sorted(name for name in traffic if name not in names)
         rows += [
-            self._row(len(configured) + place, name or "(refused)", "", "", _OWN.get(name, ""), traffic[name])
+            self._row(len(configured) + place, name or "(refused)", "", "", OWN_ROUTES.get(name, ""), traffic[name])
             for place, name in enumerate(others, 1)
         ]
         return RoutesList(query, tuple(query.ordered(rows)), self._ledger.now() - self._ledger.started)

@@ -30,7 +30,9 @@ MAX_REASONS = 64
 OTHER = "(other)"
 
 _STATUS_LABELS = {status.value: str(status.value) for status in HTTPStatus}
-_REFRESHED_BEHIND = frozenset({"revalidating", "stale-while-revalidate"})
+FALLBACK_REASONS = ("not-stored", "origin-error", "origin-protocol-error", "origin-timeout", "origin-unreachable")
+"""Why a stored answer stood in for the origin's, beside `origin-status-` and the status that it replaced."""
+FALLBACK_STATUS = "origin-status-"
 
 
 class SeriesKey(NamedTuple):
@@ -292,9 +294,10 @@ class Ledger:
         self.collapsed += outcome.collapsed
         if outcome.origin_duration is not None and not outcome.collapsed:
             self.origin_durations.observe(outcome.origin_duration)
-        if outcome.verdict == "stale" and outcome.reason not in _REFRESHED_BEHIND:
-            known = outcome.reason in self.fallbacks or len(self.fallbacks) < MAX_REASONS
-            reason = outcome.reason if known else OTHER
+        reason = outcome.reason
+        if outcome.verdict == "stale" and (reason in FALLBACK_REASONS or reason.startswith(FALLBACK_STATUS)):
+            known = reason in self.fallbacks or len(self.fallbacks) < MAX_REASONS
+            reason = reason if known else OTHER
             self.fallbacks[reason] = self.fallbacks.get(reason, 0) + 1
 
     def _second(self, second: int) -> _Second:

@@ -1,12 +1,13 @@
 """Every Prometheus series of the edge, in one place, computed when somebody scrapes.
 
-Labels come from the configuration and from closed vocabularies only, never from URLs or users.
+Labels come from the configuration and from closed vocabularies only, never from URLs or users. What a shipped rule or
+panel takes a rate of exists at 0 from the start: a rate does not see the step from nothing to the first count.
 """
 
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry, ProcessCollector
@@ -20,9 +21,10 @@ from prometheus_client.core import (
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
-from proxy.operations.histogram import buckets
-from proxy.operations.ledger import Ledger
+from proxy.operations.histogram import Histogram, buckets
+from proxy.operations.ledger import FALLBACK_REASONS, FALLBACK_STATUS, Ledger, Traffic
 from proxy.operations.realtime import RealtimeFigures, realtime_series
+from proxy.outcome import VERDICTS
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +42,7 @@ class StoreFigures:
     dropped_writes: int = 0
     storage_errors: int = 0
     purged: int = 0
+    marked_stale: int = 0
     damaged: int = 0
 
 
@@ -67,6 +70,14 @@ class OriginFigures:
     idle_connections: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """What the configuration says may be counted: names of routes, and the statuses that a stored answer replaces."""
+
+    routes: Collection[str] = ()
+    replaced: Collection[int] = ()
+
+
 Series = Callable[[], Iterable[Metric]]
 """The series of one room, as they are now."""
 
@@ -88,10 +99,11 @@ class Metrics:
         version: str,
         kept: Callable[[], KeptFigures] = KeptFigures,
         realtime: Callable[[], RealtimeFigures | None] = lambda: None,
+        expected: Callable[[], Expected] = Expected,
         more: Sequence[Series] = (),
     ) -> None:
         self.registry = CollectorRegistry()
-        self.registry.register(_EdgeCollector(ledger, store, origin, connections, version, kept, realtime))
+        self.registry.register(_EdgeCollector(ledger, store, origin, connections, version, kept, realtime, expected))
         for series in more:
             self.registry.register(_Further(series))
         ProcessCollector(registry=self.registry)
@@ -120,9 +132,11 @@ class _EdgeCollector(Collector):
         version: str,
         kept: Callable[[], KeptFigures],
         realtime: Callable[[], RealtimeFigures | None],
+        expected: Callable[[], Expected],
     ) -> None:
         self._kept = kept
         self._realtime = realtime
+        self._expected = expected
         self._ledger = ledger
         self._store = store
         self._origin = origin
@@ -135,14 +149,16 @@ class _EdgeCollector(Collector):
             "What is running.",
             value={"version": self._version, "python": platform.python_version()},
         )
-        yield from self._http()
+        expected = self._expected()
+        yield from _routes(self._ledger, expected)
+        yield from self._http(expected)
         yield from _cache(self._store())
         yield from self._origin_series()
         yield from _for_later(self._kept())
         if (realtime := self._realtime()) is not None:
             yield from realtime_series(realtime)
 
-    def _http(self) -> Iterator[Metric]:
+    def _http(self, expected: Expected) -> Iterator[Metric]:
         ledger = self._ledger
         requests = CounterMetricFamily(
             "cachewire_http_requests",
@@ -158,7 +174,9 @@ class _EdgeCollector(Collector):
         sent = CounterMetricFamily(
             "cachewire_http_response_bytes", "Content bytes sent to clients.", labels=("verdict",)
         )
-        for verdict, traffic in ledger.traffic.items():
+        counted = ledger.traffic
+        for verdict in VERDICTS:
+            traffic = counted.get(verdict, Traffic())
             received.add_metric([verdict], traffic.bytes_in)
             sent.add_metric([verdict], traffic.bytes_out)
         yield received
@@ -168,7 +186,9 @@ class _EdgeCollector(Collector):
             "From the request head to the last byte of the answer.",
             labels=("verdict",),
         )
-        for verdict, histogram in ledger.durations.items():
+        observed = ledger.durations
+        for verdict in VERDICTS:
+            histogram = observed.get(verdict, Histogram())
             durations.add_metric([verdict], buckets(histogram), histogram.sum)
         yield durations
         first_bytes = HistogramMetricFamily(
@@ -189,7 +209,8 @@ class _EdgeCollector(Collector):
         fallbacks = CounterMetricFamily(
             "cachewire_fallbacks", "Stored answers used because the origin gave none it could use.", labels=("reason",)
         )
-        for reason, count in ledger.fallbacks.items():
+        reasons = (*FALLBACK_REASONS, *(f"{FALLBACK_STATUS}{status}" for status in sorted(expected.replaced)))
+        for reason, count in (dict.fromkeys(reasons, 0) | ledger.fallbacks).items():
             fallbacks.add_metric([reason], count)
         yield fallbacks
         yield GaugeMetricFamily(
@@ -222,6 +243,24 @@ class _EdgeCollector(Collector):
         yield connections
 
 
+def _routes(ledger: Ledger, expected: Expected) -> Iterator[Metric]:
+    requests = CounterMetricFamily(
+        "cachewire_http_route_requests",
+        "Finished exchanges by route and verdict, of every route from the start.",
+        labels=("route", "verdict"),
+    )
+    errors = CounterMetricFamily(
+        "cachewire_http_server_errors", "Finished exchanges with a status of 500 or above.", labels=("route",)
+    )
+    counted = ledger.routes()
+    for route in dict.fromkeys((*expected.routes, *counted)):
+        traffic = counted.get(route)
+        for verdict in VERDICTS:
+            requests.add_metric([route, verdict], traffic.verdicts.get(verdict, 0) if traffic else 0)
+        errors.add_metric([route], traffic.errors if traffic else 0)
+    yield from (requests, errors)
+
+
 def _cache(figures: StoreFigures) -> Iterator[Metric]:
     yield GaugeMetricFamily(
         "cachewire_cache_stored_responses", "Stored responses, each counted once.", value=figures.entries
@@ -244,9 +283,14 @@ def _cache(figures: StoreFigures) -> Iterator[Metric]:
     yield GaugeMetricFamily(
         "cachewire_cache_write_behind_bytes", "Bytes waiting to be written to disk.", value=figures.write_behind_bytes
     )
+    purged = CounterMetricFamily(
+        "cachewire_cache_purged", "Stored responses that purges and writes removed or marked stale.", labels=("effect",)
+    )
+    purged.add_metric(["removed"], figures.purged)
+    purged.add_metric(["marked-stale"], figures.marked_stale)
+    yield purged
     for name, what, count in (
         ("cache_dropped_writes", "Writes to disk given up because too many waited.", figures.dropped_writes),
-        ("cache_purged", "Stored responses removed by a purge.", figures.purged),
         ("cache_damaged", "Stored responses found damaged and dropped.", figures.damaged),
         ("storage_errors", "Failures of a storage tier; each cost a hit, no answer.", figures.storage_errors),
     ):

@@ -39,7 +39,7 @@ class Readings:
     error_ratio: float | None = None
     """Share of answers with a status of 500 or above."""
     poor_quality: float | None = None
-    """Share of realtime sessions whose connection is poor."""
+    """Share of realtime sessions whose connection is poor: 0 when there are none, None of a few or without the core."""
     memory: float | None = None
     """Share of the memory budget in use."""
     origin_down: float | None = None
@@ -160,10 +160,7 @@ class Reader:
 
     def _slowly(self, now: float, queued: int, messages: int) -> _Slow:
         if self._slow is None or now - self._slow.at >= SLOWLY_EVERY:
-            grades = self._grades()
-            enough = grades is not None and grades.total >= FEW_SESSIONS
-            poor = grades.poor / grades.total if grades is not None and enough else None
-            self._slow = _Slow(now, poor, self._memory(), fullest(self._directories))
+            self._slow = _Slow(now, _poor(self._grades()), self._memory(), fullest(self._directories))
             self._samples.append(_Sample(now, queued, messages))
         return self._slow
 
@@ -190,6 +187,14 @@ class _Slow(NamedTuple):
     poor: float | None
     memory: Memory
     disk: float | None
+
+
+def _poor(grades: Grades | None) -> float | None:
+    if grades is None:
+        return None
+    if grades.total == 0:
+        return 0.0  # and what fired for those who have left must not fire on
+    return grades.poor / grades.total if grades.total >= FEW_SESSIONS else None
 
 
 def fullest(directories: Iterable[Path]) -> float | None:

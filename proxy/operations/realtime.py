@@ -49,6 +49,8 @@ class RealtimeFigures:
     conversations: int = 0
     users: int = 0
     quality: Mapping[str, int] = field(default_factory=dict)
+    reasons: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """By name of a counter, the words that it may be counted by."""
 
 
 _PLAIN = (
@@ -107,7 +109,8 @@ def realtime_series(figures: RealtimeFigures) -> Iterator[Metric]:
         yield CounterMetricFamily(f"cachewire_realtime_{name}", what, value=value)
     for attribute, name, what, label in _LABELLED:
         family = CounterMetricFamily(f"cachewire_realtime_{name}", what, labels=(label,))
-        for key, count in getattr(figures.counters, attribute).items():
+        words = dict.fromkeys(figures.reasons.get(attribute, ()), 0)
+        for key, count in (words | dict(getattr(figures.counters, attribute))).items():
             family.add_metric([key], count)
         yield family
 

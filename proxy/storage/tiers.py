@@ -40,7 +40,8 @@ class StoreStats:
     """Counts since the start, and what is held now. Sizes are bytes.
 
     `evictions` counts by tier what left for want of room, `expired` what outlived its route's `max_age`,
-    `damaged` what failed a check and was dropped, `dropped_writes` what the disk tier could not take.
+    `purged` what a purge or a write removed, `marked_stale` what a purge kept, `damaged` what failed a check and was
+    dropped, `dropped_writes` what the disk tier could not take.
     """
 
     entries: int
@@ -51,6 +52,7 @@ class StoreStats:
     evictions: Mapping[str, int]
     expired: int
     purged: int
+    marked_stale: int
     damaged: int
     write_behind_bytes: int
     dropped_writes: int
@@ -91,7 +93,7 @@ class Tiers:
         self._records = 0
         self._evictions = {"memory": 0, "disk": 0}
         self._expired = 0
-        self._purged = 0
+        self._purged = self._marked_stale = 0
         self._damaged = 0
 
     async def open(self) -> None:
@@ -213,6 +215,7 @@ class Tiers:
             records.append(entry.record)
             responses += not coding_of(entry.key)
             self._edit(entry, Edit(stale_since=since))
+        self._marked_stale += responses
         await self._settle(records)
         return responses
 
@@ -244,6 +247,7 @@ class Tiers:
             evictions=MappingProxyType(dict(self._evictions)),
             expired=self._expired,
             purged=self._purged,
+            marked_stale=self._marked_stale,
             damaged=self._damaged,
             write_behind_bytes=disk.queued_bytes if disk else 0,
             dropped_writes=disk.dropped_writes if disk else 0,

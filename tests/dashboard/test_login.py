@@ -346,6 +346,28 @@ async def test_every_change_leaves_a_line_that_says_who_and_no_secret(
     ]
 
 
+async def test_the_line_of_a_change_has_the_name_of_what_was_changed_and_never_an_id(
+    edge: EdgeUnderView, aiohttp_client: AiohttpClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def answer(_: web.Request) -> web.Response:
+        return web.Response()
+
+    caplog.set_level(logging.INFO, "cachewire.audit")
+    app = edge.application()
+    app.router.add_post("/api/alerts/{name}/reset", answer)
+    app.router.add_delete("/api/outbox/{id}", answer)
+    client: Client = await aiohttp_client(app)
+    await client.post("/api/alerts/error-rate/reset")
+    await client.post("/api/alerts/x%0AGET%20forged/reset")
+    await client.delete("/api/outbox/unguessable")
+    lines = [record.getMessage() for record in caplog.records if record.name == "cachewire.audit"]
+    assert lines == [
+        "POST /api/alerts/error-rate/reset by operator from 127.0.0.1: 200",
+        "POST /api/alerts/{name}/reset by operator from 127.0.0.1: 200",
+        "DELETE /api/outbox/{id} by operator from 127.0.0.1: 200",
+    ]
+
+
 async def test_pages_know_who_asks_and_long_answers_whether_they_may_go_on(
     edge: EdgeUnderView, aiohttp_client: AiohttpClient, door: Door
 ) -> None:

@@ -51,6 +51,7 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
             _live_through(edge, origin, admin)
             prometheus.until('count_over_time(cachewire_build_info{job="cachewire"}[1m]) > 6')
             _live_through(edge, origin, admin)
+            _report(edge)
             time.sleep(1.5)  # two more scrapes see what has grown
             yield Watched(edge, admin, prometheus)
     finally:
@@ -66,6 +67,7 @@ def _settings(directory: Path) -> Iterator[str]:
         "log.access.format": "json",
         "log.access.file": directory / "access.log",
         "realtime.ping_interval": "500ms",
+        "realtime.ping_timeout": "10m",  # who reports need not answer heartbeats to stay
     }
     for name, value in chosen.items():
         yield from ("--set", f"{name}={value}")
@@ -122,6 +124,13 @@ def _chat(edge: str) -> None:
     asked(f"{address}&sid={sid}", body=flood)
     asked(f"{address}&sid={sid}", body=b"41")
     _refused(f"{address}&sid={sid}", body=b"nonsense")
+
+
+def _report(edge: str) -> None:
+    """A session whose browser tells of itself, and which stays."""
+    address = f"{edge}/socket.io/?EIO=4&transport=polling"
+    address += "&sid=" + json.loads(asked(address)[1:])["sid"]
+    asked(address, body=b'40\x1e42["client_metrics",{"latency":40,"cachedProfiles":3}]')
 
 
 def _chaos(origin: str, mode: str) -> None:
@@ -193,6 +202,14 @@ def _every_query() -> Iterator[Any]:
 def test_every_query_of_the_dashboard_has_data(watched: Watched, expression: str) -> None:
     chosen = expression.replace("$__rate_interval", "1m").replace("$instance", ".*").replace("$job", "cachewire")
     assert watched.prometheus.query(chosen), chosen
+
+
+def test_everything_that_browsers_report_has_a_panel() -> None:
+    queries = [target["expr"] for panel in DASHBOARD["panels"] for target in panel.get("targets", ())]
+    listed = re.findall(r"`(cachewire_realtime_client_\w+)`", (ROOT / "docs" / "metrics.md").read_text())
+    assert len(listed) > 5
+    for name in listed:
+        assert any(name in query for query in queries), name
 
 
 def test_the_dashboards_variables_and_annotations_have_data_too(watched: Watched) -> None:

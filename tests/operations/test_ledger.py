@@ -174,7 +174,7 @@ def test_nothing_grows_without_bound_whatever_is_recorded(ledger: Ledger) -> Non
     for i in range(MAX_SERIES + 50):
         ledger.record(replace(HIT, route=f"r{i}"))
     for i in range(MAX_REASONS + 50):
-        ledger.record(replace(HIT, verdict="stale", reason=f"why-{i}"))
+        ledger.record(replace(HIT, verdict="stale", reason=f"origin-status-{i}"))
     assert len(ledger.requests) <= MAX_SERIES + 2
     assert len(ledger.fallbacks) == MAX_REASONS + 1
     assert ledger.fallbacks[OTHER] == 50

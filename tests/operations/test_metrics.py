@@ -9,9 +9,9 @@ from prometheus_client import Metric
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
-from proxy.operations.ledger import Ledger
-from proxy.operations.metrics import Metrics, OriginFigures, StoreFigures
-from proxy.outcome import Outcome
+from proxy.operations.ledger import FALLBACK_REASONS, Ledger
+from proxy.operations.metrics import Expected, Metrics, OriginFigures, StoreFigures
+from proxy.outcome import VERDICTS, Outcome
 
 HIT = Outcome("GET", "/a?user=u1", "", 0.0, "api", "network-first", "hit", "fresh", 200, 0.02, bytes_in=5, bytes_out=99)
 OPENMETRICS = "application/openmetrics-text; version=1.0.0"
@@ -24,8 +24,14 @@ class House:
         self.ledger = Ledger(lambda: 1000.0)
         self.store = StoreFigures()
         self.origin = OriginFigures()
+        self.expected = Expected()
         self.metrics = Metrics(
-            self.ledger, store=lambda: self.store, origin=lambda: self.origin, connections=lambda: 3, version="1.2.3"
+            self.ledger,
+            store=lambda: self.store,
+            origin=lambda: self.origin,
+            connections=lambda: 3,
+            version="1.2.3",
+            expected=lambda: self.expected,
         )
 
     def scrape(self) -> dict[str, Metric]:
@@ -73,11 +79,12 @@ def test_the_time_to_the_head_of_an_answer_has_a_series_of_its_own(house: House)
 
 
 def test_the_store_is_shown_by_tier(house: House) -> None:
-    house.store = StoreFigures(memory_entries=4, disk_bytes=2048, disk_evictions=7, purged=3, damaged=1)
+    house.store = StoreFigures(memory_entries=4, disk_bytes=2048, disk_evictions=7, purged=3, marked_stale=2, damaged=1)
     assert house.value("cachewire_cache_entries", tier="memory") == 4
     assert house.value("cachewire_cache_bytes", tier="disk") == 2048
     assert house.value("cachewire_cache_evictions_total", tier="disk") == 7
-    assert house.value("cachewire_cache_purged_total") == 3
+    assert house.value("cachewire_cache_purged_total", effect="removed") == 3
+    assert house.value("cachewire_cache_purged_total", effect="marked-stale") == 2
     assert house.value("cachewire_cache_damaged_total") == 1
 
 
@@ -139,3 +146,31 @@ def test_a_label_with_quotes_and_line_breaks_survives_the_exposition(house: Hous
     house.ledger.record(replace(HIT, route='a "b"\n\\c'))
     labels = {"route": 'a "b"\n\\c', "strategy": "network-first", "verdict": "hit", "status": "200"}
     assert house.value("cachewire_http_requests_total", **labels) == 1
+
+
+def test_what_a_rate_is_taken_of_is_there_before_it_first_happens(house: House) -> None:
+    house.expected = Expected(["api", ""], [502, 503])
+    assert house.value("cachewire_http_server_errors_total", route="api") == 0
+    assert house.value("cachewire_http_server_errors_total", route="") == 0
+    for verdict in VERDICTS:
+        assert house.value("cachewire_http_route_requests_total", route="api", verdict=verdict) == 0
+        assert house.value("cachewire_http_request_bytes_total", verdict=verdict) == 0
+        assert house.value("cachewire_http_response_bytes_total", verdict=verdict) == 0
+        assert house.value("cachewire_http_request_duration_seconds_count", verdict=verdict) == 0
+    for reason in (*FALLBACK_REASONS, "origin-status-502", "origin-status-503"):
+        assert house.value("cachewire_fallbacks_total", reason=reason) == 0
+
+
+def test_server_errors_are_counted_by_route_whoever_made_them(house: House) -> None:
+    house.ledger.record(replace(HIT, verdict="miss", status=500))
+    house.ledger.record(replace(HIT, verdict="error", status=502))
+    house.ledger.record(replace(HIT, status=404))
+    assert house.value("cachewire_http_server_errors_total", route="api") == 2
+    assert house.value("cachewire_http_route_requests_total", route="api", verdict="error") == 1
+    assert house.value("cachewire_http_route_requests_total", route="api", verdict="hit") == 1
+
+
+@pytest.mark.parametrize("reason", ["stale-while-revalidate", "request-max-stale", "client-left"])
+def test_a_stale_answer_that_replaced_none_of_the_origins_is_no_fallback(house: House, reason: str) -> None:
+    house.ledger.record(replace(HIT, verdict="stale", reason=reason))
+    assert sum(sample.value for sample in house.scrape()["cachewire_fallbacks"].samples) == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import NamedTuple
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.edge import edge_before
+from tests.edge import EdgeUnderTest, edge_before
 from tests.origin import ScriptedOrigin, reply
 
 PAGE = Path(__file__).parents[2] / "docs" / "metrics.md"
@@ -34,13 +35,22 @@ def labels_listed() -> dict[str, set[str]]:
 
 
 async def exposed() -> list[tuple[Listed, set[str]]]:
-    """What an edge with the access log on says of itself after some traffic."""
+    """What an edge with the access log on says of itself after some traffic, and a browser's report."""
     async with ScriptedOrigin() as origin:
         origin.default = reply(body=b"ok")
         async with edge_before(origin, log={"access": {"format": "json", "file": "/dev/null"}}) as edge:
             await edge.get("/a")
+            await _reported(edge)
             text, _ = await _scraped(edge.app.admin_address.host, edge.app.admin_address.port)
     return list(_families(text))
+
+
+async def _reported(edge: EdgeUnderTest) -> None:
+    """A session whose browser tells of itself, and which stays."""
+    session = "/socket.io/?EIO=4&transport=polling"
+    session += "&sid=" + json.loads((await edge.get(session)).body[1:])["sid"]
+    packets = "40\x1e" + '42["client_metrics",{"latency":40}]'
+    assert (await edge.ask("POST", session, body=packets.encode())).status == 200
 
 
 async def _scraped(host: str, port: int) -> tuple[str, int]:
@@ -63,10 +73,10 @@ async def test_the_page_lists_every_series_with_its_type_and_meaning() -> None:
     assert set(listed()) - found == set(), "listed and not exposed (or otherwise)"
 
 
-async def test_the_page_names_the_labels_that_series_have() -> None:
+async def test_the_page_names_exactly_the_labels_that_series_have() -> None:
     known = labels_listed()
     for each, labels in await exposed():
-        assert labels <= known[each.name], each.name
+        assert labels == known[each.name], each.name
 
 
 def test_no_label_is_of_a_kind_that_grows_with_users_or_urls() -> None:

@@ -112,6 +112,13 @@ def test_few_sessions_say_nothing_of_quality(edge: Edge, grades: Grades | None, 
     assert edge.after(1).poor_quality == poor
 
 
+def test_where_there_is_no_session_nobodys_connection_is_poor(edge: Edge) -> None:
+    edge.grades = Grades(6, 6)
+    assert edge.after(5).poor_quality == 1.0
+    edge.grades = Grades(0, 0)
+    assert edge.after(5).poor_quality == 0.0
+
+
 def test_the_outbox_is_compared_with_five_minutes_ago(edge: Edge) -> None:
     edge.kept = KeptFigures(queued_writes=10, oldest_write=3.0)
     first = edge.after(0)

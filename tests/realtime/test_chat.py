@@ -958,6 +958,23 @@ class TestOperators:
             assert (await bob.ask("client_metrics", {"latency": 700}))["quality"] == "poor"
             assert tuple(talking.core.quality()) == (1, 0, 1)
 
+    async def test_what_nobody_in_particular_reports_makes_no_connection_look_worse(self) -> None:
+        async with talk() as talking:
+            stranger = talking.client()
+            stranger.round_trip = 0.02
+            assert (await stranger.ask("client_metrics", {"latency": 9000}))["quality"] == "excellent"
+            assert tuple(talking.core.quality()) == (1, 0, 0)
+            stranger.round_trip = 0.7
+            assert tuple(talking.core.quality()) == (0, 0, 1)
+
+    async def test_a_report_counts_as_soon_as_somebody_is_authenticated(self) -> None:
+        async with talk() as talking:
+            client = talking.client()
+            client.round_trip = 0.02
+            await client.ask("client_metrics", {"latency": 9000})
+            await client.ask("authenticate", "u1")
+            assert tuple(talking.core.quality()) == (0, 0, 1)
+
     async def test_deletion_can_be_left_to_the_application(self) -> None:
         gate = Gate()
         delete = "/conversations/{conversation}/messages/{message}?by={users}"

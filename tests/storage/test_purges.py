@@ -135,3 +135,12 @@ async def test_a_soft_purge_reaches_an_entry_that_only_the_disk_holds_before_the
     assert found is not None
     assert found[0].stale_since == 1_000_005.0
     assert await expiring == 1
+
+
+async def test_what_a_purge_marks_stale_is_counted_apart_from_what_it_removes(opened: Open) -> None:
+    it = await opened()
+    await store(it, head(of_path("a")), b"a")
+    await store(it, head(of_path("b")), b"b")
+    assert await it.expire(everything, 0.0) == 2
+    assert await it.remove(everything, url=of_path("a")) == 1
+    assert (it.stats().purged, it.stats().marked_stale) == (1, 2)
