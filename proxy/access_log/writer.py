@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import logging
 import os
 import random
@@ -78,12 +79,13 @@ class AccessLog:
         if path is None:
             return
         try:
-            descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640)
+            descriptor = _opened(path)
         except OSError as error:
+            why = _why_not(path, error)
             if self._own:
-                _log.error("%s (log.access.file) cannot be opened anew (%s): writing to the old one", path, error)
+                _log.error("%s (log.access.file) cannot be opened anew: %s; writing to the old one", path, why)
                 return
-            raise CachewireError(f"{path} (log.access.file) cannot be written: {error.strerror or error}") from error
+            raise CachewireError(f"{path} (log.access.file) cannot be written: {why}") from error
         if self._own:
             # One step for the kernel: the thread that is writing just now goes on in either file, never in none.
             os.dup2(descriptor, self._descriptor, inheritable=False)
@@ -157,6 +159,31 @@ def _speaks(outcome: Outcome, slower_than: float) -> bool:
     """Whether a line is written whatever the sample."""
     failed = outcome.status >= 500 or not outcome.complete
     return failed or (outcome.timed and outcome.duration > slower_than)
+
+
+def _opened(path: Path) -> int:
+    """A descriptor to append with. Raises OSError, at once, also for a FIFO that nobody reads."""
+    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK
+    descriptor = os.open(path, flags, 0o640)
+    os.set_blocking(descriptor, True)  # the thread that writes may wait for a reader
+    return descriptor
+
+
+def _why_not(path: Path, error: OSError) -> str:
+    """Why it cannot be opened, and what would be right."""
+    try:
+        mode = path.stat().st_mode
+    except OSError:
+        if error.errno == errno.ENOENT:
+            return "its directory does not exist; make it, or name a file in one that does"
+        return error.strerror or str(error)
+    if stat.S_ISFIFO(mode) and error.errno == errno.ENXIO:
+        return "it is a FIFO that nobody reads; start its reader first, or name an ordinary file"
+    if stat.S_ISDIR(mode):
+        return "it is a directory; name a file inside it"
+    if stat.S_ISSOCK(mode):
+        return "it is a socket; name an ordinary file, or a FIFO with a reader"
+    return error.strerror or str(error)
 
 
 def _ends_within_a_line(path: Path) -> bool:
