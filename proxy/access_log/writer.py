@@ -53,6 +53,7 @@ class AccessLog:
         self._own = False
         self._collected: list[Outcome] = []
         self._task: asyncio.Task[None] | None = None
+        self._ending = asyncio.Event()
         self._failed = False
         self._torn = False
         self.written = 0
@@ -98,12 +99,10 @@ class AccessLog:
         """Write what is left, as far as that is possible in a moment."""
         if self._task is None:
             return
-        self._task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await self._task
-        self._task = None
+        self._ending.set()
         try:
             async with asyncio.timeout(LAST_WORDS):
+                await self._task  # what it is writing just now comes first
                 await self._write()
         except TimeoutError:
             _log.error("the last lines of the access log could not be written in time")
@@ -112,9 +111,11 @@ class AccessLog:
             os.close(self._descriptor)
 
     async def _run(self) -> None:
-        while True:
-            await asyncio.sleep(EVERY)
-            await asyncio.shield(self._write())
+        while not self._ending.is_set():
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(EVERY):
+                    await self._ending.wait()
+            await self._write()
 
     async def _write(self) -> None:
         if not self._collected:

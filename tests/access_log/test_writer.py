@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import socket
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -111,6 +112,27 @@ async def test_a_fifo_with_a_reader_gets_the_lines_however_slowly_it_reads(tmp_p
     await log.close()
     lines = (await reading).splitlines()
     assert [json.loads(line)["target"] for line in lines] == [f"/{number}" for number in range(1000)]
+
+
+async def test_lines_that_are_being_written_when_the_log_is_closed_are_written(tmp_path: Path) -> None:
+    path = tmp_path / "access.log"
+    written = threading.Event()
+
+    def slowly(outcome: Outcome) -> str:
+        written.wait(5)
+        return json_line(outcome)
+
+    log = AccessLog(Settings(file=path), slowly)
+    log.start()
+    log.add(_outcome("/under-way"))
+    while log._collected:
+        await asyncio.sleep(0.01)
+    closing = asyncio.create_task(log.close())
+    for _ in range(5):
+        await asyncio.sleep(0)  # it has begun to close, and has not closed the file yet
+    written.set()
+    await closing
+    assert (_targets(path), log.dropped) == (["/under-way"], 0)
 
 
 def test_of_a_sample_errors_and_slow_exchanges_are_written_all_the_same() -> None:
