@@ -44,6 +44,8 @@ def json_line(outcome: Outcome) -> str:
     if outcome.trace_id:
         line["trace_id"] = outcome.trace_id
     line |= {name: True for name in ("collapsed", "stored") if getattr(outcome, name)}
+    if outcome.closed:
+        line["closed"] = outcome.closed
     if not outcome.complete:
         line["complete"] = False
     return _encode(line)
@@ -60,7 +62,7 @@ def text_line(outcome: Outcome, *, coloured: bool = False) -> str:
     took = spoken_duration(outcome.duration)
     asked = "" if outcome.origin_duration is None else f" (origin {spoken_duration(outcome.origin_duration)})"
     what = plain(f"{outcome.method or '-'} {masked(outcome.target) or '-'}")
-    why = plain(outcome.reason or "-")
+    why = plain(f"{outcome.reason}: {outcome.closed}" if outcome.closed else outcome.reason or "-")
     return (
         f"{_moment(outcome.started).isoformat(timespec='milliseconds')[11:23]} {status} {verdict} "
         f"{took:>8} {spoken_size(outcome.bytes_out):>9}  {what}  {why}{broken}{asked}  "

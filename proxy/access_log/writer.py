@@ -60,11 +60,18 @@ class AccessLog:
         self.dropped = 0
 
     def add(self, outcome: Outcome) -> None:
-        """Note a finished exchange; it must not be changed any more."""
+        """Note a finished exchange, if the lot falls on it; it must not be changed any more."""
         settings = self._settings
-        if settings.sample < 1.0 and not _speaks(outcome, settings.slower_than) and self._chance() >= settings.sample:
-            return
-        if len(self._collected) >= settings.max_waiting:
+        if settings.sample >= 1.0 or _speaks(outcome, settings.slower_than) or self.draws():
+            self.write(outcome)
+
+    def draws(self) -> bool:
+        """Whether the lot falls on an exchange: whoever asks first need not keep a long one that will have no line."""
+        return self._settings.sample >= 1.0 or self._chance() < self._settings.sample
+
+    def write(self, outcome: Outcome) -> None:
+        """Note a finished exchange on which the lot has fallen."""
+        if len(self._collected) >= self._settings.max_waiting:
             self.dropped += 1
         else:
             self._collected.append(outcome)
