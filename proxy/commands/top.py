@@ -18,12 +18,12 @@ from proxy.commands.options import AddressType, config_option
 from proxy.errors import CachewireError
 
 if TYPE_CHECKING:
-    from rich.console import RenderableType
-
     from proxy.commands.listeners import Listeners
     from proxy.config.units import Address
     from proxy.top.figures import Figures
     from proxy.top.scrape import Scrape
+    from proxy.top.screen import Screen
+    from proxy.top.tuned import Tuned
 
 HISTORY = 300
 
@@ -67,6 +67,7 @@ class _Watch:
         self._listeners = listeners
         self._before: Scrape | None = None
         self._figures: Figures | None = None
+        self._tuned: Tuned | None = None
         self._history: deque[float] = deque(maxlen=HISTORY)
         self._lost: tuple[float, str] | None = None
 
@@ -82,13 +83,16 @@ class _Watch:
 
     def live(self, interval: float) -> None:
         """Until somebody says quit. Raises CachewireError when the first look fails: then the address is wrong."""
+        from rich.console import Console
         from rich.live import Live
 
         self._look()
-        with _keys() as pressed, Live(self._screen(), screen=True, auto_refresh=False) as live:
+        console = Console()
+        with _keys() as pressed, Live(console=console, screen=True, auto_refresh=False) as live:
             paused = False
             while True:
-                live.update(self._screen("paused; p goes on" if paused else ""), refresh=True)
+                notice = "paused; p goes on" if paused else ""
+                live.update(self._screen(notice, console.height), refresh=True)
                 key = pressed(interval)
                 if key in ("q", "\x03", "\x1b"):
                     return
@@ -99,6 +103,7 @@ class _Watch:
     def _look(self) -> None:
         from proxy.top.figures import figures
         from proxy.top.scrape import parse
+        from proxy.top.tuned import tuned
 
         text = self._listeners.text("/metrics")
         try:
@@ -109,6 +114,10 @@ class _Watch:
             self._figures = figures(self._before, scrape)
             self._history.append(self._figures.requests)
         self._before = scrape
+        try:
+            self._tuned = tuned(self._listeners.get("/api/tuning", ()))
+        except CachewireError:
+            self._tuned = None  # one that knows nothing of tuning has figures all the same
 
     def _try(self) -> None:
         try:
@@ -119,12 +128,12 @@ class _Watch:
         else:
             self._lost = None
 
-    def _screen(self, notice: str = "") -> RenderableType:
-        from proxy.top.screen import screen
+    def _screen(self, notice: str = "", height: int | None = None) -> Screen:
+        from proxy.top.screen import Screen
 
         if self._lost is not None:
             notice = f"no answer for {time.monotonic() - self._lost[0]:.0f} s, trying again: {self._lost[1]}"
-        return screen(str(self._listeners.admin), self._figures, self._history, notice)
+        return Screen(str(self._listeners.admin), self._figures, self._history, notice, self._tuned, height)
 
 
 @contextmanager

@@ -52,7 +52,7 @@ async def test_once_prints_one_screen_of_what_happened_meanwhile(tmp_path: Path)
             load.cancel()
     assert status == 0
     assert "healthy" in text
-    assert " all " in text, "the route that had traffic"
+    assert "\nall " in text, "the route that had traffic"
     assert "\x1b" not in text
 
 
