@@ -130,6 +130,7 @@ class App:
             variances=self.variances,
             compression=self._compression(),
         )
+        access_log = self._access_log()  # before the core, so that it is still there when that closes its WebSockets
         if config.realtime.enabled:
             self.realtime = await self._realtime(edge)
         if any(route.offline_queue for route in config.routes) or (config.outbox.dir / "outbox.db").exists():
@@ -147,7 +148,7 @@ class App:
             None if token is None else PurgeMethod(self.purger, token, self._listed),
             public_url=lambda: config.precache.public_url or self.public_url,
             realtime=self.realtime,
-            access_log=self._access_log(),
+            access_log=access_log,
         )
         self.public_address = await self._listen(
             self.server.listener, config.server.listen, "server.listen", self._early

@@ -22,6 +22,8 @@ class Outcome:
     `collapsed` says the answer came from another request's fetch. `complete` is False when the body broke off.
     `request_id` names it in the logs of all who take part, `trace_id` the trace it belongs to, if it says so.
     `timed` is False when `duration` is as long as the client wished (long-polling, WebSocket) and says nothing of us.
+    `closed` says why a WebSocket ended, and `bytes_in` and `bytes_out` are then all those after its handshake. `lasts`
+    is True for one of the realtime core's that has only begun: at its end it has another outcome, for the log alone.
     `first_byte` is the time until the head of the answer was ready to leave, None when it left with the last byte, or
     never; `begun` is what it counts from, a reading of `time.perf_counter`.
     """
@@ -44,6 +46,8 @@ class Outcome:
     stored: bool = False
     complete: bool = True
     timed: bool = True
+    lasts: bool = False
+    closed: str = ""
     request_id: str = ""
     trace_id: str = ""
     begun: float = 0.0

@@ -28,6 +28,7 @@ from proxy.routing import RouteTable
 from proxy.uploading import joined
 from proxy.upstream import OriginRequest, OriginResponse
 from realtime.authentication import AuthenticationUnavailable
+from realtime.connection import Caller
 from realtime.core import Core
 from realtime.limits import Rate
 from realtime.origin import OriginAway
@@ -106,8 +107,14 @@ class RealtimeCore:
         """The core's own path, with its last slash or without; what lies below it is the application's."""
         return path == self._path or path == self._path[:-1]
 
-    async def handle(self, http: web.BaseRequest, client: str) -> web.StreamResponse:
-        return await self.core.handle(http, client)
+    async def handle(
+        self,
+        http: web.BaseRequest,
+        client: str,
+        fields: Mapping[str, str],
+        ended: Callable[[int, int, str], None] | None = None,
+    ) -> web.StreamResponse:
+        return await self.core.handle(http, Caller(client, fields, ended))
 
     @property
     def open_sessions(self) -> int:

@@ -10,8 +10,9 @@ import json
 import logging
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Protocol
 
 from aiohttp import web
@@ -44,6 +45,9 @@ from proxy.websocket import is_websocket, relay
 
 _log = logging.getLogger("cachewire.server")
 
+WebSocketEnded = Callable[[int, int, str], None]
+"""Hears of a WebSocket's end: bytes from the client and to it after the handshake, and why."""
+
 LocalPage = Callable[[], bytes]
 """Makes the JSON body of a page that the edge answers itself."""
 
@@ -58,8 +62,15 @@ class Realtime(Protocol):
     def takes(self, path: str) -> bool:
         """Whether requests for this path are its own."""
 
-    async def handle(self, http: web.BaseRequest, client: str) -> web.StreamResponse:
-        """Answer one of them, of the client at this address. A WebSocket has left aiohttp when this returns."""
+    async def handle(
+        self,
+        http: web.BaseRequest,
+        client: str,
+        fields: Mapping[str, str],
+        ended: WebSocketEnded | None = None,
+    ) -> web.StreamResponse:
+        """Answer one of them, of the client at this address, with these fields. A WebSocket has left aiohttp when this
+        returns, with status 101."""
 
 
 class Server:
@@ -244,14 +255,20 @@ class Server:
         return _local_answer(outcome, _json(json.dumps(status).encode() if request.method == "GET" else b""))
 
     async def _live(self, core: Realtime, http: web.BaseRequest, client: str, outcome: Outcome) -> web.StreamResponse:
-        """One polling exchange, or the handshake of a WebSocket, which is an outcome when it begins."""
+        """One polling exchange, or the handshake of a WebSocket, which is an outcome at its beginning; its line of the
+        access log is written at its end.
+        """
         outcome.route, outcome.verdict, outcome.timed = "(realtime)", "local", False
+        fields = {REQUEST_ID: outcome.request_id}
         if is_websocket(http):
             outcome.reason = "websocket"
-            response = await core.handle(http, client)
+            response = await core.handle(http, client, fields, self._line_at_the_end(outcome))
             if http.transport is None:
                 # The connection is not HTTP's any more, and what was returned no response.
-                outcome.status = 101
+                if response.status == 101:
+                    outcome.status, outcome.lasts = 101, True
+                else:
+                    outcome.complete, outcome.reason = False, "client-left"
                 return response
         elif http.method == "GET":
             outcome.reason = "polling"
@@ -259,20 +276,23 @@ class Server:
             self._polls.add(http.protocol)
             try:
                 with watched(http):
-                    response = await core.handle(http, client)
+                    response = await core.handle(http, client, fields)
             finally:
                 self._polls.discard(http.protocol)
         else:
             outcome.reason = "polling"
             Continue(http).wanted()
-            response = await core.handle(http, client)
-        if not response.prepared:
-            response.headers[REQUEST_ID] = outcome.request_id
+            response = await core.handle(http, client, fields)
         outcome.status = response.status
         body = getattr(response, "body", None)
         outcome.bytes_out = len(body) if isinstance(body, bytes) else 0
         outcome.bytes_in = http.content.total_bytes
         return response
+
+    def _line_at_the_end(self, outcome: Outcome) -> WebSocketEnded | None:
+        """What writes the line of a WebSocket that begins with this outcome; None if it will have no line."""
+        log = self._access_log
+        return partial(_ended, outcome, log) if log is not None and log.draws() else None
 
     async def _websocket(self, http: web.BaseRequest, exchange: HttpExchange, outcome: Outcome) -> web.StreamResponse:
         outcome.verdict, outcome.reason, outcome.timed = "bypass", "websocket", False
@@ -336,8 +356,13 @@ class Server:
 
     def _record(self, outcome: Outcome) -> None:
         self._ledger.record(outcome)
-        if self._access_log is not None:
+        if self._access_log is not None and not outcome.lasts:
             self._access_log.add(outcome)
+
+
+def _ended(begun: Outcome, log: AccessLog, bytes_in: int, bytes_out: int, why: str) -> None:
+    duration = time.perf_counter() - begun.begun
+    log.write(replace(begun, duration=duration, bytes_in=bytes_in, bytes_out=bytes_out, closed=why, lasts=False))
 
 
 def _local_answer(outcome: Outcome, response: web.Response) -> web.StreamResponse:

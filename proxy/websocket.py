@@ -12,6 +12,7 @@ from proxy.errors import OriginError
 from proxy.heads import Ended, head_bytes
 from proxy.outcome import Outcome
 from proxy.policy.forwarding import to_client
+from proxy.policy.request_id import REQUEST_ID
 from proxy.tunnel import Tunnel
 
 PASSED = "cachewire; fwd=bypass; detail=websocket"
@@ -27,6 +28,8 @@ class _FromClient:
     """Stands where aiohttp expects its WebSocket parser, and takes the bytes as they are."""
 
     def __init__(self, tunnel: Tunnel, transport: asyncio.Transport) -> None:
+        self.received = 0
+        self.has_ended = False
         self._tunnel = tunnel
         self._transport = transport
         self._queue: asyncio.Queue[bytes | None] = asyncio.Queue()
@@ -34,6 +37,7 @@ class _FromClient:
         self._paused = False
 
     def feed_data(self, data: bytes) -> tuple[bool, bytes]:
+        self.received += len(data)
         self._queue.put_nowait(bytes(data))
         self._queued += len(data)
         if self._queued > 256 * 2**10 and not self._paused:
@@ -42,6 +46,7 @@ class _FromClient:
         return False, b""
 
     def feed_eof(self) -> None:
+        self.has_ended = True
         self._queue.put_nowait(None)
 
     async def pump(self) -> None:
@@ -65,12 +70,22 @@ async def relay(http: web.BaseRequest, tunnel: Tunnel, outcome: Outcome, write_t
         return Ended()
     outcome.status = 101
     head = tunnel.head
-    fields = to_client(head.fields).plus(("Connection", "Upgrade"), ("Upgrade", "websocket"), ("Cache-Status", PASSED))
+    fields = (
+        to_client(head.fields)
+        .without(REQUEST_ID)
+        .plus(
+            ("Connection", "Upgrade"),
+            ("Upgrade", "websocket"),
+            ("Cache-Status", PASSED),
+            (REQUEST_ID, outcome.request_id),
+        )
+    )
     transport.write(head_bytes(101, head.reason, fields, None, keep_alive=True))
     client = _FromClient(tunnel, transport)
     protocol.set_parser(client)
     upstream = asyncio.ensure_future(client.pump())
     try:
+        outcome.closed = "drain"  # until one of the two ends it
         while data := await tunnel.read():
             if transport.is_closing():
                 break
@@ -78,9 +93,13 @@ async def relay(http: web.BaseRequest, tunnel: Tunnel, outcome: Outcome, write_t
             outcome.bytes_out += len(data)
             async with asyncio.timeout(write_timeout):
                 await protocol._drain_helper()
-    except (TimeoutError, ConnectionError, OriginError):
-        outcome.complete = False
+        outcome.closed = "transport-close" if client.has_ended else "origin-close"
+    except TimeoutError:
+        outcome.complete, outcome.closed = False, "slow-client"
+    except (ConnectionError, OriginError):
+        outcome.complete, outcome.closed = False, "transport-error"
     finally:
+        outcome.bytes_in = client.received
         upstream.cancel()
         with contextlib.suppress(asyncio.CancelledError, OriginError):
             await upstream

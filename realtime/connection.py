@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from realtime.frames import Outgoing
@@ -22,6 +22,21 @@ class Handshake:
     peer: str
     secure: bool
     at: float
+
+
+WebSocketEnded = Callable[[int, int, str], None]
+"""Hears of the end of a WebSocket: the bytes from its client and to it after the handshake, and why it ended."""
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who asks, as whoever stands before the core knows it. `address` is the client's, where the connection is a
+    proxy's; `fields` are on every answer, also that to a WebSocket's handshake; `ended` hears of the WebSocket's end.
+    """
+
+    address: str | None = None
+    fields: Mapping[str, str] = field(default_factory=dict)
+    ended: WebSocketEnded | None = None
 
 
 class Connection(Protocol):

@@ -19,6 +19,7 @@ from aiohttp import web
 
 from realtime.authentication import authentication
 from realtime.chat import Chat
+from realtime.connection import Caller
 from realtime.hub import Hub
 from realtime.journal import Journal
 from realtime.lookout import Lookout
@@ -102,9 +103,9 @@ class Core:
         await self.hub.start()
         self.chat.conversations.remember()
 
-    async def handle(self, request: web.BaseRequest, client: str | None = None) -> web.StreamResponse:
-        """Everything below the core's path. `client`: its address, where that is not the one of the connection."""
-        return await self.engine.handle(request, client)
+    async def handle(self, request: web.BaseRequest, caller: Caller | None = None) -> web.StreamResponse:
+        """Everything below the core's path."""
+        return await self.engine.handle(request, caller)
 
     async def publish(self, publication: Publication | Mapping[str, Any]) -> dict[str, Any]:
         """Tell the subscribers of a channel: `{channel, event?, data?, key?, purge_tags?}`.

@@ -15,10 +15,12 @@ _TEXT = "text/plain; charset=UTF-8"
 
 
 class Ended(web.StreamResponse):
-    """Stands for the answer to a request that has had all it gets: its client has left, or its connection was taken."""
+    """Stands for the answer to a request that has had all it gets: its client has left, or, with status 101, its
+    connection was taken.
+    """
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, status: int = 200) -> None:
+        super().__init__(status=status)
         self._keep_alive = False
         self._eof_sent = True
 

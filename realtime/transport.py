@@ -20,7 +20,7 @@ from aiohttp import web
 
 from realtime.addresses import place_of
 from realtime.admission import PATIENCE, Admission
-from realtime.connection import Connection, Handshake, Opened, Receiver
+from realtime.connection import Caller, Connection, Handshake, Opened, Receiver
 from realtime.cross_site import is_same_host, may_connect
 from realtime.engineio import PROTOCOL, Refusal, Session, State, open_packet
 from realtime.frames import Outgoing
@@ -100,25 +100,21 @@ class EngineServer:
         session = self._sessions.get(sid)
         return 0.0 if session is None else session.machine.silence(self.loop.time())
 
-    async def handle(self, request: web.BaseRequest, client: str | None = None) -> web.StreamResponse:
-        """Answer any request of the path: a handshake, a session's GET or POST, a preflight, a WebSocket.
-
-        `client` is the address of whoever asks, where a proxy is in between.
-        """
+    async def handle(self, request: web.BaseRequest, caller: Caller | None = None) -> web.StreamResponse:
+        """Answer any request of the path: a handshake, a session's GET or POST, a preflight, a WebSocket."""
+        caller = caller or Caller()
         origin = request.headers.get("Origin")
         if not may_connect(origin, request.headers.get("Host", ""), self.settings.allowed_origins):
             return self._refused(Refusal.FORBIDDEN, status=403)
         if request.method == "OPTIONS":
             response: web.StreamResponse = web.Response(status=204)
         else:
-            response = await self._answered(request, client, self._cross_origin(request))
+            response = await self._answered(request, caller)
         if not response.prepared and not isinstance(response, Ended):
-            response.headers.update(self._cross_origin(request))
+            response.headers.update(self._headers(request, caller))
         return response
 
-    async def _answered(
-        self, request: web.BaseRequest, client: str | None, headers: dict[str, str]
-    ) -> web.StreamResponse:
+    async def _answered(self, request: web.BaseRequest, caller: Caller) -> web.StreamResponse:
         transport, sid = request.query.get("transport"), request.query.get("sid")
         websocket = is_websocket(request)
         if not self._is_allowed(transport, begins=sid is None or websocket):
@@ -130,19 +126,19 @@ class EngineServer:
         if websocket is not (transport == "websocket"):
             return self._refused(Refusal.REQUEST)
         if sid is None:
-            return await self._begin(request, _handshake(request, client), websocket=websocket)
+            return await self._begin(request, caller, websocket=websocket)
         session = self._found(sid)
         if session is None and request.method == "GET" and not websocket:
             session = self._parting(sid)
         if session is None:
             return self._refused(Refusal.SESSION)
         if websocket:
-            return self._upgrade(request, session)
+            return self._upgrade(request, caller, session)
         if session.transport != "polling":
             return self._refused(Refusal.REQUEST)
         if request.method == "POST":
             return await answer_post(session, request, self._bodies, self.settings, self.stats)
-        return await answer_get(session, request, headers)
+        return await answer_get(session, request, self._headers(request, caller))
 
     def _found(self, sid: str) -> EngineSession | None:
         """The session of that name, unless its time is over, however late the timer that should have noticed."""
@@ -171,8 +167,9 @@ class EngineServer:
 
     # Beginning
 
-    async def _begin(self, request: web.BaseRequest, handshake: Handshake, *, websocket: bool) -> web.StreamResponse:
+    async def _begin(self, request: web.BaseRequest, caller: Caller, *, websocket: bool) -> web.StreamResponse:
         """A new session, when it is its turn and there is room."""
+        handshake = _handshake(request, caller.address)
         place = place_of(handshake.peer)
         wait = self._admission.wait(place, self.loop.time())
         if wait is None:
@@ -188,7 +185,7 @@ class EngineServer:
             return _later(503, _RETRY_AFTER)
         while (silent := self._admission.in_the_way(place, self.loop.time())) is not None:
             silent.close("gave-way")
-        return self._open_websocket(request, handshake) if websocket else self._open_polling(handshake)
+        return self._open_websocket(request, caller, handshake) if websocket else self._open_polling(handshake)
 
     def _open_polling(self, handshake: Handshake) -> web.StreamResponse:
         session = self._session(handshake, State.POLLING, None)
@@ -196,18 +193,18 @@ class EngineServer:
         session.open(self._opened)
         return answer(self._open_packet(session, upgrades).payload)
 
-    def _open_websocket(self, request: web.BaseRequest, handshake: Handshake) -> web.StreamResponse:
-        websocket = self._taken(request)
+    def _open_websocket(self, request: web.BaseRequest, caller: Caller, handshake: Handshake) -> web.StreamResponse:
+        websocket = self._taken(request, caller)
         if not isinstance(websocket, TakenWebSocket):
             return websocket
         session = self._session(handshake, State.WEBSOCKET, websocket)
         websocket.begin(session, self._open_packet(session, ()))
         session.open(self._opened)
         websocket.feed_tail()
-        return Ended()
+        return Ended(101)
 
-    def _upgrade(self, request: web.BaseRequest, session: EngineSession) -> web.StreamResponse:
-        websocket = self._taken(request)
+    def _upgrade(self, request: web.BaseRequest, caller: Caller, session: EngineSession) -> web.StreamResponse:
+        websocket = self._taken(request, caller)
         if not isinstance(websocket, TakenWebSocket):
             return websocket
         if session.probe(websocket):
@@ -218,9 +215,9 @@ class EngineServer:
             count(self.stats.invalid, "second-upgrade")
             websocket.begin(None)
             websocket.close("session-taken")
-        return Ended()
+        return Ended(101)
 
-    def _taken(self, request: web.BaseRequest) -> TakenWebSocket | web.StreamResponse:
+    def _taken(self, request: web.BaseRequest, caller: Caller) -> TakenWebSocket | web.StreamResponse:
         accept = acceptance(request)
         if accept is None:
             response = self._refused(Refusal.REQUEST)
@@ -229,7 +226,7 @@ class EngineServer:
         deflate = self.settings.compression is not None and deflate_accepted(
             request.headers.get("Sec-WebSocket-Extensions", "")
         )
-        websocket = take_over(request, self, accept, deflate=deflate)
+        websocket = take_over(request, self, caller, accept, deflate=deflate)
         return Ended() if websocket is None else websocket
 
     def _session(self, handshake: Handshake, state: State, socket: TakenWebSocket | None) -> EngineSession:
@@ -254,6 +251,9 @@ class EngineServer:
     def _refused(self, reason: Refusal, *, status: int = 400) -> web.Response:
         count(self.stats.invalid, reason.name.lower())
         return refusal(reason, status=status)
+
+    def _headers(self, request: web.BaseRequest, caller: Caller) -> dict[str, str]:
+        return {**self._cross_origin(request), **caller.fields}
 
     def _cross_origin(self, request: web.BaseRequest) -> dict[str, str]:
         """What lets a page of another, allowed, origin read the answer (the Fetch standard, "CORS protocol")."""

@@ -18,6 +18,7 @@ from aiohttp import WSCloseCode, WSMsgType, web
 from aiohttp._websocket.models import WebSocketError
 from aiohttp._websocket.reader import WebSocketDataQueue, WebSocketReader
 
+from realtime.connection import Caller, WebSocketEnded
 from realtime.engineio import Via
 from realtime.frames import PONG, Heads, Outgoing, close_frame, frame
 from realtime.session import EngineSession, House
@@ -95,11 +96,13 @@ def _is_acceptable(parameter: str) -> bool:
     return name in ("server_no_context_takeover", "client_no_context_takeover", "client_max_window_bits")
 
 
-def take_over(request: web.BaseRequest, house: House, accept: bytes, *, deflate: bool) -> TakenWebSocket | None:
+def take_over(
+    request: web.BaseRequest, house: House, caller: Caller, accept: bytes, *, deflate: bool
+) -> TakenWebSocket | None:
     """Make the request's connection a WebSocket. The 101 leaves with whatever is written first, see `begin`.
 
     aiohttp's handler is told that its connection is lost, which is how it forgets everything about it, however it
-    was derived; the request's handler then ends with an `Ended`. None when the client has left.
+    was derived; the request's handler then ends with an `Ended(101)`. None when the client has left.
     """
     handler: Any = request.protocol
     transport = handler.transport
@@ -111,15 +114,17 @@ def take_over(request: web.BaseRequest, house: House, accept: bytes, *, deflate:
     handler.transport = None  # else it would close it
     handler._task_handler = None  # the server then forgets it at once, not when its task has ended
     handler.connection_lost(None)
-    return TakenWebSocket(house, transport, _head(accept, deflate), tail, deflate=deflate, congested=paused)
+    start = _head(accept, caller, deflate), tail
+    return TakenWebSocket(house, transport, start, deflate=deflate, congested=paused, ended=caller.ended)
 
 
-def _head(accept: bytes, deflate: bool) -> bytes:
+def _head(accept: bytes, caller: Caller, deflate: bool) -> bytes:
     lines = [
         b"HTTP/1.1 101 Switching Protocols",
         b"Upgrade: websocket",
         b"Connection: Upgrade",
         b"Sec-WebSocket-Accept: " + accept,
+        *(f"{name}: {value}".encode("latin-1") for name, value in caller.fields.items()),
     ]
     if deflate:
         extension = b"permessage-deflate; server_no_context_takeover; client_no_context_takeover"
@@ -139,6 +144,7 @@ class TakenWebSocket(WebSocketDataQueue, asyncio.BufferedProtocol):
         "_deflate",
         "_descriptor",
         "_drained",
+        "_ended",
         "_fragments",
         "_heads",
         "_house",
@@ -146,9 +152,12 @@ class TakenWebSocket(WebSocketDataQueue, asyncio.BufferedProtocol):
         "_linger",
         "_read_at",
         "_reader",
+        "_received",
+        "_sent",
         "_session",
         "_tail",
         "_talks",
+        "_why",
         "_wire",
         "congested",
         "pings",
@@ -156,12 +165,19 @@ class TakenWebSocket(WebSocketDataQueue, asyncio.BufferedProtocol):
     )
 
     def __init__(
-        self, house: House, wire: asyncio.Transport, head: bytes, tail: bytes, *, deflate: bool, congested: bool
+        self,
+        house: House,
+        wire: asyncio.Transport,
+        start: tuple[bytes, bytes],
+        *,
+        deflate: bool,
+        congested: bool,
+        ended: WebSocketEnded | None,
     ) -> None:
         settings = house.settings
         self._house = house
         self._wire = wire
-        self._tail = head, tail
+        self._tail = start
         self._deflate = settings.compression if deflate else None
         self._descriptor = -1 if wire.get_extra_info("sslcontext") else wire.get_extra_info("socket").fileno()
         self._closing = False
@@ -175,6 +191,9 @@ class TakenWebSocket(WebSocketDataQueue, asyncio.BufferedProtocol):
         self._session: EngineSession | None = None
         self._reader: WebSocketReader | None = WebSocketReader(self, settings.max_payload + 1, deflate, True)
         self.congested = congested
+        self._ended = ended
+        self._received = self._sent = 0
+        self._why = ""
         self.pings = 0
         self.pings_since = 0.0
 
@@ -186,7 +205,7 @@ class TakenWebSocket(WebSocketDataQueue, asyncio.BufferedProtocol):
         self._house.connected(self)
         wire.set_protocol(self)
         wire.set_write_buffer_limits(high=self._house.settings.high_water)
-        wire.write(head + (first.frame if first is not None else b""))
+        self._send(first.frame if first is not None else b"", head)
         if session is not None and not self.congested:
             session.resumed(self)
         if not wire.is_reading():
@@ -221,14 +240,16 @@ class TakenWebSocket(WebSocketDataQueue, asyncio.BufferedProtocol):
         stats = self._house.stats
         stats.packets_out += outgoing.count
         stats.bytes_out += len(data)
+        self._sent += len(data)
 
     def close(self, reason: str) -> None:
         """Say why and wait a while for the client to close too (RFC 6455 section 7.1.1)."""
         if self._closing:
             return
         self._closing = True
+        self._why = self._why or reason
         if not self._wire.is_closing():
-            self._wire.write(close_frame(_CODES.get(reason, WSCloseCode.OK), reason))
+            self._send(close_frame(_CODES.get(reason, WSCloseCode.OK), reason))
             self._linger = self._house.loop.call_later(self._house.settings.close_timeout, self._wire.abort)
         self._session = None
         self.wake()  # the client's close is waited for
@@ -266,6 +287,7 @@ class TakenWebSocket(WebSocketDataQueue, asyncio.BufferedProtocol):
 
     def _read(self, data: bytes) -> None:
         self._house.stats.bytes_in += len(data)
+        self._received += len(data)
         reader = self._reader
         if reader is None:
             return
@@ -299,6 +321,9 @@ class TakenWebSocket(WebSocketDataQueue, asyncio.BufferedProtocol):
         if self._linger is not None:
             self._linger.cancel()
             self._linger = None
+        if self._ended is not None:
+            self._ended(self._received, self._sent, self._why)
+            self._ended = None
 
     # The reader's side
 
@@ -320,7 +345,7 @@ class TakenWebSocket(WebSocketDataQueue, asyncio.BufferedProtocol):
             self._pinged(kind, data[1])
         elif kind is _CLOSE:
             self._closing = True
-            self._wire.write(close_frame(WSCloseCode.OK))
+            self._send(close_frame(WSCloseCode.OK))
             self._end("transport-close")
             self._wire.close()
 
@@ -356,7 +381,7 @@ class TakenWebSocket(WebSocketDataQueue, asyncio.BufferedProtocol):
         if self.pings > PINGS:
             self._refuse("ping-flood")
         elif kind is _PING:
-            self._wire.write(frame(PONG, bytes(data)))
+            self._send(frame(PONG, bytes(data)))
 
     def _refuse(self, reason: str) -> None:
         if self._closing:
@@ -371,7 +396,12 @@ class TakenWebSocket(WebSocketDataQueue, asyncio.BufferedProtocol):
         if self._wire.can_write_eof() and not self._wire.is_closing():
             self._wire.write_eof()
 
+    def _send(self, data: bytes, head: bytes = b"") -> None:
+        self._sent += len(data)
+        self._wire.write(head + data)
+
     def _end(self, reason: str) -> None:
+        self._why = self._why or reason
         session, self._session = self._session, None
         if session is not None:
             session.lost(self, reason)

@@ -17,7 +17,8 @@ Line = Callable[[Outcome], str]
 
 _encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=True).encode
 
-_COLOURS = {"hit": "32", "revalidated": "36", "stale": "33", "miss": "34", "error": "31", "refused": "31"}
+_COLOURS = {"hit": "32", "revalidated": "36", "stale": "33", "miss": "34", "error": "1;31", "refused": "31"}
+_WRONG = "1;31"
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
 
 
@@ -43,6 +44,8 @@ def json_line(outcome: Outcome) -> str:
     if outcome.trace_id:
         line["trace_id"] = outcome.trace_id
     line |= {name: True for name in ("collapsed", "stored") if getattr(outcome, name)}
+    if outcome.closed:
+        line["closed"] = outcome.closed
     if not outcome.complete:
         line["complete"] = False
     return _encode(line)
@@ -50,19 +53,25 @@ def json_line(outcome: Outcome) -> str:
 
 def text_line(outcome: Outcome, *, coloured: bool = False) -> str:
     """Columns for eyes: when, what, how it was answered and why, how long, how much, for whom."""
-    verdict = f"{outcome.verdict:<11}"
-    if coloured and (colour := _COLOURS.get(outcome.verdict)):
-        verdict = f"\x1b[{colour}m{verdict}\x1b[0m"
+    status, verdict = f"{outcome.status or '-':>3}", f"{outcome.verdict:<11}"
+    broken = "" if outcome.complete else " broken off"
+    if coloured:
+        verdict = _in_colour(verdict, _COLOURS.get(outcome.verdict))
+        status = _in_colour(status, _WRONG if outcome.status >= 500 else None)
+        broken = _in_colour(broken, _WRONG if broken else None)
     took = spoken_duration(outcome.duration)
     asked = "" if outcome.origin_duration is None else f" (origin {spoken_duration(outcome.origin_duration)})"
     what = plain(f"{outcome.method or '-'} {masked(outcome.target) or '-'}")
-    broken = "" if outcome.complete else " broken off"
-    why = plain(outcome.reason or "-")
+    why = plain(f"{outcome.reason}: {outcome.closed}" if outcome.closed else outcome.reason or "-")
     return (
-        f"{_moment(outcome.started).isoformat(timespec='milliseconds')[11:23]} {outcome.status or '-':>3} {verdict} "
+        f"{_moment(outcome.started).isoformat(timespec='milliseconds')[11:23]} {status} {verdict} "
         f"{took:>8} {spoken_size(outcome.bytes_out):>9}  {what}  {why}{broken}{asked}  "
         f"{plain(outcome.client or '-')} {plain(outcome.route or '-')} {outcome.request_id or '-'}"
     )
+
+
+def _in_colour(text: str, colour: str | None) -> str:
+    return text if colour is None else f"\x1b[{colour}m{text}\x1b[0m"
 
 
 def plain(text: str) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import logging
 import os
 import random
@@ -52,17 +53,25 @@ class AccessLog:
         self._own = False
         self._collected: list[Outcome] = []
         self._task: asyncio.Task[None] | None = None
+        self._ending = asyncio.Event()
         self._failed = False
         self._torn = False
         self.written = 0
         self.dropped = 0
 
     def add(self, outcome: Outcome) -> None:
-        """Note a finished exchange; it must not be changed any more."""
+        """Note a finished exchange, if the lot falls on it; it must not be changed any more."""
         settings = self._settings
-        if settings.sample < 1.0 and not _speaks(outcome, settings.slower_than) and self._chance() >= settings.sample:
-            return
-        if len(self._collected) >= settings.max_waiting:
+        if settings.sample >= 1.0 or _speaks(outcome, settings.slower_than) or self.draws():
+            self.write(outcome)
+
+    def draws(self) -> bool:
+        """Whether the lot falls on an exchange: whoever asks first need not keep a long one that will have no line."""
+        return self._settings.sample >= 1.0 or self._chance() < self._settings.sample
+
+    def write(self, outcome: Outcome) -> None:
+        """Note a finished exchange on which the lot has fallen."""
+        if len(self._collected) >= self._settings.max_waiting:
             self.dropped += 1
         else:
             self._collected.append(outcome)
@@ -78,12 +87,13 @@ class AccessLog:
         if path is None:
             return
         try:
-            descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640)
+            descriptor = _opened(path)
         except OSError as error:
+            why = _why_not(path, error)
             if self._own:
-                _log.error("%s (log.access.file) cannot be opened anew (%s): writing to the old one", path, error)
+                _log.error("%s (log.access.file) cannot be opened anew: %s; writing to the old one", path, why)
                 return
-            raise CachewireError(f"{path} (log.access.file) cannot be written: {error.strerror or error}") from error
+            raise CachewireError(f"{path} (log.access.file) cannot be written: {why}") from error
         if self._own:
             # One step for the kernel: the thread that is writing just now goes on in either file, never in none.
             os.dup2(descriptor, self._descriptor, inheritable=False)
@@ -96,12 +106,10 @@ class AccessLog:
         """Write what is left, as far as that is possible in a moment."""
         if self._task is None:
             return
-        self._task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await self._task
-        self._task = None
+        self._ending.set()
         try:
             async with asyncio.timeout(LAST_WORDS):
+                await self._task  # what it is writing just now comes first
                 await self._write()
         except TimeoutError:
             _log.error("the last lines of the access log could not be written in time")
@@ -110,9 +118,11 @@ class AccessLog:
             os.close(self._descriptor)
 
     async def _run(self) -> None:
-        while True:
-            await asyncio.sleep(EVERY)
-            await asyncio.shield(self._write())
+        while not self._ending.is_set():
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(EVERY):
+                    await self._ending.wait()
+            await self._write()
 
     async def _write(self) -> None:
         if not self._collected:
@@ -157,6 +167,31 @@ def _speaks(outcome: Outcome, slower_than: float) -> bool:
     """Whether a line is written whatever the sample."""
     failed = outcome.status >= 500 or not outcome.complete
     return failed or (outcome.timed and outcome.duration > slower_than)
+
+
+def _opened(path: Path) -> int:
+    """A descriptor to append with. Raises OSError, at once, also for a FIFO that nobody reads."""
+    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK
+    descriptor = os.open(path, flags, 0o640)
+    os.set_blocking(descriptor, True)  # the thread that writes may wait for a reader
+    return descriptor
+
+
+def _why_not(path: Path, error: OSError) -> str:
+    """Why it cannot be opened, and what would be right."""
+    try:
+        mode = path.stat().st_mode
+    except OSError:
+        if error.errno == errno.ENOENT:
+            return "its directory does not exist; make it, or name a file in one that does"
+        return error.strerror or str(error)
+    if stat.S_ISFIFO(mode) and error.errno == errno.ENXIO:
+        return "it is a FIFO that nobody reads; start its reader first, or name an ordinary file"
+    if stat.S_ISDIR(mode):
+        return "it is a directory; name a file inside it"
+    if stat.S_ISSOCK(mode):
+        return "it is a socket; name an ordinary file, or a FIFO with a reader"
+    return error.strerror or str(error)
 
 
 def _ends_within_a_line(path: Path) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import select
+import signal
 import sys
 import time
 from collections import deque
@@ -18,14 +19,23 @@ from proxy.commands.options import AddressType, config_option
 from proxy.errors import CachewireError
 
 if TYPE_CHECKING:
-    from rich.console import RenderableType
-
     from proxy.commands.listeners import Listeners
     from proxy.config.units import Address
     from proxy.top.figures import Figures
     from proxy.top.scrape import Scrape
+    from proxy.top.screen import Screen
+    from proxy.top.tuned import Tuned
 
 HISTORY = 300
+
+INTERRUPTED = 128 + signal.SIGINT
+"""The exit status after Ctrl-C, as shells have it."""
+
+_ENDS = ("q", "\x1b", "\x03", "")
+_NO_KEY = "none"
+
+_SEQUENCE = 0.05
+"""Seconds in which the rest of a key follows that begins with an escape, as arrows do."""
 
 
 @click.command(
@@ -45,7 +55,7 @@ Examples:
 def top(admin: Address | None, interval: float, once: bool, path: Path | None) -> None:
     """Show what a running Cachewire does: traffic, hit ratio, latency, origin, store, realtime, routes.
 
-    q quits, p pauses.
+    q, Esc and Ctrl-C quit, p pauses.
     """
     try:
         import rich  # noqa: F401 - only whether it is there
@@ -54,10 +64,13 @@ def top(admin: Address | None, interval: float, once: bool, path: Path | None) -
     from proxy.commands.listeners import Listeners
 
     watch = _Watch(Listeners.of(path, None, admin))
-    if once or not sys.stdout.isatty() or not sys.stdin.isatty():
-        watch.once(interval)
-    else:
-        watch.live(interval)
+    try:
+        if once or not sys.stdout.isatty() or not sys.stdin.isatty():
+            watch.once(interval)
+        else:
+            watch.live(interval)
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)  # it is how one leaves: nothing was aborted
 
 
 class _Watch:
@@ -67,6 +80,7 @@ class _Watch:
         self._listeners = listeners
         self._before: Scrape | None = None
         self._figures: Figures | None = None
+        self._tuned: Tuned | None = None
         self._history: deque[float] = deque(maxlen=HISTORY)
         self._lost: tuple[float, str] | None = None
 
@@ -82,23 +96,29 @@ class _Watch:
 
     def live(self, interval: float) -> None:
         """Until somebody says quit. Raises CachewireError when the first look fails: then the address is wrong."""
+        from rich.console import Console
         from rich.live import Live
 
         self._look()
-        with _keys() as pressed, Live(self._screen(), screen=True, auto_refresh=False) as live:
-            paused = False
+        console = Console()
+        with _keys() as pressed, Live(console=console, screen=True, auto_refresh=False) as live:
+            paused, due = False, time.monotonic() + interval
             while True:
-                live.update(self._screen("paused; p goes on" if paused else ""), refresh=True)
-                key = pressed(interval)
-                if key in ("q", "\x03", "\x1b"):
+                notice = "paused; p goes on" if paused else ""
+                live.update(self._screen(notice, console.height), refresh=True)
+                key = pressed(max(due - time.monotonic(), 0.0))
+                if key in _ENDS:
                     return
                 paused ^= key == "p"
-                if not paused and key in ("", "p"):
-                    self._try()
+                if key in (_NO_KEY, "p"):
+                    if not paused:
+                        self._try()
+                    due = time.monotonic() + interval
 
     def _look(self) -> None:
         from proxy.top.figures import figures
         from proxy.top.scrape import parse
+        from proxy.top.tuned import tuned
 
         text = self._listeners.text("/metrics")
         try:
@@ -109,6 +129,10 @@ class _Watch:
             self._figures = figures(self._before, scrape)
             self._history.append(self._figures.requests)
         self._before = scrape
+        try:
+            self._tuned = tuned(self._listeners.get("/api/tuning", ()))
+        except CachewireError:
+            self._tuned = None  # one that knows nothing of tuning has figures all the same
 
     def _try(self) -> None:
         try:
@@ -119,17 +143,19 @@ class _Watch:
         else:
             self._lost = None
 
-    def _screen(self, notice: str = "") -> RenderableType:
-        from proxy.top.screen import screen
+    def _screen(self, notice: str = "", height: int | None = None) -> Screen:
+        from proxy.top.screen import Screen
 
         if self._lost is not None:
             notice = f"no answer for {time.monotonic() - self._lost[0]:.0f} s, trying again: {self._lost[1]}"
-        return screen(str(self._listeners.admin), self._figures, self._history, notice)
+        return Screen(str(self._listeners.admin), self._figures, self._history, notice, self._tuned, height)
 
 
 @contextmanager
 def _keys() -> Iterator[Callable[[float], str]]:
-    """A function that waits so many seconds for a key, and returns it or nothing; the terminal as it was afterwards."""
+    """A function that waits so many seconds for a key, and returns it with all its bytes, `none`, or nothing when the
+    terminal is gone; the terminal is as it was afterwards.
+    """
     import termios
     import tty
 
@@ -137,11 +163,19 @@ def _keys() -> Iterator[Callable[[float], str]]:
     before = termios.tcgetattr(descriptor)
 
     def pressed(seconds: float) -> str:
-        ready, _, _ = select.select([descriptor], [], [], seconds)
-        return os.read(descriptor, 1).decode("ascii", "replace") if ready else ""
+        if not _ready(descriptor, seconds):
+            return _NO_KEY
+        key = os.read(descriptor, 1)
+        if key == b"\x1b" and _ready(descriptor, _SEQUENCE):
+            key += os.read(descriptor, 32)
+        return key.decode("ascii", "replace")
 
     try:
         tty.setcbreak(descriptor)
         yield pressed
     finally:
         termios.tcsetattr(descriptor, termios.TCSADRAIN, before)
+
+
+def _ready(descriptor: int, seconds: float) -> bool:
+    return bool(select.select([descriptor], [], [], seconds)[0])

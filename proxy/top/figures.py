@@ -56,6 +56,9 @@ class Figures:
     messages: float
     deliveries: float
     quality: Mapping[str, float]
+    reporting: float
+    browsers_p95: float | None
+    retries: float
     routes: tuple[RouteFigures, ...]
     alerts: Mapping[str, float]
     cpu: float | None
@@ -102,6 +105,9 @@ def figures(before: Scrape, after: Scrape) -> Figures:
         messages=(grown.value("cachewire_realtime_messages_total") or 0.0) / window,
         deliveries=(grown.value("cachewire_realtime_deliveries_total") or 0.0) / window,
         quality=after.by("cachewire_realtime_quality", "grade"),
+        reporting=after.value("cachewire_realtime_client_reporting_sessions") or 0.0,
+        browsers_p95=after.value("cachewire_realtime_client_latency_seconds", statistic="p95"),
+        retries=after.value("cachewire_realtime_client_retries") or 0.0,
         routes=_routes(grown, window),
         alerts=after.by("cachewire_alert_state", "alert"),
         cpu=_per(grown.value("process_cpu_seconds_total"), window),

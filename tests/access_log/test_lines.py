@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 
 from hypothesis import given
@@ -63,6 +64,19 @@ def test_a_line_for_eyes_has_the_same_in_columns() -> None:
 def test_colour_is_only_where_it_was_asked_for() -> None:
     assert "\x1b" not in text_line(OUTCOME)
     assert "\x1b[32mhit" in text_line(OUTCOME, coloured=True)
+
+
+def test_server_errors_and_what_broke_off_stand_out_in_colour_and_in_words() -> None:
+    red = "\x1b[1;31m"
+    for outcome, words in (
+        (replace(OUTCOME, status=500, verdict="miss"), f"{red}500\x1b[0m"),
+        (replace(OUTCOME, status=502, verdict="error"), f"{red}502\x1b[0m {red}error"),
+        (replace(OUTCOME, complete=False), f"{red} broken off\x1b[0m"),
+    ):
+        line = text_line(outcome, coloured=True)
+        assert words in line
+        assert re.sub(r"\x1b\[[\d;]*m", "", line) == text_line(outcome)
+    assert red not in text_line(replace(OUTCOME, status=404), coloured=True)
 
 
 def test_secrets_in_a_query_are_not_written() -> None:

@@ -5,6 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import socket
+import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -55,6 +58,81 @@ def test_a_file_that_cannot_be_written_is_said_at_the_start(tmp_path: Path) -> N
     log = AccessLog(Settings(file=tmp_path / "missing" / "access.log"), json_line)
     with pytest.raises(CachewireError, match=r"log\.access\.file"):
         log.reopen()
+
+
+def _fifo(path: Path) -> None:
+    os.mkfifo(path)
+
+
+def _socket(path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(path))
+
+
+@pytest.mark.parametrize(
+    ("make", "why"),
+    [
+        (_fifo, "it is a FIFO that nobody reads; start its reader first"),
+        (_socket, "it is a socket; name an ordinary file"),
+        (Path.mkdir, "it is a directory; name a file inside it"),
+        (lambda path: path.symlink_to("missing/log"), "its directory does not exist; make it"),
+    ],
+    ids=["a FIFO", "a socket", "a directory", "a link that leads nowhere"],
+)
+@pytest.mark.timeout(5)
+def test_what_nothing_can_be_written_to_is_named_at_once_at_the_start_and_at_a_rotation(
+    tmp_path: Path, make: Callable[[Path], None], why: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Opened as usual, a FIFO without a reader waits for one for ever, and the edge with it."""
+    path = tmp_path / "access.log"
+    make(path)
+    with pytest.raises(CachewireError, match=rf"access\.log \(log\.access\.file\) cannot be written: {why}"):
+        AccessLog(Settings(file=path), json_line).reopen()
+    path.rename(tmp_path / "wrong")
+    log = AccessLog(Settings(file=path), json_line)
+    log.reopen()
+    path.unlink()
+    (tmp_path / "wrong").rename(path)
+    log.reopen()
+    assert why in caplog.text
+    assert "writing to the old one" in caplog.text
+    os.close(log._descriptor)
+
+
+async def test_a_fifo_with_a_reader_gets_the_lines_however_slowly_it_reads(tmp_path: Path) -> None:
+    path = tmp_path / "access.log"
+    os.mkfifo(path)
+    reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    log = AccessLog(Settings(file=path), json_line)
+    log.start()
+    for number in range(1000):  # more than a pipe holds
+        log.add(_outcome(f"/{number}"))
+    os.set_blocking(reader, True)
+    reading = asyncio.create_task(asyncio.to_thread(_content, reader))
+    await log.close()
+    lines = (await reading).splitlines()
+    assert [json.loads(line)["target"] for line in lines] == [f"/{number}" for number in range(1000)]
+
+
+async def test_lines_that_are_being_written_when_the_log_is_closed_are_written(tmp_path: Path) -> None:
+    path = tmp_path / "access.log"
+    written = threading.Event()
+
+    def slowly(outcome: Outcome) -> str:
+        written.wait(5)
+        return json_line(outcome)
+
+    log = AccessLog(Settings(file=path), slowly)
+    log.start()
+    log.add(_outcome("/under-way"))
+    while log._collected:
+        await asyncio.sleep(0.01)
+    closing = asyncio.create_task(log.close())
+    for _ in range(5):
+        await asyncio.sleep(0)  # it has begun to close, and has not closed the file yet
+    written.set()
+    await closing
+    assert (_targets(path), log.dropped) == (["/under-way"], 0)
 
 
 def test_of_a_sample_errors_and_slow_exchanges_are_written_all_the_same() -> None:
@@ -180,6 +258,10 @@ def _umask() -> int:
 
 
 def _drain(descriptor: int) -> None:
-    while os.read(descriptor, 65536):
-        pass
-    os.close(descriptor)
+    _content(descriptor)
+
+
+def _content(descriptor: int) -> bytes:
+    """What comes until nobody writes any more."""
+    with open(descriptor, "rb") as file:
+        return file.read()

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import fcntl
 import os
 import pty
+import re
 import struct
 import sys
 import termios
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 import aiohttp
+import pytest
 
 from tests.origin import ScriptedOrigin, reply
 from tests.process.edge_process import ROOT, EdgeProcess, serving
@@ -52,7 +58,7 @@ async def test_once_prints_one_screen_of_what_happened_meanwhile(tmp_path: Path)
             load.cancel()
     assert status == 0
     assert "healthy" in text
-    assert " all " in text, "the route that had traffic"
+    assert "\nall " in text, "the route that had traffic"
     assert "\x1b" not in text
 
 
@@ -72,36 +78,115 @@ async def test_a_wrong_token_and_a_wrong_address_are_said_in_one_line(tmp_path: 
         assert edge.process.returncode is None
 
 
-async def test_live_it_fills_the_terminal_and_leaves_it_as_it_was_at_q(tmp_path: Path) -> None:
+class Terminal:
+    """`cachewire top` in a pseudo-terminal of 24 lines and 80 columns."""
+
+    def __init__(self, near: int, far: int, process: asyncio.subprocess.Process) -> None:
+        self._near = near
+        self._far = far
+        self._before = termios.tcgetattr(far)
+        self.process = process
+        self.shown = b""
+
+    def press(self, keys: bytes) -> None:
+        os.write(self._near, keys)
+
+    async def sees(self, text: bytes) -> None:
+        """Read what is shown until `text` is, from after what was waited for last."""
+        while text not in self.shown:
+            self.shown += await asyncio.to_thread(os.read, self._near, 65536)
+        self.shown = self.shown.partition(text)[2]
+
+    async def ends(self) -> int:
+        """The exit status; the terminal is then as it was, and nothing more was said."""
+        ended = asyncio.create_task(self.process.wait())  # until it has, somebody has to read what it says
+        await self.sees(b"\x1b[?1049l")
+        status = await asyncio.wait_for(ended, 20)
+        assert termios.tcgetattr(self._far)[3] == self._before[3]
+        os.set_blocking(self._near, False)
+        with contextlib.suppress(BlockingIOError):
+            self.shown += os.read(self._near, 65536)
+        assert not re.search(rb"[A-Za-z]", re.sub(rb"\x1b\[[?\d;]*[A-Za-z]", b"", self.shown)), self.shown
+        return status
+
+
+@asynccontextmanager
+async def _terminal(edge: EdgeProcess, interval: float) -> AsyncIterator[Terminal]:
+    near, far = pty.openpty()
+    fcntl.ioctl(far, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+    process = await asyncio.create_subprocess_exec(
+        *(*COMMAND, "--admin", f"127.0.0.1:{edge.admin_port}", "--interval", str(interval)),
+        cwd=ROOT,
+        env={**os.environ, "TERM": "xterm-256color"},
+        stdin=far,
+        stdout=far,
+        stderr=far,
+        preexec_fn=partial(_leads, far),
+    )
+    try:
+        yield Terminal(near, far, process)
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+        os.close(near)
+        os.close(far)
+
+
+def _leads(terminal: int) -> None:
+    """Make it the terminal of a session of its own, so that Ctrl-C reaches the process."""
+    os.setsid()
+    fcntl.ioctl(terminal, termios.TIOCSCTTY, 0)
+
+
+@pytest.fixture
+async def edge(tmp_path: Path) -> AsyncIterator[EdgeProcess]:
     async with ScriptedOrigin() as origin:
         origin.default = reply(body=b"ok")
         async with serving(tmp_path, origin.url) as edge:
-            near, far = pty.openpty()
-            fcntl.ioctl(far, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
-            before = termios.tcgetattr(far)
-            process = await asyncio.create_subprocess_exec(
-                *(*COMMAND, "--admin", f"127.0.0.1:{edge.admin_port}", "--interval", "0.2"),
-                cwd=ROOT,
-                env={**os.environ, "TERM": "xterm-256color"},
-                stdin=far,
-                stdout=far,
-                stderr=far,
-            )
-            await asyncio.to_thread(_seen, near, b"in flight")
-            os.write(near, b"p")
-            await asyncio.to_thread(_seen, near, b"paused")
-            os.write(near, b"q")
-            # Until it has ended somebody has to read what it says.
-            ended = asyncio.create_task(process.wait())
-            await asyncio.to_thread(_seen, near, b"\x1b[?1049l")
-            assert await asyncio.wait_for(ended, 20) == 0
-            assert termios.tcgetattr(far)[3] == before[3]
-            os.close(near)
-            os.close(far)
+            yield edge
 
 
-def _seen(descriptor: int, text: bytes) -> None:
-    """Read a terminal until it shows `text`; a test's own time limit ends it otherwise."""
-    shown = b""
-    while text not in shown:
-        shown += os.read(descriptor, 65536)
+@pytest.mark.parametrize(("key", "status"), [(b"q", 0), (b"\x1b", 0), (b"\x03", 130)], ids=["q", "escape", "Ctrl-C"])
+async def test_a_key_that_quits_leaves_the_terminal_as_it_was_without_a_word(
+    edge: EdgeProcess, key: bytes, status: int
+) -> None:
+    async with _terminal(edge, interval=60) as terminal:
+        await terminal.sees(b"taking the first two looks")
+        terminal.press(key)
+        assert await terminal.ends() == status
+
+
+async def test_p_pauses_and_goes_on_with_a_look_at_once_and_other_keys_change_nothing(edge: EdgeProcess) -> None:
+    """An arrow begins as the escape key does; and a look is due when it is, whatever is typed meanwhile."""
+    async with _terminal(edge, interval=60) as terminal:
+        await terminal.sees(b"taking the first two looks")
+        terminal.press(b"\x1b[A")
+        await terminal.sees(b"taking the first two looks")
+        for key in (b"x", b" ", b"\r", b"P", b"\x04", b"\xc3", b"\x1b[15~"):
+            terminal.press(key)
+            await terminal.sees(b"taking the first two looks")
+        terminal.press(b"p")
+        await terminal.sees(b"paused")
+        terminal.press(b"p")
+        for words in (b"healthy", b"preset", b"default", b"in flight"):
+            await terminal.sees(words)
+        terminal.press(b"q")
+        assert await terminal.ends() == 0
+
+
+async def test_a_look_is_due_however_much_is_typed(edge: EdgeProcess) -> None:
+    async with _terminal(edge, interval=0.5) as terminal:
+        await terminal.sees(b"taking the first two looks")
+        typing = asyncio.create_task(_typing(terminal))
+        await terminal.sees(b"in flight")
+        typing.cancel()
+        terminal.press(b"q")
+        assert await terminal.ends() == 0
+
+
+async def _typing(terminal: Terminal) -> None:
+    """Keys that mean nothing, faster than looks are due, until it is cancelled."""
+    while True:
+        terminal.press(b"x")
+        await asyncio.sleep(0.1)
