@@ -106,6 +106,7 @@ async def test_bytes_pushed_on_an_idle_connection_are_nobodys(edge: EdgeUnderTes
     origin.on("/b", reply(body=b"good"))
     assert (await edge.get("/a")).body == b"one"
     pushed.set()
+    await origin.until_all_closed()
     assert (await edge.get("/b")).body == b"good"
 
 
