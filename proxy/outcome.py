@@ -11,6 +11,9 @@ origin; `miss`: the origin's answer on a route that caches; `bypass`: the origin
 up or stored; `error`: neither origin nor store could answer; `refused`: the request broke a rule; `local`: answered
 by the edge itself."""
 
+SESSION_LIMITS = frozenset({"realtime-full", "realtime-address", "realtime-handshakes"})
+"""Reasons for which the realtime core refuses newcomers although nothing has failed: limits of ours."""
+
 
 @dataclass(slots=True)
 class Outcome:
@@ -45,6 +48,11 @@ class Outcome:
     request_id: str = ""
     trace_id: str = ""
     begun: float = 0.0
+
+    @property
+    def limited(self) -> bool:
+        """A newcomer of the realtime core was refused by a limit: neither the application nor the edge has failed."""
+        return self.reason in SESSION_LIMITS
 
     @property
     def response_time(self) -> float | None:

@@ -61,6 +61,9 @@ class Realtime(Protocol):
     async def handle(self, http: web.BaseRequest, client: str) -> web.StreamResponse:
         """Answer one of them, of the client at this address. A WebSocket has left aiohttp when this returns."""
 
+    def refusal(self, response: web.StreamResponse) -> str:
+        """Why that answer refuses what was asked, a slug; empty when it does not."""
+
 
 class Server:
     """Serves one edge. `local` maps paths to what the edge answers itself, ahead of every route, and `realtime`
@@ -266,6 +269,9 @@ class Server:
             outcome.reason = "polling"
             Continue(http).wanted()
             response = await core.handle(http, client)
+        if why := core.refusal(response):
+            outcome.verdict = "refused"
+            outcome.reason = why
         if not response.prepared:
             response.headers[REQUEST_ID] = outcome.request_id
         outcome.status = response.status

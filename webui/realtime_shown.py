@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from webui.realtime_query import ConversationQuery, SessionQuery
+from webui.snapshot import Refused
 
 Grade = Literal["excellent", "good", "poor"]
 
@@ -164,6 +165,8 @@ class Realtime:
     conversations: Sequence[ConversationRow] = ()
     """The liveliest."""
     all_conversations: int = 0
+    refused: Sequence[Refused] = ()
+    """New sessions that were refused, by why."""
 
 
 @dataclass(frozen=True, slots=True)

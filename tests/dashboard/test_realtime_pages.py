@@ -12,6 +12,7 @@ import pytest
 from aiohttp.test_utils import TestClient
 from pytest_aiohttp import AiohttpClient
 
+from proxy.operations.refusals import RefusedSessions
 from tests.dashboard.sessions import RoomUnderView
 from tests.realtime.talking import Talker, Talking, talk, text
 
@@ -62,6 +63,13 @@ class TestRealtime:
             assert shown in page
         assert re.search(r"poor</span></a> <strong>1<", page.replace("\n", ""))
         assert "50 ms adaptive" in page
+
+    async def test_refused_newcomers_are_shown_by_reason_with_what_would_help(self, visitor: Visitor) -> None:
+        assert "Refused newcomers" not in await visitor.page()
+        visitor.room.refused = [RefusedSessions("address", "It has its share.", "Raise it.", 12, 30, whence="from one")]
+        page = await visitor.page()
+        for shown in ("Refused newcomers", "12 in the last minute from one", "30 since", "It has its share. Raise it."):
+            assert shown in page
 
     async def test_users_are_counted_in_the_list_and_named_on_the_sessions_own_page(self, visitor: Visitor) -> None:
         anna = await visitor.talking.member("anna-7", "c1")
