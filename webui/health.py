@@ -37,9 +37,11 @@ def judge(
     causes.
     """
     errors = error_ratio or 0.0
-    said = f"{ratio(errors)} of the answers in the last {age(window)} are server errors."
+    others = " that no limit refused" if refused is not None and refused.lately else ""
+    share = f"{ratio(errors)} of the answers{others} in the last {age(window)}"
+    said = f"{share} are server errors."
     if origin.state == "down":
-        return _origin_down(origin, now, errors)
+        return _origin_down(origin, now, errors, share)
     if errors >= ERRORS_DEGRADED and recovered_ratio is not None and recovered_ratio < ERRORS_DEGRADED:
         return Health(
             "degraded",
@@ -84,12 +86,12 @@ def _whose(origin_errors: int | None) -> str:
     return "The origin answers, but with errors. Look at which routes fail and what they say."
 
 
-def _origin_down(origin: Origin, now: float, errors: float) -> Health:
+def _origin_down(origin: Origin, now: float, errors: float, share: str) -> Health:
     down = "is down" if origin.since is None else f"has been down for {age(now - origin.since)}"
     if errors >= ERRORS_DEGRADED:
         return Health(
             "failing",
-            f"The origin {down}; {ratio(errors)} of answers are errors.",
+            f"The origin {down}; {share} are errors.",
             f"What is stored still answers. Start {origin.url} again; fresh answers follow at once.",
             (FAILED, BY_ROUTE, WAITING),
         )

@@ -13,6 +13,7 @@ from proxy.masking import masked
 from proxy.operations.history import History
 from proxy.operations.ledger import Ledger
 from proxy.operations.metrics import KeptFigures
+from proxy.operations.readings import WINDOW
 from proxy.operations.realtime import RealtimeFigures
 from proxy.operations.reasons import sentence
 from proxy.operations.refusals import RefusedSessions
@@ -22,7 +23,6 @@ from proxy.version import __version__
 from webui import chart_shown, snapshot
 from webui.health import judge
 
-WINDOW = 30
 SPARKLINE = 120
 RECENT = 8
 TROUBLE = 300
