@@ -51,7 +51,10 @@ class Reports:
 
 @dataclass(frozen=True, slots=True)
 class SessionRow:
-    """One session of the list. `queued` bytes wait for it; `slow`: because its client does not read."""
+    """One session of the list. `queued` bytes wait for it; `slow`: because its client does not read.
+
+    `reason` says what the grade is of; `names` are the first of its users.
+    """
 
     sid: str
     transport: str
@@ -64,6 +67,8 @@ class SessionRow:
     slow: bool
     reports: int
     messages: int
+    reason: str = ""
+    names: Sequence[str] = ()
 
     @property
     def short(self) -> str:
