@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from proxy.selecting import Selecting
+
 Verdict = Literal["hit", "stale", "revalidated", "miss", "bypass", "error", "refused", "local"]
 """`hit`: stored and fresh; `stale`: stored, used although not fresh; `revalidated`: stored, confirmed by the
 origin; `miss`: the origin's answer on a route that caches; `bypass`: the origin's answer where nothing is looked
@@ -24,7 +26,8 @@ class Outcome:
     `request_id` names it in the logs of all who take part, `trace_id` the trace it belongs to, if it says so.
     `timed` is False when `duration` is as long as the client wished (long-polling, WebSocket) and says nothing of us.
     `first_byte` is the time until the head of the answer was ready to leave, None when it left with the last byte, or
-    never; `begun` is what it counts from, a reading of `time.perf_counter`.
+    never; `begun` is what it counts from, a reading of `time.perf_counter`. `site` is the scheme and host it was asked
+    of, `selecting` the fields that chose its answer.
     """
 
     method: str
@@ -48,6 +51,8 @@ class Outcome:
     request_id: str = ""
     trace_id: str = ""
     begun: float = 0.0
+    site: str = ""
+    selecting: Selecting = ()
 
     @property
     def limited(self) -> bool:
