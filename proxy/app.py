@@ -322,7 +322,7 @@ class App:
     async def _explained(self, edge: Edge, request: Request) -> dict[str, object]:
         if self.realtime is not None and self.realtime.takes(request.path):
             line = f"{request.method} {request.url} is the realtime core's (realtime.path), ahead of all routes."
-            return {"route": "(realtime)", "next": "local", "lines": [line]}
+            return {"route": "(realtime)", "next": "local", "lines": [line, *self.realtime.explained()]}
         if self.server.is_local(request.path):
             return {"route": "(edge)", "next": "local", "lines": [f"{request.url} is answered by the edge itself."]}
         return await explain(edge, self.routes, request)

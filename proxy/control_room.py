@@ -218,6 +218,7 @@ class ControlRoom:
             kept=kept,
             history=self.history,
             realtime=realtime_figures,
+            refused=tuple if realtime is None else realtime.refused,
         )
 
     async def start(self) -> None:

@@ -8,13 +8,17 @@ from proxy.answer import Match
 from proxy.config.units import format_duration, format_size
 from proxy.edge import Edge
 from proxy.exchange import HttpExchange
+from proxy.masking import masked_field
 from proxy.policy.freshness import freshness
-from proxy.policy.matching import has_dot_segments
+from proxy.policy.matching import differing, has_dot_segments
 from proxy.policy.messages import Request
 from proxy.policy.parts import combined, stored_part
 from proxy.policy.storing import has_credentials
 from proxy.policy.validation import conditional_lines
 from proxy.routing import RouteTable
+
+LONGEST_VALUE = 200
+"""Characters of a field's value in a sentence."""
 
 
 async def explain(edge: Edge, routes: RouteTable, request: Request) -> dict[str, Any]:
@@ -74,12 +78,30 @@ async def _nothing(edge: Edge, exchange: HttpExchange) -> str:
         return "Nothing is stored for it, and nothing will be: its path has dot segments."
     if route.rules.credentials == "bypass" and has_credentials(request):
         return "It carries credentials, and on this route only an answer that is public is stored for such a request."
-    variants = sum(len(edge.store.variants(key)) for key in exchange.lookup.keys)
     if exchange.fwd == "vary-miss":
-        return f"Its {variants} stored variants were selected by other request fields than these (Vary)."
+        variants = [entry for key in exchange.lookup.keys for entry in edge.store.variants(key)]
+        return _other_variants([differing(entry.vary, request) for entry in variants])
     if exchange.fwd == "bypass":
         return "What is stored may not be used for a request with these credentials."
     return "Nothing is stored for it."
+
+
+def _other_variants(differences: list[list[tuple[str, str | None, str | None]]]) -> str:
+    """How the request differs from the stored variant that it is nearest to."""
+    nearest = min((each for each in differences if each), key=len, default=[])
+    said = "; ".join(
+        f"{name} is {_value(name, here)} here, and was {_value(name, stored)} there" for name, stored, here in nearest
+    )
+    if len(differences) == 1:
+        return f"One variant is stored, and it was selected by other request fields (Vary): {said}."
+    return f"{len(differences)} variants are stored, selected by other request fields (Vary). In the nearest {said}."
+
+
+def _value(name: str, value: str | None) -> str:
+    if value is None:
+        return "absent"
+    shown = masked_field(name, value)
+    return repr(shown if len(shown) <= LONGEST_VALUE else f"{shown[: LONGEST_VALUE - 1]}…")
 
 
 def _variant(vary: tuple[tuple[str, str | None], ...]) -> str:

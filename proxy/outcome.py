@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+from proxy.selecting import Selecting
+
 Verdict = Literal["hit", "stale", "revalidated", "miss", "bypass", "error", "refused", "local"]
 """`hit`: stored and fresh; `stale`: stored, used although not fresh; `revalidated`: stored, confirmed by the
 origin; `miss`: the origin's answer on a route that caches; `bypass`: the origin's answer where nothing is looked
@@ -12,6 +14,9 @@ up or stored; `error`: neither origin nor store could answer; `refused`: the req
 by the edge itself."""
 
 VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
+
+SESSION_LIMITS = frozenset({"realtime-full", "realtime-address", "realtime-handshakes"})
+"""Reasons for which the realtime core refuses newcomers although nothing has failed: limits of ours."""
 
 
 @dataclass(slots=True)
@@ -25,7 +30,8 @@ class Outcome:
     `closed` says why a WebSocket ended, and `bytes_in` and `bytes_out` are then all those after its handshake. `lasts`
     is True for one of the realtime core's that has only begun: at its end it has another outcome, for the log alone.
     `first_byte` is the time until the head of the answer was ready to leave, None when it left with the last byte, or
-    never; `begun` is what it counts from, a reading of `time.perf_counter`.
+    never; `begun` is what it counts from, a reading of `time.perf_counter`. `site` is the scheme and host it was asked
+    of, `selecting` the fields that chose its answer.
     """
 
     method: str
@@ -51,6 +57,13 @@ class Outcome:
     request_id: str = ""
     trace_id: str = ""
     begun: float = 0.0
+    site: str = ""
+    selecting: Selecting = ()
+
+    @property
+    def limited(self) -> bool:
+        """A newcomer of the realtime core was refused by a limit: neither the application nor the edge has failed."""
+        return self.reason in SESSION_LIMITS
 
     @property
     def response_time(self) -> float | None:

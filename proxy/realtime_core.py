@@ -19,6 +19,7 @@ from proxy.edge import Edge
 from proxy.errors import BodyIncomplete, CachewireError, ConfigurationError, OriginError, RequestRefused
 from proxy.exchange import HttpExchange
 from proxy.operations.realtime import RealtimeFigures
+from proxy.operations.refusals import RefusedSessions, newcomers, refused_sessions
 from proxy.outbox_store import Write
 from proxy.policy.messages import Fields, Request
 from proxy.policy.operators import without_session
@@ -32,6 +33,7 @@ from realtime.connection import Caller
 from realtime.core import Core
 from realtime.limits import Rate
 from realtime.origin import OriginAway
+from realtime.polling import REFUSED
 from realtime.publishing import BadPublication, Publication
 from realtime.reasons import REASONS
 from realtime.settings import (
@@ -85,6 +87,8 @@ class RealtimeCore:
         monotonic: Callable[[], float],
     ) -> None:
         self._path = config.realtime.path
+        self._settings = config.realtime
+        self._now = monotonic
         self._edge = edge
         self._purger = purger
         self._journal = journal_directory(config)
@@ -115,6 +119,9 @@ class RealtimeCore:
         ended: Callable[[int, int, str], None] | None = None,
     ) -> web.StreamResponse:
         return await self.core.handle(http, Caller(client, fields, ended))
+
+    def refusal(self, response: web.StreamResponse) -> str:
+        return f"realtime-{why}" if (why := response.get(REFUSED)) else ""
 
     @property
     def open_sessions(self) -> int:
@@ -213,6 +220,15 @@ class RealtimeCore:
             "conversations": self.core.conversations(most),
             "counters": asdict(self.core.figures()),
         }
+
+    def refused(self) -> list[RefusedSessions]:
+        """The newcomers that were refused, by why, with what would help."""
+        engine = self.core.engine
+        return refused_sessions(engine.stats.sessions_refused, engine.refused.lately(self._now()), self._settings)
+
+    def explained(self) -> list[str]:
+        """Whether newcomers get in, and why not, in sentences."""
+        return newcomers(self.open_sessions, self.refused(), self._settings)
 
     def disconnect(self, sid: str) -> bool:
         return self.core.disconnect(sid)

@@ -38,6 +38,7 @@ from proxy.policy.operators import without_session
 from proxy.policy.request_id import REQUEST_ID, RequestIds, request_id, trace_id
 from proxy.purging import PurgeMethod
 from proxy.routing import RouteTable
+from proxy.selecting import selecting
 from proxy.strategies import STRATEGIES
 from proxy.tunnel import Tunnel
 from proxy.uploading import Continue, Held, body_of, joined, read_up_to
@@ -71,6 +72,9 @@ class Realtime(Protocol):
     ) -> web.StreamResponse:
         """Answer one of them, of the client at this address, with these fields. A WebSocket has left aiohttp when this
         returns, with status 101."""
+
+    def refusal(self, response: web.StreamResponse) -> str:
+        """Why that answer refuses what was asked, a slug; empty when it does not."""
 
 
 class Server:
@@ -171,6 +175,8 @@ class Server:
             request = replace(request, fields=request.fields.replacing(("Max-Forwards", str(int(hops) - 1))))
         route = self._routes.find(request)
         outcome.route, outcome.strategy = route.name, route.strategy
+        outcome.site = f"{request.scheme}://{request.host}"
+        outcome.selecting = selecting(request.fields, route.key.headers)
         exchange = HttpExchange(self._edge, request, route, trusted)
         try:
             if is_websocket(http):
@@ -227,6 +233,9 @@ class Server:
         outcome.verdict, outcome.reason = answer.verdict, answer.why
         outcome.origin_duration = answer.origin_duration
         outcome.collapsed, outcome.stored = answer.collapsed, answer.kept
+        if answer.stored is not None and answer.stored.vary:
+            names = [name for name, _ in (*outcome.selecting, *answer.stored.vary) if not name.startswith(":")]
+            outcome.selecting = selecting(request.fields, names)
         try:
             return await deliver(
                 http, request, answer, outcome, now=self._edge.now(), write_timeout=self._settings.write_timeout
@@ -283,6 +292,9 @@ class Server:
             outcome.reason = "polling"
             Continue(http).wanted()
             response = await core.handle(http, client, fields)
+        if why := core.refusal(response):
+            outcome.verdict = "refused"
+            outcome.reason = why
         outcome.status = response.status
         body = getattr(response, "body", None)
         outcome.bytes_out = len(body) if isinstance(body, bytes) else 0

@@ -15,7 +15,8 @@ from realtime.settings import EngineSettings
 
 T = TypeVar("T")
 
-Refused = Literal["full", "address"]
+Refused = Literal["full", "address", "handshakes", "draining"]
+"""Why a newcomer is: no room, none for its address, too many handshakes of its address, or the server ends."""
 
 PATIENCE = 2.0
 """Seconds that a handshake waits for its turn at most; clients give one up after ten times as many."""

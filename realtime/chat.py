@@ -33,7 +33,7 @@ from realtime.payloads import (
     parse_place,
 )
 from realtime.publishing import Lookup, Publisher, PurgeTags, rule_for
-from realtime.quality import Grade, ReportRefused, grade, parse_client_report, worse
+from realtime.quality import Grade, ReportRefused, Verdict, judged, parse_client_report
 from realtime.reception import Reception
 from realtime.repeats import Repeats
 from realtime.settings import ChatSettings
@@ -175,10 +175,14 @@ class Chat:
 
     def grade(self, member: Member) -> Grade:
         """How good a client's connection is, by the worse of what was measured and what its users' browser reported."""
+        return self.judged(member).grade
+
+    def judged(self, member: Member) -> Verdict:
+        """The same, with what it is of."""
         # Alerts and tuning go by the grades, so what somebody says whom nobody knows must not move them.
         believed = member.report if member.users else None
         connection, reported = member.socket.connection, None if believed is None else believed.latency
-        return grade(worse(connection.round_trip, reported), self._silence(connection.sid))
+        return judged(connection.round_trip, reported, self._silence(connection.sid))
 
     def members_of(self, conversation: str, most: int) -> list[Member]:
         """Clients that are in a conversation, at most so many."""

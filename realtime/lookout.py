@@ -15,7 +15,7 @@ from typing import Literal, NamedTuple
 from realtime.chat import Chat
 from realtime.connection import Handshake
 from realtime.member import Member
-from realtime.quality import ClientReport, Distribution, Grade, Trend
+from realtime.quality import Cause, ClientReport, Distribution, Grade, Trend
 from realtime.reported import Reported, added_up
 
 FEW = 250
@@ -41,6 +41,7 @@ class SessionLine(NamedTuple):
 
     `slow`: its client does not read what is sent. `users` are the ids of those authenticated on it; `joined` how many
     conversations and channels it is in; `reports` how often its client has reported, `messages` how many it has sent.
+    `cause` is what the grade is of: `rtt`, the latency it `reported`, or that it is `silent_for` so long; in seconds.
     """
 
     sid: str
@@ -54,6 +55,9 @@ class SessionLine(NamedTuple):
     slow: bool
     reports: int
     messages: int
+    cause: Cause = "nothing"
+    reported: float | None = None
+    silent_for: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,6 +197,7 @@ class Lookout:
         socket = member.socket
         connection = socket.connection
         users, transport, queued = member.users, connection.transport, connection.queued
+        quality = self._chat.judged(member)
         return SessionLine(
             connection.sid,
             transport,
@@ -200,11 +205,14 @@ class Lookout:
             users.keys(),
             len(socket.rooms) - len(users),  # each user has a room, whatever else the socket has joined
             connection.round_trip,
-            self._chat.grade(member),
+            quality.grade,
             queued,
             queued > (0 if transport == "websocket" else BETWEEN_POLLS),
             member.reports,
             member.messages,
+            quality.cause,
+            quality.reported,
+            quality.silent_for,
         )
 
     def _conversation(self, name: str, users: int, now: float) -> ConversationLine:

@@ -11,6 +11,8 @@ from realtime.session import EngineSession
 from realtime.settings import EngineSettings
 from realtime.stats import RealtimeStats, count
 
+REFUSED = web.ResponseKey("refused", str)
+
 _TEXT = "text/plain; charset=UTF-8"
 
 
@@ -33,9 +35,11 @@ def answer(body: bytes, *, status: int = 200, content_type: str = _TEXT) -> web.
     return web.Response(status=status, body=body, headers={"Content-Type": content_type, "Cache-Control": "no-store"})
 
 
-def refusal(reason: Refusal, *, status: int = 400) -> web.Response:
-    """A refusal in the words that Engine.IO clients know."""
-    return answer(refusal_body(reason), status=status, content_type="application/json")
+def refusal(reason: Refusal, *, status: int = 400, why: str = "") -> web.Response:
+    """A refusal in the words that Engine.IO clients know; its item REFUSED says why to whoever hosts the server."""
+    response = answer(refusal_body(reason), status=status, content_type="application/json")
+    response[REFUSED] = why or reason.name.lower()
+    return response
 
 
 class Bodies:

@@ -46,6 +46,28 @@ def worse(measured: float | None, reported: float | None) -> float | None:
     return max((latency for latency in (measured, reported) if latency is not None), default=None)
 
 
+Cause = Literal["silence", "report", "round-trip", "nothing"]
+"""What a grade is of: silence, what the client reported, what was measured here, or nothing yet."""
+
+
+class Verdict(NamedTuple):
+    """The quality of one connection and what it is of; `reported` and `silent_for` are seconds."""
+
+    grade: Grade
+    cause: Cause
+    reported: float | None
+    silent_for: float
+
+
+def judged(measured: float | None, reported: float | None, silent_for: float) -> Verdict:
+    """The grade of a connection with these latencies that has said nothing for `silent_for`, and its cause."""
+    latency = worse(measured, reported)
+    cause: Cause = "nothing" if latency is None else "round-trip" if latency == measured else "report"
+    if silent_for > SILENT_AFTER:
+        cause = "silence"
+    return Verdict(grade(latency, silent_for), cause, reported, silent_for)
+
+
 Reason = Literal["not-an-object", "too-many-fields", "nothing-known", "not-a-number", "out-of-range"]
 
 

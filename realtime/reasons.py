@@ -34,7 +34,7 @@ AUTHENTICATION = (
 
 LIMITS = ("acks", "connects", "events", "fragments", "messages", "packets", "user-messages")
 
-ADMISSION = ("address", "full", "handshakes")
+ADMISSION = ("address", "draining", "full", "handshakes")
 
 FORGOTTEN = ("address", "blank", "full")
 

@@ -59,7 +59,8 @@ class RealtimeStats:
     recovery_forgotten: int = 0
     """Rooms whose past was given up, as all of them took too much memory."""
     sessions_refused: dict[str, int] = field(default_factory=dict)
-    """New sessions that were refused, by why: full, address (its share is taken) or handshakes (too many a second)."""
+    """New sessions that were refused, by why: full, address (its share is taken), handshakes (too many a second) or
+    draining."""
     recovery_given_up: dict[str, int] = field(default_factory=dict)
     """Clients that might have returned and were forgotten for want of room, by why: blank, address or full."""
 

@@ -19,12 +19,13 @@ from types import MappingProxyType
 from aiohttp import web
 
 from realtime.addresses import place_of
-from realtime.admission import PATIENCE, Admission
+from realtime.admission import PATIENCE, Admission, Refused
 from realtime.connection import Caller, Connection, Handshake, Opened, Receiver
 from realtime.cross_site import is_same_host, may_connect
 from realtime.engineio import PROTOCOL, Refusal, Session, State, open_packet
 from realtime.frames import Outgoing
 from realtime.polling import Bodies, Ended, answer, answer_get, answer_post, refusal
+from realtime.refused import Newcomers
 from realtime.resting import Resting
 from realtime.session import Carrier, EngineSession
 from realtime.settings import TRANSPORTS, EngineSettings
@@ -71,6 +72,7 @@ class EngineServer:
         self._sessions: dict[str, EngineSession] = {}
         self._bodies = Bodies(settings.ping_timeout)
         self._admission: Admission[EngineSession] = Admission(settings)
+        self.refused = Newcomers()
         self._lingering: dict[str, EngineSession] = {}
         self.resting = Resting(lambda: self.loop)
         self._carriers: set[Carrier] = set()
@@ -173,19 +175,25 @@ class EngineServer:
         place = place_of(handshake.peer)
         wait = self._admission.wait(place, self.loop.time())
         if wait is None:
-            count(self.stats.sessions_refused, "handshakes")
-            return _later(429, math.ceil(PATIENCE))
+            return self._turned_away("handshakes", place)
         if wait:
             await asyncio.sleep(wait)
             if request.transport is None:
                 return Ended()
-        why = "full" if self._draining else self._admission.refusal(place, self.loop.time())
+        why = "draining" if self._draining else self._admission.refusal(place, self.loop.time())
         if why is not None:
-            count(self.stats.sessions_refused, why)
-            return _later(503, _RETRY_AFTER)
+            return self._turned_away(why, place)
         while (silent := self._admission.in_the_way(place, self.loop.time())) is not None:
             silent.close("gave-way")
         return self._open_websocket(request, caller, handshake) if websocket else self._open_polling(handshake)
+
+    def _turned_away(self, why: Refused, place: str) -> web.Response:
+        count(self.stats.sessions_refused, why)
+        self.refused.note(why, place, self.loop.time())
+        too_fast = why == "handshakes"
+        response = refusal(Refusal.REQUEST, status=429 if too_fast else 503, why=why)
+        response.headers["Retry-After"] = str(math.ceil(PATIENCE) if too_fast else _RETRY_AFTER)
+        return response
 
     def _open_polling(self, handshake: Handshake) -> web.StreamResponse:
         session = self._session(handshake, State.POLLING, None)
@@ -384,9 +392,3 @@ def _preflight(request: web.BaseRequest) -> dict[str, str]:
         "Access-Control-Allow-Headers": request.headers.get("Access-Control-Request-Headers", "Content-Type"),
         "Access-Control-Max-Age": "600",
     }
-
-
-def _later(status: int, seconds: int) -> web.Response:
-    response = refusal(Refusal.REQUEST, status=status)
-    response.headers["Retry-After"] = str(seconds)
-    return response

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from webui.formats import age, ratio
-from webui.snapshot import Health, Mend, Origin
+from webui.formats import age, count, ratio
+from webui.snapshot import Health, Mend, Origin, Refused
 
 ERRORS_DEGRADED = 0.01
 ERRORS_FAILING = 0.05
@@ -11,24 +11,52 @@ ERRORS_FAILING = 0.05
 FAILED = Mend("traffic", "/traffic?only=errors", "What failed, and why")
 BY_ROUTE = Mend("routes", "/routes?sort=errors", "Errors by route")
 WAITING = Mend("outbox", "/outbox", "Writes that wait")
+REFUSED = Mend("traffic", "/traffic?verdict=refused", "Who was refused")
+SESSIONS = Mend("realtime", "/realtime", "Sessions, and why newcomers are refused")
 STORED = Mend("cache", "/cache", "What is stored")
 DONE = Mend("timeline", "/timeline", "What was changed lately")
 
 
-def judge(origin: Origin, *, now: float, requests: int, error_ratio: float | None, storage_errors: int = 0) -> Health:
-    """The verdict over a recent window: `requests` and the share of 5xx answers in it, storage failures since.
+def judge(
+    origin: Origin,
+    *,
+    now: float,
+    requests: int,
+    error_ratio: float | None,
+    storage_errors: int = 0,
+    window: float = 60.0,
+    origin_errors: int | None = None,
+    recovered_ratio: float | None = None,
+    refused: Refused | None = None,
+) -> Health:
+    """The verdict over a recent window: `requests`, the share of 5xx answers in it, and storage failures since.
 
-    The worst finding speaks; an origin that is away outranks the errors it causes.
+    The answers that a limit of the realtime core refused (`refused`: most of them) are none of `error_ratio`.
+    `origin_errors` are the origin's own, None where nobody knows; `recovered_ratio` is the share since it came back,
+    None unless it was down within the window. The worst finding speaks; an origin that is away outranks the errors it
+    causes.
     """
     errors = error_ratio or 0.0
+    others = " that no limit refused" if refused is not None and refused.lately else ""
+    share = f"{ratio(errors)} of the answers{others} in the last {age(window)}"
+    said = f"{share} are server errors."
     if origin.state == "down":
-        return _origin_down(origin, now, errors)
-    if errors >= ERRORS_FAILING:
+        return _origin_down(origin, now, errors, share)
+    if errors >= ERRORS_DEGRADED and recovered_ratio is not None and recovered_ratio < ERRORS_DEGRADED:
         return Health(
-            "failing",
-            f"{ratio(errors)} of answers are server errors.",
-            "The origin answers, but with errors. Look at which routes fail and what they say.",
-            (FAILED, BY_ROUTE, DONE),
+            "degraded",
+            f"Recovering: the origin answers again since {age(now - (origin.since or now))}.",
+            f"{said} They are of the time before; nothing is left to do unless new ones come.",
+            (FAILED, WAITING),
+        )
+    if errors >= ERRORS_FAILING:
+        return Health("failing", said, _whose(origin_errors), (FAILED, BY_ROUTE, DONE))
+    if refused is not None and refused.lately:
+        return Health(
+            "failing" if refused.everybody else "degraded",
+            f"The realtime core refuses newcomers: {count(refused.lately)} in the last minute, {refused.whence}.",
+            f"{refused.because} {refused.advice}",
+            (SESSIONS, REFUSED),
         )
     if storage_errors:
         return Health(
@@ -40,7 +68,7 @@ def judge(origin: Origin, *, now: float, requests: int, error_ratio: float | Non
     if errors >= ERRORS_DEGRADED:
         return Health(
             "degraded",
-            f"{ratio(errors)} of answers are server errors.",
+            said,
             "Look at which routes fail and what they say.",
             (FAILED, BY_ROUTE, DONE),
         )
@@ -52,12 +80,18 @@ def judge(origin: Origin, *, now: float, requests: int, error_ratio: float | Non
     )
 
 
-def _origin_down(origin: Origin, now: float, errors: float) -> Health:
+def _whose(origin_errors: int | None) -> str:
+    if origin_errors == 0:
+        return "None of them is the origin's: the edge itself refused or failed. Look at the reasons they have."
+    return "The origin answers, but with errors. Look at which routes fail and what they say."
+
+
+def _origin_down(origin: Origin, now: float, errors: float, share: str) -> Health:
     down = "is down" if origin.since is None else f"has been down for {age(now - origin.since)}"
     if errors >= ERRORS_DEGRADED:
         return Health(
             "failing",
-            f"The origin {down}; {ratio(errors)} of answers are errors.",
+            f"The origin {down}; {share} are errors.",
             f"What is stored still answers. Start {origin.url} again; fresh answers follow at once.",
             (FAILED, BY_ROUTE, WAITING),
         )

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Callable, Iterable, Sequence
+from itertools import islice
 from operator import attrgetter
 from typing import Any, Protocol, TypeVar
 
+from webui.formats import age, duration
 from webui.realtime_query import ConversationQuery, SessionQuery
 from webui.realtime_query import Session as Sought
 from webui.realtime_shown import ConversationList, ConversationRow, Grade, SessionList, SessionRow
+
+MOST_NAMED, LONGEST_NAME = 3, 40
+"""Users that a row names, and characters of a name: clients choose both."""
 
 _Line = TypeVar("_Line")
 
@@ -31,6 +36,12 @@ class Session(Sought, Protocol):
     def reports(self) -> int: ...
     @property
     def messages(self) -> int: ...
+    @property
+    def cause(self) -> str: ...
+    @property
+    def reported(self) -> float | None: ...
+    @property
+    def silent_for(self) -> float: ...
 
 
 class Conversation(Protocol):
@@ -89,7 +100,25 @@ def session_row(session: Session, now: float) -> SessionRow:
         slow=session.slow,
         reports=session.reports,
         messages=session.messages,
+        reason=_reason(session),
+        names=tuple(_shortened(name) for name in islice(session.users, MOST_NAMED)),
     )
+
+
+def _reason(session: Session) -> str:
+    """What the grade is of."""
+    match session.cause:
+        case "silence":
+            return f"silent for {age(session.silent_for)}"
+        case "report":
+            return f"reports {duration(session.reported)} itself"
+        case "round-trip":
+            return f"round trip of {duration(session.rtt)}"
+    return "not measured yet"
+
+
+def _shortened(name: str) -> str:
+    return name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 1]}…"
 
 
 def conversation_row(line: Conversation) -> ConversationRow:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from webui.realtime_query import ConversationQuery, SessionQuery
+from webui.snapshot import Refused
 
 Grade = Literal["excellent", "good", "poor"]
 
@@ -50,7 +51,10 @@ class Reports:
 
 @dataclass(frozen=True, slots=True)
 class SessionRow:
-    """One session of the list. `queued` bytes wait for it; `slow`: because its client does not read."""
+    """One session of the list. `queued` bytes wait for it; `slow`: because its client does not read.
+
+    `reason` says what the grade is of; `names` are the first of its users.
+    """
 
     sid: str
     transport: str
@@ -63,6 +67,8 @@ class SessionRow:
     slow: bool
     reports: int
     messages: int
+    reason: str = ""
+    names: Sequence[str] = ()
 
     @property
     def short(self) -> str:
@@ -164,6 +170,8 @@ class Realtime:
     conversations: Sequence[ConversationRow] = ()
     """The liveliest."""
     all_conversations: int = 0
+    refused: Sequence[Refused] = ()
+    """New sessions that were refused, by why."""
 
 
 @dataclass(frozen=True, slots=True)

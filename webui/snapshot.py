@@ -33,6 +33,22 @@ class Health:
 
 
 @dataclass(frozen=True, slots=True)
+class Refused:
+    """Newcomers of the realtime core that were refused for one reason: `lately` in the last minute, `in_all` ever.
+
+    `because` and `advice` are sentences; `everybody`: nobody new gets in. `whence` says from how many addresses.
+    """
+
+    reason: str
+    because: str
+    advice: str
+    lately: int
+    in_all: int
+    everybody: bool = False
+    whence: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Origin:
     """The application behind the edge, as its client sees it. `since` is when `state` began."""
 

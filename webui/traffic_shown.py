@@ -178,7 +178,10 @@ class TrafficList:
 
 @dataclass(frozen=True, slots=True)
 class Explained:
-    """What the next request for `url` would get: sentences, the last one says what would happen."""
+    """What the next request for `url` would get: sentences, the last one says what would happen.
+
+    `headers` are the lines that were asked with, where the question was about an exchange.
+    """
 
     url: str
     route: str
@@ -186,6 +189,7 @@ class Explained:
     following: str
     lines: tuple[str, ...]
     facts: Mapping[str, object] = field(default_factory=dict)
+    headers: tuple[str, ...] = ()
 
 
 class CannotExplain(ValueError):

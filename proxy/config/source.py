@@ -142,8 +142,16 @@ _NULL, _BOOL, _INT, _FLOAT, _STR, _MERGE = (
 )
 
 
+_BRACKETED_ADDRESS = re.compile(
+    r"\[(?=[^]]*:[^]]*:)[0-9A-Fa-f:.]+(?:%[\w.-]+)?\]:[0-9]{1,5}(?=[\s,\]}]|\0|\Z)", re.ASCII
+)
+_LONGEST_ADDRESS = 96
+
+
 class _Loader(yaml.SafeLoader):
-    """Composes nodes only (values are built by _Reading) and refuses nesting that would exhaust the stack."""
+    """Composes nodes only (values are built by _Reading), refuses nesting that would exhaust the stack, and knows
+    addresses of IPv6 with a port from lists.
+    """
 
     yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}  # noqa: RUF012 - PyYAML's own idiom
     depth = 0
@@ -156,6 +164,19 @@ class _Loader(yaml.SafeLoader):
         node = super().compose_node(parent, index)
         self.depth -= 1
         return node
+
+    def fetch_flow_sequence_start(self) -> None:
+        # `[::1]:8080` is how everybody writes this address, and as a list with something behind it no YAML at all.
+        address = _BRACKETED_ADDRESS.match(self.prefix(_LONGEST_ADDRESS))
+        if address is None:
+            super().fetch_flow_sequence_start()
+            return
+        self.save_possible_simple_key()
+        self.allow_simple_key = False
+        start = self.get_mark()
+        self.forward(address.end())
+        end = self.get_mark()
+        self.tokens.append(yaml.ScalarToken(address[0], True, start, end))
 
 
 for _kind, _pattern, _starts in (

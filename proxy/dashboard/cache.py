@@ -133,7 +133,7 @@ class CacheSource:
 
         purged = await self._purger.purge(meant, soft=soft, url=found.url)
         done = "was marked stale" if soft else "was purged"
-        self._timeline.add("purge", by, f"one stored response {done}", purged=purged)
+        self._timeline.add("purge", by, f"the stored response of {masked(found.url)} {done}", purged=purged)
         return purged
 
     async def purge(self, query: CacheQuery, *, by: str, soft: bool = False) -> int:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from itertools import islice
 
 from proxy.config.model import Config
@@ -12,15 +13,16 @@ from proxy.masking import masked
 from proxy.operations.history import History
 from proxy.operations.ledger import Ledger
 from proxy.operations.metrics import KeptFigures
+from proxy.operations.readings import WINDOW
 from proxy.operations.realtime import RealtimeFigures
 from proxy.operations.reasons import sentence
+from proxy.operations.refusals import RefusedSessions
 from proxy.outcome import Outcome
 from proxy.upstream import Origin
 from proxy.version import __version__
 from webui import chart_shown, snapshot
 from webui.health import judge
 
-WINDOW = 30
 SPARKLINE = 120
 RECENT = 8
 TROUBLE = 300
@@ -41,8 +43,10 @@ class OverviewSource:
         public_url: Callable[[], str],
         history: History,
         realtime: Callable[[], RealtimeFigures | None] = lambda: None,
+        refused: Callable[[], Sequence[RefusedSessions]] = tuple,
         kept: Callable[[], KeptFigures] = KeptFigures,
     ) -> None:
+        self._refused = refused
         self._history = history
         self._realtime = realtime
         self._kept = kept
@@ -72,8 +76,12 @@ class OverviewSource:
                 origin,
                 now=self._now(),
                 requests=self._ledger.total,
-                error_ratio=rates.error_ratio,
+                error_ratio=rates.failure_ratio,
                 storage_errors=self._recent_storage_errors(figures.storage_errors),
+                window=rates.window,
+                origin_errors=rates.origin_errors,
+                recovered_ratio=self._recovered_ratio(origin),
+                refused=next((snapshot.Refused(**asdict(each)) for each in self._refused()), None),
             ),
             public_url=self._public_url(),
             window=rates.window,
@@ -103,6 +111,14 @@ class OverviewSource:
             charts=chart_shown.charts(self._history.columns(), kinds),
             realtime=realtime,
         )
+
+    def _recovered_ratio(self, origin: snapshot.Origin) -> float | None:
+        """The share of failures since the origin has been back; None unless it was away within the window."""
+        since = origin.since
+        if origin.state != "up" or since is None or origin.last_error_at is None or self._now() - since >= WINDOW:
+            return None
+        whole_seconds = int(self._now() - since)
+        return (self._ledger.rates(whole_seconds).failure_ratio or 0.0) if whole_seconds else 0.0
 
     def _recent_storage_errors(self, count: int) -> int:
         """How many of them since some look within TROUBLE seconds; trouble that is over is over."""

@@ -11,6 +11,7 @@ from proxy.realtime_core import RealtimeCore
 from webui import realtime_shown as shown
 from webui.realtime_listing import conversation_list, conversation_row, session_list, session_row, slowest
 from webui.realtime_query import ConversationQuery, SessionQuery
+from webui.snapshot import Refused
 
 SLOWEST, LIVELIEST = 10, 10
 """Rows of the lists that stand beside the sessions."""
@@ -63,6 +64,7 @@ class RealtimePages:
             most_queued=core.engine.settings.max_queue,
             conversations=liveliest[:LIVELIEST],
             all_conversations=len(conversations),
+            refused=[Refused(**asdict(each)) for each in self._realtime.refused()],
         )
 
     def sessions(self, query: SessionQuery) -> shown.SessionList:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 
 from proxy.errors import RequestRefused
 from proxy.masking import masked
@@ -63,7 +64,16 @@ class TrafficSource:
         outcome = self._outcome(number)
         if outcome is None or not outcome.target.startswith("/"):
             return None
-        return await self._explained(Request("GET", outcome.target, self._public_host().lower(), Fields()))
+        scheme, _, host = outcome.site.partition("://")
+        fields = Fields([(name, value) for name, value in outcome.selecting if value is not None])
+        request = Request("GET", outcome.target, (host or self._public_host()).lower(), fields, scheme or "http")
+        explained = await self._explained(request)
+        left_out = ", ".join(name for name, value in outcome.selecting if value is None)
+        without = (f"It had fields whose values are not kept, so this is explained without: {left_out}.",)
+        headers = tuple(f"{name}: {value}" for name, value in fields)
+        return replace(
+            explained, headers=headers, lines=((*without, *explained.lines) if left_out else explained.lines)
+        )
 
     async def _explained(self, request: Request) -> shown.Explained:
         facts = await self._explain(request)

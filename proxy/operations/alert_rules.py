@@ -72,8 +72,10 @@ _SHIPPED = (
         "Error rate",
         "error_ratio",
         "share",
-        "The share of answers in the last minute with a status of 500 or above, the application's own or the edge's.",
-        "See which route and reason they have. With reasons that begin with origin, it is the application to mend.",
+        "The share of answers in the last minute with a status of 500 or above, the application's own or the edge's."
+        " Newcomers of the realtime core that a limit refuses with 503 count: for them it is down.",
+        "See which route and reason they have. With reasons that begin with origin, it is the application to mend; with"
+        " those that begin with realtime, a limit: the page Realtime says which.",
         "/traffic",
         "No reading: fewer than 10 answers in the last minute",
     ),

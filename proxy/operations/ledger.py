@@ -121,6 +121,8 @@ class Rates:
     hit_ratio: float | None
     byte_hit_ratio: float | None
     error_ratio: float | None
+    failure_ratio: float | None
+    """The same among what no limit of the realtime core refused: those say nothing of application and edge."""
     response_time: float | None
     """Mean time until an answer began to leave: how long its body then takes is up to the client and the body."""
     p50: float | None
@@ -173,7 +175,8 @@ class Ledger:
         second.add(outcome)
         self.recorded += 1
         self._recent.append(outcome)
-        if outcome.status >= 500 or outcome.verdict == "error":
+        if (outcome.status >= 500 or outcome.verdict == "error") and not outcome.limited:
+            # A crowd that is refused must not push out what has really failed.
             self._failed.append((self.recorded, outcome))
 
     def numbered(self) -> Iterator[tuple[int, Outcome]]:
@@ -247,6 +250,9 @@ class Ledger:
             hit_ratio=_ratio(sum(s.hits for s in seconds), sum(s.counted for s in seconds)),
             byte_hit_ratio=_ratio(sum(s.bytes_hit for s in seconds), sum(s.bytes_counted for s in seconds)),
             error_ratio=_ratio(sum(s.errors for s in seconds), requests),
+            failure_ratio=_ratio(
+                sum(s.errors - s.limited_errors for s in seconds), requests - sum(s.limited for s in seconds)
+            ),
             response_time=sum(s.response_times for s in seconds) / timed if timed else None,
             p50=durations.quantile(0.5),
             p95=durations.quantile(0.95),
@@ -317,9 +323,9 @@ class _Second:
     """What finished within one second of the clock."""
 
     __slots__ = (
-        "bytes_counted", "bytes_hit", "bytes_out", "counted", "durations", "errors", "hits",
-        "origin_durations", "origin_errors", "origin_requests", "requests", "response_times", "second", "timed",
-        "verdicts",
+        "bytes_counted", "bytes_hit", "bytes_out", "counted", "durations", "errors", "hits", "limited",
+        "limited_errors", "origin_durations", "origin_errors", "origin_requests", "requests", "response_times",
+        "second", "timed", "verdicts",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -330,6 +336,7 @@ class _Second:
         self.requests = self.counted = self.hits = self.errors = 0
         self.bytes_out = self.bytes_counted = self.bytes_hit = 0
         self.origin_requests = self.origin_errors = 0
+        self.limited = self.limited_errors = 0
         self.timed = 0
         self.response_times = 0.0
         self.verdicts: dict[str, int] = {}
@@ -341,6 +348,9 @@ class _Second:
         self.verdicts[outcome.verdict] = self.verdicts.get(outcome.verdict, 0) + 1
         self.bytes_out += outcome.bytes_out
         self.errors += outcome.status >= 500
+        if outcome.limited:
+            self.limited += 1
+            self.limited_errors += outcome.status >= 500
         if outcome.timed:
             self.durations.observe(outcome.duration)
         if (response_time := outcome.response_time) is not None:

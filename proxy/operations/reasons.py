@@ -131,6 +131,21 @@ REASONS: dict[str, str] = {
     "too-many-connections": "More connections than server.max_connections, or than this process may have files.",
     "no-upgrade-field": "A WebSocket handshake without its Upgrade field.",
     "unsendable-request": "The request cannot be passed on as it is.",
+    # Refused by the realtime core
+    "realtime-full": "The realtime core let nobody new in: all sessions are taken (realtime.max_sessions,"
+    " realtime.limits.entering).",
+    "realtime-address": "The realtime core let nobody new in from this address: it has its share of all sessions"
+    " (realtime.limits.address_share).",
+    "realtime-handshakes": "The realtime core let nobody new in from this address: it begins too many sessions a second"
+    " (realtime.limits.handshakes).",
+    "realtime-draining": "The realtime core let nobody new in: this edge is shutting down.",
+    "realtime-session": "The realtime core does not know this session: it has ended, or was of another process. The"
+    " client begins a new one by itself.",
+    "realtime-transport": "The realtime core does not take this transport, or none was named (realtime.transports).",
+    "realtime-protocol": "The realtime core speaks Engine.IO 4 (socket.io-client 3 or newer) and no other.",
+    "realtime-method": "The realtime core does not take this method here.",
+    "realtime-request": "The realtime core was asked for what does not go together, or was sent what it cannot take.",
+    "realtime-forbidden": "A page of another site asked, and realtime.allowed_origins does not name it.",
 }
 
 _IN_VERDICT: dict[tuple[str, str], str] = {

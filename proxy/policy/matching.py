@@ -133,10 +133,16 @@ def selects(vary: Vary, request: Request) -> bool:
     less than anything else: weights exist to rank stored responses too, and order says nothing (RFC 9110 section
     12.5.4). Anything less certain, such as a prefix of a language or a wildcard, asks the origin.
     """
-    return all(
-        name.startswith(":") or normalised(name, request) == value or _prefers(name, vary, request)
-        for name, value in vary
-    )
+    return all(_agrees(name, value, vary, request) for name, value in vary)
+
+
+def _agrees(name: str, value: str | None, vary: Vary, request: Request) -> bool:
+    return name.startswith(":") or normalised(name, request) == value or _prefers(name, vary, request)
+
+
+def differing(vary: Vary, request: Request) -> list[tuple[str, str | None, str | None]]:
+    """The fields by which `request` does not select such a response: name, what it was, and what it is here."""
+    return [(name, value, normalised(name, request)) for name, value in vary if not _agrees(name, value, vary, request)]
 
 
 def choose(

@@ -34,6 +34,21 @@ def test_words_that_older_yaml_takes_for_booleans_times_and_dates_are_text() -> 
     assert list(parse_document(text, "f").values.values()) == ["on", "off", "yes", "12:30", "2024-01-01", "1e5"]
 
 
+@pytest.mark.parametrize("address", ["[::]:7231", "[::1]:8080", "[fe80::1%eth0]:80"])
+def test_a_bracketed_address_with_a_port_is_text_wherever_it_stands(address: str) -> None:
+    text = f"a: {address}  # comment\nb: [{address}, {address}]\nc: {{d: {address}}}\n"
+    assert parse_document(text, "f").values == {"a": address, "b": [address, address], "c": {"d": address}}
+    place = parse_document(text, "f").places[("a",)]
+    assert place.text[place.column : place.column + place.width] == address
+    assert parse_value(Setting("admin.listen", address)) == address
+    assert parse_value(Setting("x", f"[{address}, '{address}']")) == [address, address]
+
+
+def test_a_list_of_what_only_looks_like_an_address_stays_a_list() -> None:
+    text = "a: [10.0.0.0/8]\nb: ['::1']\nc: [8080]\n"
+    assert parse_document(text, "f").values == {"a": ["10.0.0.0/8"], "b": ["::1"], "c": [8080]}
+
+
 def test_numbers_booleans_and_null_are_themselves() -> None:
     text = "a: 10\nb: -1.5\nc: true\nd: False\ne: null\nf: ~\ng:\nh: '10'\n"
     assert list(parse_document(text, "f").values.values()) == [10, -1.5, True, False, None, None, None, "10"]

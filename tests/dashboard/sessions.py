@@ -11,6 +11,7 @@ from aiohttp import web
 from proxy.dashboard.realtime import RealtimePages
 from proxy.dashboard.realtime_api import RealtimeApi
 from proxy.operations.flow import Flow
+from proxy.operations.refusals import RefusedSessions
 from proxy.operations.timeline import Timeline
 from realtime.lookout import SessionLine
 from realtime.quality import Grade
@@ -33,7 +34,10 @@ class RoomUnderView:
 
     def __init__(self, talking: Talking | None) -> None:
         self.timeline = Timeline(lambda: NOW)
-        stand_in: Any = SimpleNamespace(core=talking and talking.core, disconnect=self._disconnect)
+        self.refused: list[RefusedSessions] = []
+        stand_in: Any = SimpleNamespace(
+            core=talking and talking.core, disconnect=self._disconnect, refused=lambda: self.refused
+        )
         self._talking = talking
         self.pages = RealtimePages(
             None if talking is None else stand_in,

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from webui.frame import ORDER
 from webui.health import judge
-from webui.snapshot import Origin
+from webui.snapshot import Origin, Refused
 
 UP = Origin("http://127.0.0.1:3000", "up")
 DOWN = replace(UP, state="down", since=900.0)
@@ -44,6 +44,41 @@ def test_errors_of_an_origin_that_answers_degrade_and_then_fail() -> None:
     assert judge(UP, now=1000, requests=500, error_ratio=0.05).state == "failing"
 
 
+REFUSED = Refused(
+    "address", "One address may have so many.", "Raise it.", 69_583, 70_000, whence="from one address (::1)"
+)
+
+
+def test_refused_newcomers_are_named_with_the_limit_and_where_they_come_from() -> None:
+    health = judge(UP, now=1000, requests=500, error_ratio=0.0, refused=REFUSED)
+    assert health.state == "degraded"
+    assert "refuses newcomers: 69,583 in the last minute, from one address (::1)" in health.sentence
+    assert health.advice == "One address may have so many. Raise it."
+    nobody = replace(REFUSED, everybody=True)
+    assert judge(UP, now=1000, requests=500, error_ratio=0.0, refused=nobody).state == "failing"
+    over = replace(REFUSED, lately=0)
+    assert judge(UP, now=1000, requests=500, error_ratio=0.0, refused=over).state == "healthy"
+
+
+def test_errors_that_hit_everybody_come_before_refused_newcomers() -> None:
+    health = judge(UP, now=1000, requests=500, error_ratio=0.5, refused=REFUSED)
+    assert (health.state, "server errors" in health.sentence) == ("failing", True)
+
+
+def test_an_origin_that_gave_no_error_is_not_blamed() -> None:
+    assert "origin answers" in judge(UP, now=1000, requests=500, error_ratio=0.5, origin_errors=3).advice
+    assert "None of them is the origin's" in judge(UP, now=1000, requests=500, error_ratio=0.5, origin_errors=0).advice
+
+
+def test_errors_from_before_the_origin_came_back_are_said_to_be_over() -> None:
+    back = replace(UP, since=988.0)
+    health = judge(back, now=1000, requests=500, error_ratio=0.5, recovered_ratio=0.0)
+    assert (health.state, health.sentence) == ("degraded", "Recovering: the origin answers again since 12 s.")
+    assert "50.0 % of the answers in the last 1 min" in health.advice
+    again = judge(back, now=1000, requests=500, error_ratio=0.5, recovered_ratio=0.3)
+    assert again.state == "failing"
+
+
 def test_failures_of_the_store_degrade() -> None:
     assert judge(UP, now=1000, requests=5, error_ratio=0.0, storage_errors=1).state == "degraded"
 
@@ -55,6 +90,8 @@ def test_whatever_is_wrong_names_the_pages_where_it_can_be_looked_at() -> None:
         judge(UP, now=1000, requests=5, error_ratio=0.2),
         judge(UP, now=1000, requests=5, error_ratio=0.02),
         judge(UP, now=1000, requests=5, error_ratio=0.0, storage_errors=1),
+        judge(UP, now=1000, requests=5, error_ratio=0.0, refused=REFUSED),
+        judge(UP, now=1000, requests=5, error_ratio=0.2, recovered_ratio=0.0),
     ):
         assert health.mends
         assert all(mend.page in ORDER and mend.path.startswith(f"/{mend.page}") for mend in health.mends)

@@ -12,6 +12,7 @@ import pytest
 from aiohttp.test_utils import TestClient
 from pytest_aiohttp import AiohttpClient
 
+from proxy.operations.refusals import RefusedSessions
 from tests.dashboard.sessions import RoomUnderView
 from tests.realtime.talking import Talker, Talking, talk, text
 
@@ -63,11 +64,36 @@ class TestRealtime:
         assert re.search(r"poor</span></a> <strong>1<", page.replace("\n", ""))
         assert "50 ms adaptive" in page
 
-    async def test_users_are_counted_in_the_list_and_named_on_the_sessions_own_page(self, visitor: Visitor) -> None:
+    async def test_refused_newcomers_are_shown_by_reason_with_what_would_help(self, visitor: Visitor) -> None:
+        assert "Refused newcomers" not in await visitor.page()
+        visitor.room.refused = [RefusedSessions("address", "It has its share.", "Raise it.", 12, 30, whence="from one")]
+        page = await visitor.page()
+        for shown in ("Refused newcomers", "12 in the last minute from one", "30 since", "It has its share. Raise it."):
+            assert shown in page
+
+    async def test_users_are_named_in_the_list_and_all_of_them_on_the_sessions_own_page(self, visitor: Visitor) -> None:
         anna = await visitor.talking.member("anna-7", "c1")
-        assert "anna-7" not in await visitor.page()
-        assert "anna-7" in await visitor.page(f"/realtime/sessions/{anna.sid}")
+        for number in range(4):
+            await anna.ask("authenticate", {"userId": f"other-{number}{'x' * 60}"})
+        listed = await visitor.page()
+        assert f"anna-7, other-0{'x' * 32}…, other-1{'x' * 32}… and 2 more" in listed
+        assert "other-2" not in listed
+        own = await visitor.page(f"/realtime/sessions/{anna.sid}")
+        for name in ("anna-7", f"other-3{'x' * 60}"):
+            assert name in own
         assert anna.sid in await visitor.page("/realtime?q=ANNA")
+
+    async def test_a_grade_says_what_it_is_of(self, visitor: Visitor, monkeypatch: pytest.MonkeyPatch) -> None:
+        anna, ben = await visitor.talking.member("anna", "c1"), await visitor.talking.member("ben", "c1")
+        anna.round_trip, ben.round_trip = 0.03, 0.9
+        await anna.ask("client_metrics", {"latency": 630})
+        page = await visitor.page()
+        for reason in ("reports 630 ms itself", "round trip of 900 ms"):
+            assert f'title="poor: {reason}. Latency of' in page
+            assert f'<span class="quiet reason">{reason}</span>' in page
+        assert "reports 630 ms itself" in await visitor.page(f"/realtime/sessions/{anna.sid}")
+        monkeypatch.setattr(visitor.talking.core.chat, "_silence", lambda sid: 41.0)
+        assert "silent for 41 s" in await visitor.page(f"/realtime/sessions/{anna.sid}")
 
     async def test_a_poll_gets_the_same_live_part_without_the_frame(self, visitor: Visitor) -> None:
         anna = await visitor.talking.member("anna", "c1")

@@ -109,6 +109,16 @@ async def test_each_purge_by_a_script_is_on_the_timeline(edge: EdgeUnderTest) ->
     assert told == [("purge", "prefix /a?token=******** was purged"), ("purge", "what is tagged all was purged")]
 
 
+async def test_a_purge_of_one_response_names_its_url_on_the_timeline(edge: EdgeUnderTest) -> None:
+    await edge.get("/page?token=geheim")
+    id_ = (await ask(edge, "GET", "/api/cache?q=token"))["responses"][0]["id"]
+    await ask(edge, "DELETE", f"/api/cache/{id_}?soft=yes")
+    await ask(edge, "DELETE", f"/api/cache/{id_}")
+    told = [event.text for event in edge.app.control_room.timeline.events(kind="purge")]
+    url = f"{edge.app.public_url}/page?token=********"
+    assert told == [f"the stored response of {url} was purged", f"the stored response of {url} was marked stale"]
+
+
 async def test_what_lies_on_disk_alone_is_looked_at_as_well(origin: ScriptedOrigin, tmp_path: Any) -> None:
     async with edge_before(origin, cache_dir=tmp_path, cache={"memory": 0}) as edge:
         await edge.get("/disk")

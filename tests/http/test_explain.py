@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import html
 from typing import Any
 
+import aiohttp
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -83,3 +85,52 @@ async def _walk(
 async def _told(edge: EdgeUnderTest, target: str, headers: dict[str, str]) -> dict[str, Any]:
     request = Request("GET", target, edge.host, Fields([("Host", edge.host), *headers.items()]))
     return await explain(edge.app.server._edge, edge.app.routes, request)
+
+
+async def _row(edge: EdgeUnderTest) -> str:
+    """What the page says of the newest row of the traffic."""
+    url = f"http://{edge.app.admin_address}/traffic/explain?of={edge.app.ledger.total}"
+    async with aiohttp.ClientSession() as session, session.get(url) as response:
+        return html.unescape(await response.text())
+
+
+CHOSEN = {"Accept-Encoding": "gzip, br", "Accept-Language": "de", "X-Theme": "dark", "Cookie": "session=geheim"}
+
+
+async def test_a_row_is_explained_with_the_fields_and_the_host_that_chose_its_answer() -> None:
+    async with ScriptedOrigin() as origin, edge_before(origin) as edge:
+        vary = {"Cache-Control": "public, max-age=60", "Vary": "Accept-Encoding, Accept-Language, X-Theme"}
+        origin.default = reply(body=b"one", headers=vary)
+        for host in (edge.host, "www.example.org"):
+            for _ in range(2):
+                await edge.get("/page", {"Host": host, **CHOSEN})
+            said = await _row(edge)
+            assert "The next such request is a hit" in said
+            assert f"GET http://{host}/page" in said
+            assert "accept-encoding: gzip, br" in said
+            assert "x-theme: dark" in said
+            assert "geheim" not in said
+
+
+async def test_what_differs_from_the_stored_variant_is_named_with_both_values() -> None:
+    async with ScriptedOrigin() as origin, edge_before(origin) as edge:
+        headers = {"Cache-Control": "max-age=60", "Vary": "Accept-Language, X-Theme", "Content-Language": "de"}
+        origin.default = reply(body=b"one", headers=headers)
+        await edge.get("/page", {"Accept-Language": "de", "X-Theme": "dark"})
+        told = await _told(edge, "/page", {"Accept-Language": "fr", "X-Theme": "dark"})
+        assert "One variant is stored" in told["lines"][2]
+        assert "accept-language is 'fr' here, and was 'de' there." in told["lines"][2]
+        told = await _told(edge, "/page", {"Accept-Language": "de"})
+        assert "x-theme is absent here, and was 'dark' there." in told["lines"][2]
+
+
+async def test_no_credential_is_kept_to_explain_a_row_and_its_absence_is_said() -> None:
+    async with ScriptedOrigin() as origin, edge_before(origin) as edge:
+        headers = {"Cache-Control": "public, max-age=60", "Vary": "Cookie, X-Session-Token, Accept"}
+        origin.default = reply(body=b"one", headers=headers)
+        await edge.get("/page", {"Cookie": "a=geheim", "X-Session-Token": "geheim", "Accept": "x" * 600})
+        assert "geheim" not in repr(edge.app.ledger.recent(1))
+        assert len(repr(edge.app.ledger.recent(1))) < 1500
+        said = await _row(edge)
+        assert "explained without: accept, cookie, x-session-token." in said
+        assert "geheim" not in said

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from proxy.operations import readings
 from proxy.outbox import STATUS_PATH
 from tests.edge import PATIENCE, edge_before
 from tests.origin import ScriptedOrigin, head, raw, read_body, reply, steps, when
@@ -84,3 +85,17 @@ async def test_an_upload_that_its_client_dropped_is_incomplete_and_no_bad_reques
         (outcome,) = edge.app.ledger.recent()
         assert (outcome.reason, outcome.complete, outcome.status) == ("client-left", False, 0)
         assert edge.app.ledger.rates(60).error_ratio == 0
+
+
+async def test_the_overview_and_the_alerts_look_at_the_same_minute(
+    origin: ScriptedOrigin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    origin.default = reply(500, b"broken")
+    async with edge_before(origin) as edge:
+        for _ in range(10):
+            await edge.get("/broken")
+        monkeypatch.setattr(edge.app.ledger, "_now", lambda: time.monotonic() + 45)
+        overview = edge.app.control_room._overview.overview()
+        assert (overview.error_ratio, overview.requests_total) == (1.0, 10)
+        assert overview.error_ratio == edge.app.ledger.rates(readings.WINDOW).error_ratio
+        assert "% of the answers in the last" in overview.health.sentence

@@ -102,6 +102,48 @@ class TestPath:
         assert explained["route"] == "(realtime)"
         assert "ahead of all routes" in explained["lines"][0]
 
+    async def test_a_newcomer_beyond_a_limit_is_refused_in_words_and_nobody_blames_the_origin(
+        self, origin: ScriptedOrigin
+    ) -> None:
+        few = {**TRUSTED, "max_sessions": 2}  # of which one address may have one
+        async with edge_before(origin, realtime=few) as edge, connected(url(edge)) as client:
+            await client.emit("authenticate", {"userId": "anna"})
+            for _ in range(20):
+                assert (await edge.get(POLL)).status == 503
+            outcome = edge.app.ledger.recent(1)[0]
+            assert (outcome.verdict, outcome.reason) == ("refused", "realtime-address")
+            rates = edge.app.ledger.rates(60)
+            assert (rates.failure_ratio, rates.origin_errors) == (0.0, 0)
+            assert rates.error_ratio is not None
+            assert rates.error_ratio > 0.9
+            assert not edge.app.ledger._failed
+            health = edge.app.control_room._overview.overview().health
+            assert health.state == "degraded"
+            assert health.sentence == (
+                "The realtime core refuses newcomers: 20 in the last minute, from one address (127.0.0.1)."
+            )
+            assert "1 of 2 (realtime.max_sessions)" in health.advice
+            explained = await admin(edge, "GET", "/api/explain", params={"url": POLL})
+            assert explained["lines"][1] == "1 of 2 sessions are open (realtime.max_sessions)."
+            assert "20 were refused" in explained["lines"][2]
+            told = await admin(edge, "GET", "/api/traffic", params={"verdict": "refused"})
+            assert told["found"] == 20
+            assert "realtime.limits.address_share" in told["exchanges"][0]["why"]
+
+    @pytest.mark.parametrize(
+        ("target", "reason"),
+        [
+            ("/socket.io/?EIO=3&transport=polling", "realtime-protocol"),
+            ("/socket.io/?EIO=4&transport=polling&sid=gone", "realtime-session"),
+        ],
+    )
+    async def test_what_the_core_refuses_is_no_answer_of_its_own_in_the_traffic(
+        self, edge: EdgeUnderTest, target: str, reason: str
+    ) -> None:
+        await edge.get(target)
+        outcome = edge.app.ledger.recent(1)[0]
+        assert (outcome.verdict, outcome.reason, outcome.limited) == ("refused", reason, False)
+
     async def test_another_path_can_be_chosen(self, origin: ScriptedOrigin) -> None:
         async with edge_before(origin, realtime={"path": "/live"}) as edge:
             assert (await edge.get(POLL)).body == b"one"

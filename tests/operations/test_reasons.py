@@ -6,11 +6,14 @@ import ast
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 import proxy
 from proxy.operations.reasons import REASONS, sentence
+from realtime.admission import Refused
+from realtime.engineio import Refusal
 
 ROOT = Path(proxy.__file__).parent
 SLUG = re.compile(r"[a-z][a-z0-9.]*(-[a-z0-9.]+)*")
@@ -86,9 +89,14 @@ def _given(path: Path) -> Iterator[str]:
                     yield from _texts(inner.value)
 
 
+OF_THE_REALTIME_CORE = {
+    f"realtime-{why}" for why in (*get_args(Refused), *(refusal.name.lower() for refusal in Refusal))
+}
+
 REASONS_IN_CODE = sorted(
     {text for path in ROOT.rglob("*.py") if _answers_the_public(path) for text in _given(path) if SLUG.fullmatch(text)}
     - ELSEWHERE
+    | OF_THE_REALTIME_CORE
 )
 
 

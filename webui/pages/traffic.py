@@ -62,6 +62,8 @@ class _Traffic:
             if number.isascii() and number.isdigit() and len(number) < 17:
                 url = self._explaining.url_of(int(number)) or ""
                 explained = await self._explaining.explain_exchange(int(number))
+                if explained is not None:
+                    url, headers = explained.url, "\n".join(explained.headers)
                 wrong = "" if explained else "That exchange is forgotten already, or was no request that could be read."
             elif len(url) > MAX_URL:
                 wrong = f"That URL is longer than {MAX_URL:,} characters."
