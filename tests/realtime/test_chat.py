@@ -878,6 +878,23 @@ class TestSigns:
                 await talking.pass_time(1)
             assert len(bob.heard("user_typing")) == len(bob.heard("user_stopped_typing")) == 3
 
+    @pytest.mark.parametrize("end", ["gone", "leave_conversation", "typing_stop", "time"])
+    async def test_who_stops_typing_is_called_as_when_it_began_however_it_ends(self, end: str) -> None:
+        async def ask(*_: object) -> Answer:
+            return answer({"profiles": [{"id": "u1", "username": "Ada"}]})
+
+        async with talk(ask, origin={"profiles": "/profiles"}) as talking:
+            alice, bob = await talking.member("u1", "7"), await talking.member("u2", "7")
+            alice.emit("typing_start", "7")
+            if end == "gone":
+                alice.close("transport-close")
+            elif end != "time":
+                alice.emit(end, "7")
+            await turns()
+            await talking.pass_time(3.1)
+            told = {"userId": "u1", "username": "Ada", "conversationId": "7"}
+            assert bob.heard("user_typing") == bob.heard("user_stopped_typing") == [told]
+
     @pytest.mark.parametrize("end", ["gone", "leave_conversation", "typing_stop", "send_message"])
     async def test_a_window_that_ends_does_not_stop_the_typing_in_another_of_the_same_user(self, end: str) -> None:
         async with talk() as talking:
