@@ -630,15 +630,27 @@ class TestMessages:
             assert talking.core.chat.conversations.waiting("7") == 0
 
     async def test_a_batch_that_the_application_has_refused_to_take_so_far_was_certainly_not_kept(self) -> None:
+        async def busy(*_: object) -> Answer:
+            return answer(status=429)
+
+        async with talk(busy, origin={"persist": "/m", "backoff": 60.0, "patience": 999.0}) as talking:
+            alice = await talking.member("u1", "7")
+            sent = alice.begin("send_message", text("hello"))
+            await turns()
+            await asyncio.wait_for(talking.core.settle(patience=0), 5)
+            assert alice.answered(sent)["reason"] == "shutting-down"
+
+    async def test_a_batch_that_the_application_has_failed_to_take_so_far_may_have_been_kept(self) -> None:
         async def failing(*_: object) -> Answer:
-            return answer(status=503)
+            return answer(status=500)
 
         async with talk(failing, origin={"persist": "/m", "backoff": 60.0, "patience": 999.0}) as talking:
             alice = await talking.member("u1", "7")
             sent = alice.begin("send_message", text("hello"))
             await turns()
             await asyncio.wait_for(talking.core.settle(patience=0), 5)
-            assert alice.answered(sent)["reason"] == "shutting-down"
+            assert alice.answered(sent)["reason"] == "origin-away"
+            assert alice.answered(sent)["may_be_kept"] is True
 
     async def test_a_message_that_was_kept_is_delivered_when_a_drain_gives_up_on_profiles(self) -> None:
         silent: list[bool] = []
