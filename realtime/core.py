@@ -107,7 +107,7 @@ class Core:
         return await self.engine.handle(request, client)
 
     async def publish(self, publication: Publication | Mapping[str, Any]) -> dict[str, Any]:
-        """Tell the subscribers of a channel: `{channel, event?, data?, key?, purge_tags?}`.
+        """Tell the subscribers of a channel: `{channel, event, data, key?, purge_tags?}`.
 
         Returns `{"sessions": n, "purged": n}`. Raises BadPublication (a ValueError) with a sentence for its author.
         """
