@@ -114,6 +114,7 @@ class Core:
         if not isinstance(publication, Publication):
             publication = parse_publication(publication)
         purged = await self.chat.publisher.publish(publication)
+        await self.hub.settled()  # who is away gets it even if the process is killed now
         return {"sessions": self.chat.subscribers(publication.channel), "purged": purged}
 
     def tell(self, publication: Publication) -> None:

@@ -133,6 +133,19 @@ async def test_publications_that_find_too_many_waiting_are_counted_and_told_to_t
         assert caplog.text.count("publications are dropped") == 1
 
 
+async def test_a_publication_is_answered_when_it_would_survive_the_end_of_the_process_and_told_before() -> None:
+    journaled = asyncio.Event()
+    async with talk() as talking:
+        talking.core.hub.settled = journaled.wait  # type: ignore[method-assign]  # in place of the journal
+        alice = await talking.member("u1")
+        publication = {"channel": "user:u1", "event": "news", "data": 1}
+        answered = asyncio.create_task(talking.core.publish(publication))
+        await turns(10)
+        assert (answered.done(), alice.heard("news")) == (False, [1])
+        journaled.set()
+        assert (await answered)["sessions"] == 1
+
+
 async def test_what_waits_is_told_when_the_core_stops() -> None:
     async with talk() as talking:
         alice = await talking.member("u1")
