@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -171,18 +172,31 @@ def _check_senders(database: Database, conversation: str, drafts: Sequence[Draft
 
 def _insert(database: Database, conversation: str, drafts: Sequence[Draft]) -> list[dict[str, object]]:
     now = timestamp(datetime.now(UTC))
-    ids = [
-        database.write(
-            "INSERT INTO messages (conversation_id, sender_id, content, message_type, client_id, created_at)"
-            " VALUES (?, ?, ?, ?, ?, ?)",
-            (conversation, draft.sender_id, draft.content, draft.message_type, draft.client_id, now),
-        ).lastrowid
-        for draft in drafts
-    ]
+    ids = [_kept(database, conversation, draft) or _keep(database, conversation, draft, now) for draft in drafts]
     database.write("UPDATE conversations SET revision = ? WHERE id = ?", (database.next_revision(), conversation))
     rows = database.all(
         "SELECT messages.*, username, full_name FROM messages JOIN users ON users.id = sender_id"
-        " WHERE messages.id BETWEEN ? AND ? ORDER BY messages.id",
-        (ids[0], ids[-1]),
+        " WHERE messages.id IN (SELECT value FROM json_each(?))",
+        (json.dumps(ids),),
     )
-    return [message(row) for row in rows]
+    by_id = {row["id"]: message(row) for row in rows}
+    return [by_id[id_] for id_ in ids]
+
+
+def _keep(database: Database, conversation: str, draft: Draft, now: str) -> int | None:
+    return database.write(
+        "INSERT INTO messages (conversation_id, sender_id, content, message_type, client_id, created_at)"
+        " VALUES (?, ?, ?, ?, ?, ?)",
+        (conversation, draft.sender_id, draft.content, draft.message_type, draft.client_id, now),
+    ).lastrowid
+
+
+def _kept(database: Database, conversation: str, draft: Draft) -> int | None:
+    """The id of this message if its sender has sent it before: whoever had no answer sends it again."""
+    if draft.client_id is None:
+        return None
+    row = database.one(
+        "SELECT id FROM messages WHERE client_id = ? AND sender_id = ? AND conversation_id = ?",
+        (draft.client_id, draft.sender_id, conversation),
+    )
+    return None if row is None else row["id"]

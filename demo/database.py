@@ -44,6 +44,7 @@ CREATE TABLE messages (
   sender_id TEXT NOT NULL REFERENCES users(id), content TEXT NOT NULL, message_type TEXT NOT NULL,
   client_id TEXT, created_at TEXT NOT NULL);
 CREATE INDEX messages_by_conversation ON messages(conversation_id, id);
+CREATE INDEX messages_by_client_id ON messages(client_id) WHERE client_id IS NOT NULL;
 CREATE TABLE idempotency (
   key TEXT PRIMARY KEY, fingerprint TEXT NOT NULL, status INTEGER NOT NULL, headers TEXT NOT NULL,
   answer TEXT NOT NULL) WITHOUT ROWID;

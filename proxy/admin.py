@@ -159,6 +159,8 @@ async def _json(request: web.Request) -> object:
         return json.loads(await request.read())
     except ValueError as error:
         raise RequestRefused(400, "bad-json", f"the body is not JSON: {error}") from error
+    except RecursionError:
+        raise RequestRefused(400, "bad-json", "the body is nested too deeply") from None
 
 
 def _field(text: str) -> tuple[str, str]:

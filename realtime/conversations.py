@@ -16,7 +16,7 @@ from realtime.authorship import Authorship
 from realtime.batching import Windows
 from realtime.deadlines import soonest
 from realtime.member import CONVERSATION_ROOMS
-from realtime.origin import GivenUp, Origin, OriginAway, OriginRefused, Unanswered
+from realtime.origin import GivenUp, Origin, OriginAway, OriginRefused, Unconfirmed
 from realtime.patience import Patience
 from realtime.payloads import Draft, Refusal
 from realtime.repeats import Key, Repeats, id_of, key_of
@@ -26,7 +26,7 @@ from realtime.sending import (
     NO_ANSWER,
     SHUTTING_DOWN,
     TOLD,
-    UNANSWERED,
+    UNCONFIRMED,
     UNKNOWN,
     Item,
     Sending,
@@ -155,7 +155,7 @@ class Conversations:
         again after that, since the deadline has not changed.
         """
         for _, item in self._patience.due(now):
-            self._tell([item], [UNANSWERED])
+            self._tell([item], [UNCONFIRMED])
             if item.draft.client_id is not None:
                 self._under_way[name_of(item.draft)] = []  # still: who repeats it now waits for the same answer
         if self._unread():
@@ -320,12 +320,12 @@ class Conversations:
             drafts = [item.draft.encoded for item in batch]
             end = self._patience.end(batch)
             return list(await self._origin.persist(conversation, drafts, named=named, until=end))
-        except Unanswered:
-            return [UNANSWERED] * len(batch)
+        except Unconfirmed:
+            return [UNCONFIRMED] * len(batch)
         except OriginAway:
             return [AWAY] * len(batch)
         except GivenUp as error:
-            return [UNKNOWN if error.unanswered else SHUTTING_DOWN] * len(batch)
+            return [UNKNOWN if error.unconfirmed else SHUTTING_DOWN] * len(batch)
         except OriginRefused as error:
             if len(batch) == 1 or error.status not in _OF_A_MESSAGE:
                 return [Refusal("origin-refused", str(error), status=error.status)] * len(batch)

@@ -108,13 +108,14 @@ class Core:
         return await self.engine.handle(request, caller)
 
     async def publish(self, publication: Publication | Mapping[str, Any]) -> dict[str, Any]:
-        """Tell the subscribers of a channel: `{channel, event?, data?, key?, purge_tags?}`.
+        """Tell the subscribers of a channel: `{channel, event, data, key?, purge_tags?}`.
 
         Returns `{"sessions": n, "purged": n}`. Raises BadPublication (a ValueError) with a sentence for its author.
         """
         if not isinstance(publication, Publication):
             publication = parse_publication(publication)
         purged = await self.chat.publisher.publish(publication)
+        await self.hub.settled()  # who is away gets it even if the process is killed now
         return {"sessions": self.chat.subscribers(publication.channel), "purged": purged}
 
     def tell(self, publication: Publication) -> None:

@@ -22,6 +22,7 @@ _MEDIUM = Struct("!BBH").pack
 _LONG = Struct("!BBQ").pack
 _FIN = 0x80
 _COMPRESSED = 0x40  # RSV1, RFC 7692 section 6
+_COMPRESSED_CONTROL = _COMPRESSED | CLOSE  # that bit, and the one that only the opcodes of control frames have
 _SEPARATOR = b"\x1e"
 
 
@@ -87,7 +88,9 @@ class Heads:
         self._skip = 0  # bytes of a frame that are still to come
 
     def count(self, data: bytes) -> int:
-        """How many are complete with these bytes; -1 when one is not masked, as a client's must be (section 5.1)."""
+        """How many are complete with these bytes; -1 when one may not be: not masked, as a client's must be (RFC 6455
+        section 5.1), or of a control frame that says it is compressed (RFC 7692 section 6.1).
+        """
         at = self._skip
         if self._cut:
             data, self._cut = self._cut + data, b""
@@ -99,7 +102,7 @@ class Heads:
                 at = end
                 break
             length = data[at + 1] - 0x80
-            if length < 0:
+            if length < 0 or data[at] & _COMPRESSED_CONTROL == _COMPRESSED_CONTROL:
                 return -1
             if length < 126:
                 at += 6 + length

@@ -30,6 +30,7 @@ Ask = Callable[[str, str, list[tuple[str, str]], bytes], Awaitable[tuple[int, Fi
 
 _TOKEN = re.compile(r"[\x21-\x7e]{1,8192}", re.ASCII)
 _ABOUT_SOME = (400, 404, 413, 414, 422)  # refusals that may be about one of several ids, or their number
+_NOT_YET = (408, 425, 429)  # say that nothing was done, and may be tried again; a 5xx says neither yes nor no
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 _MOST_LEVELS = 100  # of an answer, as of a client's packet
 _LONGEST_BACKOFF = 2.0  # seconds: an application that is back is not kept waiting for longer
@@ -42,8 +43,8 @@ class OriginAway(Exception):
     """The application gave no usable answer: unreachable, too slow, or failing."""
 
 
-class Unanswered(OriginAway):
-    """The application was asked to keep something and has not answered: it may have kept it."""
+class Unconfirmed(OriginAway):
+    """The application was asked to keep something and has not said whether it did: it may have kept it."""
 
 
 class IdsRefused(OriginAway, RefusedTogether):
@@ -51,11 +52,11 @@ class IdsRefused(OriginAway, RefusedTogether):
 
 
 class GivenUp(Exception):
-    """The process ends, and the application has not taken it. `unanswered`: it was asked, and may have taken it."""
+    """The process ends, and the application has not taken it. `unconfirmed`: it was asked, and may have taken it."""
 
-    def __init__(self, *, unanswered: bool) -> None:
+    def __init__(self, *, unconfirmed: bool) -> None:
         super().__init__("given up")
-        self.unanswered = unanswered
+        self.unconfirmed = unconfirmed
 
 
 class OriginRefused(Exception):
@@ -163,7 +164,7 @@ class Origin:
         Returns what it says about each. One request, repeated with the same Idempotency-Key while the application
         is away. `named`: they all bear names of their senders' own (client_id), so that the same batch is the same
         again after a crash, and has the same key. `until` is when patience is over, if it began before now. Raises
-        OriginRefused when it says no, OriginAway when patience is over (Unanswered where it may have kept them all the
+        OriginRefused when it says no, OriginAway when patience is over (Unconfirmed where it may have kept them all the
         same), GivenUp after `give_up`.
         """
         assert self.settings.persist is not None
@@ -193,7 +194,7 @@ class Origin:
             with self._stop.watching():
                 return await self._attempted(method, target, fields, body, end, asked)
         except Stopped:
-            raise GivenUp(unanswered=asked.unanswered) from None
+            raise GivenUp(unconfirmed=asked.unconfirmed) from None
 
     async def _attempted(
         self, method: str, target: str, fields: list[tuple[str, str]], body: bytes, end: float, asked: _Asked
@@ -201,21 +202,22 @@ class Origin:
         backoff = self.settings.backoff
         while True:
             asked_for = 0.0
-            answers, asked.unanswered = not asked.unanswered, True
+            before, asked.unconfirmed = asked.unconfirmed, True
             try:
                 async with asyncio.timeout(end - self._now() if self.settings.patience else None):
                     status, answered, answer = await self._ask(method, target, list(fields), body)
             except (OriginAway, OSError, TimeoutError) as error:
                 why = str(error) or "no answer in time"
             else:
-                asked.unanswered = not answers
-                if status < 500 and status not in (408, 425, 429):
+                if status in _NOT_YET:
+                    asked.unconfirmed = before
+                elif status < 500:
                     return status, answer
                 why, asked_for = f"status {status}", _retry_after(answered)
             # Jitter: the conversations that fell out together need not come back together.
             pause = max(backoff * random.uniform(0.8, 1.2), asked_for)  # noqa: S311 - no secret
             if self._now() + pause >= end:
-                raise Unanswered(why) if asked.unanswered else OriginAway(why)
+                raise Unconfirmed(why) if asked.unconfirmed else OriginAway(why)
             await self._sleep(pause)
             self._stats.persist_retries += 1
             backoff = min(backoff * 2, max(_LONGEST_BACKOFF, self.settings.backoff))
@@ -246,12 +248,12 @@ class Origin:
 
 
 class _Asked:
-    """How far the asking has come: whether one of the attempts has had no answer."""
+    """How far the asking has come: whether one of the attempts has left open what became of it."""
 
-    __slots__ = ("unanswered",)
+    __slots__ = ("unconfirmed",)
 
     def __init__(self) -> None:
-        self.unanswered = False
+        self.unconfirmed = False
 
 
 def _filled(target: str, **values: Sequence[str]) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,11 +18,9 @@ from realtime.alarm import Wake
 from realtime.channels import Channels, Mode, Release, Update
 from realtime.member import CHANNEL, CONVERSATION, USER
 from realtime.settings import ChannelRule
-from realtime.socketio import RESERVED
+from realtime.socketio import MOST_DEPTH, RESERVED
 from realtime.stats import RealtimeStats
 from realtime.tasks import Tasks
-
-DEFAULT_EVENT = "update"
 
 PurgeTags = Callable[[Sequence[str]], Awaitable[int]]
 Lookup = Callable[[Sequence[str]], Awaitable[Mapping[str, Any]]]
@@ -29,6 +28,7 @@ Lookup = Callable[[Sequence[str]], Awaitable[Mapping[str, Any]]]
 
 _MEMBERS = {"channel", "event", "data", "key", "purge_tags"}
 _LONGEST_NAME = 300
+_LONGEST_PLACE = 100
 _MOST_TAGS = 100
 _MOST_WAITING = 10_000
 
@@ -47,8 +47,8 @@ class Publication:
     """
 
     channel: str
-    event: str = DEFAULT_EVENT
-    data: Any = None
+    event: str
+    data: Any
     key: str | None = None
     purge_tags: tuple[str, ...] = ()
 
@@ -59,16 +59,21 @@ def parse_publication(document: object) -> Publication:
         raise BadPublication("A publication is an object: {channel, event, data, key?, purge_tags?}.")
     if unknown := set(document) - _MEMBERS:
         raise BadPublication(f"A publication has no member {min(map(str, unknown))[:40]!r}.")
-    event = _name(document.get("event", DEFAULT_EVENT), "event")
+    event = _name(document.get("event"), "event")
     if event in RESERVED:
         raise BadPublication(f"{event!r} is a word of the protocol's.")
     key = document.get("key")
     if isinstance(key, int) and not isinstance(key, bool):
         key = str(key)
+    if "data" not in document:
+        raise BadPublication("A publication has data; say null where there is none.")
+    if (flaw := _flaw(document["data"], MOST_DEPTH)) is not None:
+        where, what = flaw
+        raise BadPublication(f"{f'data{where}'[:_LONGEST_PLACE]} {what}.")
     return Publication(
         _name(document.get("channel"), "channel"),
         event,
-        document.get("data"),
+        document["data"],
         None if key is None else _name(key, "key"),
         _tags(document.get("purge_tags", ())),
     )
@@ -138,7 +143,7 @@ class Publisher:
         """Take a publication without tags to purge."""
         name, event, data = publication.channel, publication.event, publication.data
         if name.startswith((CONVERSATION, USER)):
-            self._emit(name, event, data)
+            self._send(name, event, data)
             return
         release = self._channels.publish(name, Update(event, data, publication.key), self._now())
         if release is not None:
@@ -208,7 +213,15 @@ class Publisher:
         for update in updates:
             # A client too slow for the first gets only the latest here as well.
             key = f"{channel}\0{update.event}\0{update.key}" if conflates and update.key is not None else None
-            self._emit(CHANNEL + channel, update.event, update.data, conflate=key)
+            self._send(CHANNEL + channel, update.event, update.data, conflate=key)
+
+    def _send(self, room: str, event: str, data: Any, conflate: str | None = None) -> None:
+        """Emit it; what JSON has no word for is lost alone, and not with what leaves in the same moment."""
+        try:
+            self._emit(room, event, data, conflate=conflate)
+        except (TypeError, ValueError) as error:
+            self._stats.publications_dropped += 1
+            _log.warning("a publication was dropped: %r for %r cannot be sent: %s", event, room, error)
 
 
 async def _look_up(lookup: Lookup | None, updates: Sequence[Update], member: str | None) -> Mapping[str, Any]:
@@ -256,6 +269,22 @@ def _name(value: object, what: str) -> str:
     if not isinstance(value, str) or not 0 < len(value) <= _LONGEST_NAME or not value.isprintable():
         raise BadPublication(f"{what} must be a text of 1 to {_LONGEST_NAME} printable characters.")
     return value
+
+
+def _flaw(value: object, levels: int) -> tuple[str, str] | None:
+    """What in a value cannot be sent: where it is, and why; None if all of it can."""
+    if value is None or isinstance(value, str | int | bytes | bytearray | memoryview):
+        return None
+    if isinstance(value, float):
+        return None if math.isfinite(value) else ("", "is no number that JSON has a word for")
+    if not isinstance(value, dict | list | tuple):
+        return "", f"is of a kind that cannot be sent ({type(value).__name__})"
+    if not levels:
+        return "", f"is nested deeper than {MOST_DEPTH} levels"
+    for place, item in value.items() if isinstance(value, dict) else enumerate(value):
+        if (flaw := _flaw(item, levels - 1)) is not None:
+            return f"[{place!r}]{flaw[0]}", flaw[1]
+    return None
 
 
 def _tags(value: object) -> tuple[str, ...]:

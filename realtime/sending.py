@@ -68,12 +68,12 @@ def name_of(draft: Draft) -> Key:
 
 FAILED = Refusal("internal", "The message could not be delivered.")
 AWAY = Refusal("origin-away", "The message could not be saved: the application does not answer. Try again.")
-UNANSWERED = Refusal(
+UNCONFIRMED = Refusal(
     "origin-away",
-    "The message may have been saved, and was not sent: the application does not answer. Look before you repeat it.",
+    "The message may have been saved, and was not sent: the application does not say. Look before you repeat it.",
     may_be_kept=True,
 )
-NO_ANSWER = (AWAY, UNANSWERED)
+NO_ANSWER = (AWAY, UNCONFIRMED)
 TOLD = Refusal("told", "Its sender knows already.")
 SHUTTING_DOWN = Refusal(
     "shutting-down", "The message was not sent: the server is being restarted. Try again.", retry_after=2

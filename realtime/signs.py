@@ -39,6 +39,7 @@ class Signs:
         self._members = members
         self._typing = TypingIndicators(typing.debounce, typing.stops_after)
         self._attendance = Attendance(grace)
+        self._names: dict[tuple[str, str], str] = {}  # of those who are known to type, by conversation and user
         self._now = now
         self._wake = wake
 
@@ -98,12 +99,22 @@ class Signs:
         members = [self._members[socket.id] for socket in sockets if socket.id in self._members]
         payload = {
             "userId": change.user,
-            "username": _username(change.user, members),
+            "username": self._name(change, members),
             "conversationId": change.conversation,
         }
         alone = {member.socket.id for member in members if len(member.users) == 1}
         event = "user_typing" if change.typing else "user_stopped_typing"
         self._audience.tell(change.conversation, event, payload, skip=alone, volatile=True)
+
+    def _name(self, change: TypingChange, members: Iterable[Member]) -> str:
+        """How the user is displayed: who stops is called as it was when it began, since it may have left meanwhile."""
+        place = change.conversation, change.user
+        if not change.typing and (name := self._names.pop(place, None)) is not None:
+            return name
+        name = _username(change.user, members)
+        if change.typing:
+            self._names[place] = name
+        return name
 
 
 def _username(user: str, members: Iterable[Member]) -> str:

@@ -55,7 +55,7 @@ class RealtimeStats:
     round_trip_sum: float = 0.0
     """Seconds of all heartbeats together."""
     publications_dropped: int = 0
-    """Updates that found too many others waiting for profiles or likes."""
+    """Updates that found too many others waiting for profiles or likes, or that could not be encoded."""
     recovery_forgotten: int = 0
     """Rooms whose past was given up, as all of them took too much memory."""
     sessions_refused: dict[str, int] = field(default_factory=dict)

@@ -293,7 +293,7 @@ class TakenWebSocket(WebSocketDataQueue, asyncio.BufferedProtocol):
             return
         heads = self._heads.count(data)
         if heads < 0:
-            self._refuse("protocol-error")  # RFC 6455 section 5.1; the reader would take it
+            self._refuse("protocol-error")  # the reader would take it
             return
         self._fragments += heads
         reader.feed_data(data)

@@ -1,7 +1,7 @@
 // Conversations. Behind an edge with a realtime core, messages arrive as they are written; without one, or while it
 // is away, they are read by polling and written in batches. Either way nothing typed is lost without a word.
 
-import { avatar, element, toast, when } from "./dom.js";
+import { avatar, element, icon, toast, when } from "./dom.js";
 import { isLive, live, post, speakFor, takePart, tellTyping } from "./live.js";
 import { Failure, idempotencyKey, readOwn, send } from "./network.js";
 
@@ -19,7 +19,8 @@ const typingLine = document.getElementById("chat-typing");
 let user = null;
 let conversation = null;
 let messages = new Map(); // of the open conversation; an application that was started anew gives the same ids again
-let unsent = [];
+let unsent = []; // written and not seen again yet, in any conversation
+let failures = new Map(); // why, of those that did not get through, by client_id
 let sending = false;
 let timer = 0;
 let typists = new Map();
@@ -29,6 +30,7 @@ let toldTyping = 0;
 export function chatAs(someone) {
   leave();
   unsent = [];
+  failures = new Map();
   user = someone;
   if (dialog.open) enter();
   else speakFor(null); // nobody stays connected as somebody else
@@ -96,7 +98,7 @@ function entry(one) {
   const last = one.last_message;
   const speaker = last && (last.sender_id === user.id ? "You" : one.participants.find((member) => member.id === last.sender_id)?.full_name.split(" ")[0]);
   const faces = element("span.faces", {}, others.slice(0, 3).map((member) => avatar(member, 30)));
-  return element("li", {}, element("button", { type: "button", onclick: () => open(one) }, faces, element("span.last", {}, element("b", {}, one.title), element("span", {}, last ? `${speaker}: ${last.content}` : "No messages yet")), last ? when(last.created_at) : null));
+  return element("li", {}, element("button", { type: "button", onclick: () => open(one) }, faces, element("span.last", {}, element("b", {}, one.title), unsent.some((draft) => draft.conversation_id === one.id && failures.has(draft.client_id)) ? element("span.unsent", {}, "A message was not sent") : element("span", {}, last ? `${speaker}: ${last.content}` : "No messages yet")), last ? when(last.created_at) : null));
 }
 
 function open(one) {
@@ -131,7 +133,7 @@ async function poll() {
 function receive(some) {
   for (const message of some) {
     messages.set(`${message.id} ${message.created_at}`, message);
-    unsent = unsent.filter((draft) => draft.client_id !== message.client_id);
+    forget([message]);
     showTyping({ conversationId: conversation.id, userId: message.sender_id }, false);
   }
   paint();
@@ -169,7 +171,13 @@ function bubble(message, index, all) {
   return element(`li.bubble${own ? ".own" : ""}${follows ? ".follows" : ""}`, { "data-key": message.client_id ?? `${message.id} ${message.created_at}` }, face, element("p", { title: new Date(message.created_at).toLocaleString("en-GB") }, name, message.content));
 }
 
-const waitingBubble = (draft) => element("li.bubble.own.waiting", { "data-key": draft.client_id }, element("p", {}, draft.content));
+function waitingBubble(draft) {
+  const why = failures.get(draft.client_id);
+  const said = element("p", {}, draft.content);
+  if (!why) return element("li.bubble.own.waiting", { "data-key": draft.client_id }, said);
+  const button = (label, act) => element("button.button", { type: "button", "aria-label": `${label}: ${draft.content.slice(0, 60)}`, onclick: () => act(draft) }, label);
+  return element("li.bubble.own.failed", { "data-key": draft.client_id }, said, element("span.why", { role: "alert" }, icon("road-hazard"), element("span", {}, element("b", {}, "Not sent."), ` ${why}`)), element("span.ways", {}, button("Take back", takeBack), button("Send again", sendAgain)));
+}
 
 function apologise(failure, again) {
   if (!(failure instanceof Failure)) throw failure;
@@ -184,6 +192,24 @@ function write(content) {
   toldTyping = 0; // the message itself says that its writer has stopped
   const draft = { conversation_id: conversation.id, sender_id: user.id, content, message_type: "text", client_id: idempotencyKey() };
   unsent.push(draft);
+  deliver(draft);
+}
+
+/** Under the name that it has: if it has arrived before after all, it is not said twice. */
+function sendAgain(draft) {
+  failures.delete(draft.client_id);
+  compose.content.focus(); // the button goes
+  deliver(draft);
+}
+
+function takeBack(draft) {
+  forget([draft]);
+  compose.content.value = [draft.content, compose.content.value].filter(Boolean).join(" ");
+  compose.content.focus();
+  paint();
+}
+
+function deliver(draft) {
   paint();
   body.scrollTop = body.scrollHeight;
   if (isLive()) postLive(draft);
@@ -194,36 +220,42 @@ async function postLive(draft) {
   try {
     await post(draft);
   } catch (failure) {
-    giveBack([draft], failure);
+    fail([draft], failure);
   }
 }
 
 async function flush() {
-  const batch = unsent.filter((draft) => draft.conversation_id === conversation?.id).slice(0, 100);
+  const batch = unsent.filter((draft) => draft.conversation_id === conversation?.id && !failures.has(draft.client_id)).slice(0, 100);
   if (sending || !batch.length) return;
   sending = true;
   try {
     const drafts = batch.map(({ conversation_id, ...draft }) => draft);
     await send("POST", "/api/chat/messages/batch", { conversation_id: batch[0].conversation_id, messages: drafts }, { "Idempotency-Key": idempotencyKey() });
     await poll();
+    forget(batch);
   } catch (failure) {
     if (!(failure instanceof Failure)) throw failure;
-    giveBack(batch, failure);
+    fail(batch, failure);
   } finally {
-    unsent = unsent.filter((draft) => !batch.includes(draft));
     sending = false;
   }
   flush();
 }
 
-/** What could not be sent goes back to where it was written. */
-function giveBack(drafts, failure) {
-  if (!drafts.some((draft) => unsent.includes(draft))) return; // it has arrived after all
-  unsent = unsent.filter((draft) => !drafts.includes(draft));
-  toast(`Not sent: ${failure.message}`, "bad");
-  if (drafts[0].conversation_id !== conversation?.id) return;
-  if (!compose.content.value) compose.content.value = drafts.map((draft) => draft.content).join(" ");
-  paint();
+/** What did not get through stays where it was written, and says so. */
+function fail(drafts, failure) {
+  const lost = drafts.filter((draft) => unsent.includes(draft)); // the others have arrived after all
+  if (!lost.length) return;
+  for (const draft of lost) failures.set(draft.client_id, failure.message);
+  if (lost[0].conversation_id === conversation?.id) paint();
+  else toast(`A message was not sent: ${failure.message}`, "bad");
+}
+
+/** These are settled, one way or the other. */
+function forget(some) {
+  const names = new Set(some.map((one) => one.client_id));
+  unsent = unsent.filter((draft) => !names.has(draft.client_id));
+  for (const name of names) failures.delete(name);
 }
 
 // Who is there

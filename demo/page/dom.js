@@ -59,10 +59,15 @@ export function when(iso) {
   return element("time", { datetime: iso, title: moment.toLocaleString("en-GB") }, text);
 }
 
+const toasts = document.getElementById("toasts"); // held, since what a dialog shows may be replaced with it inside
+
 /** A short message at the bottom of the page that leaves by itself. */
 export function toast(text, kind = "") {
   const node = element(`p.toast${kind && `.${kind}`}`, {}, text);
-  document.getElementById("toasts").append(node);
+  // A modal dialog lies above all else, and nothing beside it is read out.
+  const place = document.querySelector("dialog:modal") ?? document.body;
+  if (toasts.parentElement !== place) place.append(toasts);
+  toasts.append(node);
   setTimeout(() => node.remove(), 5000);
 }
 
@@ -72,5 +77,6 @@ export function wireDialogs() {
     dialog.addEventListener("click", (event) => {
       if (event.target === dialog || event.target.closest("[data-close]")) dialog.close();
     });
+    dialog.addEventListener("close", () => document.body.append(toasts));
   }
 }

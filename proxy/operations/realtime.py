@@ -69,7 +69,11 @@ _PLAIN = (
     ("recovered", "recovered_sessions", "Sessions that came back and missed nothing."),
     ("recovery_failed", "failed_recoveries", "Sessions that came back too late, or had missed too much."),
     ("recovery_forgotten", "forgotten_rooms", "Conversations and channels whose past was given up for want of memory."),
-    ("publications_dropped", "dropped_publications", "Publications that found too many waiting for profiles or likes."),
+    (
+        "publications_dropped",
+        "dropped_publications",
+        "Publications that found too many waiting for profiles or likes, or could not be encoded.",
+    ),
     ("profiles_hits", "profile_hits", "Profiles that were known."),
     ("profiles_misses", "profile_misses", "Profiles that had to be asked for."),
     ("profile_requests", "profile_requests", "Requests for profiles, each for many of them."),

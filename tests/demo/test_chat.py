@@ -59,6 +59,15 @@ async def test_a_repeated_batch_is_stored_once(origin: Client, fetch: Fetch) -> 
     assert (await fetch("/api/chat/messages/c1"))["total"] == before + 2
 
 
+async def test_a_message_that_comes_again_in_another_batch_is_stored_once(fetch: Fetch) -> None:
+    before = (await fetch("/api/chat/messages/c1"))["total"]
+    first = await fetch("/api/chat/messages/batch", 201, method="POST", json=batch("a", "b"))
+    again = await fetch("/api/chat/messages/batch", 201, method="POST", json=batch("c", "a", "c"))
+    assert [message["content"] for message in again["messages"]] == ["c", "a", "c"]
+    assert again["messages"][1] == first["messages"][0]
+    assert (await fetch("/api/chat/messages/c1"))["total"] == before + 3
+
+
 async def test_one_bad_message_keeps_the_whole_batch_out(fetch: Fetch) -> None:
     before = (await fetch("/api/chat/messages/c1"))["total"]
     body = batch("fine", "bad")

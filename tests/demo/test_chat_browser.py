@@ -165,20 +165,62 @@ async def test_the_other_sees_that_somebody_types_and_that_they_stopped(
     await expect(other.locator("#chat-typing")).to_be_empty()
 
 
-async def test_when_the_application_is_away_the_writer_gets_the_text_back(
+async def test_what_could_not_be_sent_says_so_where_it_was_written_and_is_sent_again_or_taken_back(
     windows: Windows, conversation: tuple[str, list[str]]
 ) -> None:
     title, (first, _) = conversation
     page = await windows.chatting(first, title)
     url = f"{windows.edge.origin_url}/demo/chaos"
+    failed = page.locator("#chat .bubble.failed")
     async with aiohttp.ClientSession() as session:
         (await session.post(url, json={"mode": "down"})).release()
-        await say(page, "Does this arrive?")
-        await expect(page.locator(".toast.bad")).to_contain_text("Not sent", timeout=30_000)
-        await expect(page.locator("#compose input")).to_have_value("Does this arrive?")
+        for text in ("Does this arrive?", "And this?"):
+            await say(page, text)
+        await expect(failed).to_have_count(2, timeout=30_000)
+        await expect(failed.first.get_by_role("alert")).to_contain_text("Not sent. The message")
+        await expect(page.locator("#compose input")).to_have_value("")
+        await uncovered(page, ".bubble.failed .why, .bubble.failed .button")
         (await session.post(url, json={"mode": "ok"})).release()
-    await page.press("#compose input", "Enter")
+    await page.click("#chat-back")
+    entry = page.locator(".conversations button", has_text=title).first
+    await expect(entry).to_contain_text("A message was not sent")
+    await entry.click()
+    await page.fill("#compose input", "later")
+    await failed.nth(1).get_by_role("button", name="Take back").press("Enter")
+    await expect(page.locator("#compose input")).to_have_value("And this? later")
+    await expect(page.locator("#compose input")).to_be_focused()
+    await failed.get_by_role("button", name="Send again").press("Enter")
+    await expect(failed).to_have_count(0)
     await expect(page.locator(".bubble.own:not(.waiting)").last).to_have_text("Does this arrive?", timeout=15_000)
+    await expect(page.locator(".bubble", has_text="And this?")).to_have_count(0)
+
+
+async def test_what_fails_while_its_conversation_is_not_open_is_told_above_the_dialog(
+    windows: Windows, conversation: tuple[str, list[str]]
+) -> None:
+    title, (first, _) = conversation
+    page = await windows.chatting(first, title)
+    async with aiohttp.ClientSession() as session:
+        (await session.post(f"{windows.edge.origin_url}/demo/chaos", json={"mode": "down"})).release()
+        await say(page, "Does this arrive?")
+        await expect(page.locator(".bubble.waiting")).to_have_count(1)
+        await page.click("#chat-back")
+        await expect(page.locator(".toast.bad")).to_contain_text("A message was not sent", timeout=30_000)
+        await uncovered(page, ".toast.bad")
+    await page.click("#chat [data-close]")
+    assert await page.evaluate("document.getElementById('toasts').parentElement === document.body")
+
+
+async def uncovered(page: Page, selector: str) -> None:
+    """What is found is in sight: nothing lies above the middle of it, a dialog's backdrop neither."""
+    seen = await page.locator(selector).evaluate_all(
+        """nodes => nodes.map(node => {
+          const { x, y, width, height } = node.getBoundingClientRect();
+          return node.contains(document.elementFromPoint(x + width / 2, y + height / 2));
+        })"""
+    )
+    assert seen
+    assert all(seen)
 
 
 async def test_leaving_and_coming_back_shows_what_was_written_meanwhile(

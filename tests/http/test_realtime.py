@@ -378,6 +378,21 @@ class TestChannels:
         assert answer["title"] == "bad-publication"
         assert answer["detail"]
 
+    @pytest.mark.parametrize(
+        ("data", "said"),
+        [
+            (b"NaN", "data is no number that JSON has a word for."),
+            (b'{"a": [1e999]}', "data['a'][0] is no number that JSON has a word for."),
+            (b"[" * 3000 + b"]" * 3000, "the body is nested too deeply"),
+        ],
+    )
+    async def test_what_cannot_be_sent_is_refused_with_what_and_where_it_is(
+        self, edge: EdgeUnderTest, data: bytes, said: str
+    ) -> None:
+        body = b'{"channel": "reports", "event": "e", "data": ' + data + b"}"
+        answer = await admin(edge, "POST", "/api/realtime/publish", 400, data=body)
+        assert answer["detail"] == said
+
     async def test_who_watches_a_path_hears_that_its_stored_response_has_changed_but_no_query_of_others(
         self, origin: ScriptedOrigin, edge: EdgeUnderTest
     ) -> None:

@@ -630,15 +630,27 @@ class TestMessages:
             assert talking.core.chat.conversations.waiting("7") == 0
 
     async def test_a_batch_that_the_application_has_refused_to_take_so_far_was_certainly_not_kept(self) -> None:
+        async def busy(*_: object) -> Answer:
+            return answer(status=429)
+
+        async with talk(busy, origin={"persist": "/m", "backoff": 60.0, "patience": 999.0}) as talking:
+            alice = await talking.member("u1", "7")
+            sent = alice.begin("send_message", text("hello"))
+            await turns()
+            await asyncio.wait_for(talking.core.settle(patience=0), 5)
+            assert alice.answered(sent)["reason"] == "shutting-down"
+
+    async def test_a_batch_that_the_application_has_failed_to_take_so_far_may_have_been_kept(self) -> None:
         async def failing(*_: object) -> Answer:
-            return answer(status=503)
+            return answer(status=500)
 
         async with talk(failing, origin={"persist": "/m", "backoff": 60.0, "patience": 999.0}) as talking:
             alice = await talking.member("u1", "7")
             sent = alice.begin("send_message", text("hello"))
             await turns()
             await asyncio.wait_for(talking.core.settle(patience=0), 5)
-            assert alice.answered(sent)["reason"] == "shutting-down"
+            assert alice.answered(sent)["reason"] == "origin-away"
+            assert alice.answered(sent)["may_be_kept"] is True
 
     async def test_a_message_that_was_kept_is_delivered_when_a_drain_gives_up_on_profiles(self) -> None:
         silent: list[bool] = []
@@ -877,6 +889,23 @@ class TestSigns:
                     alice.emit(end, "7")
                 await talking.pass_time(1)
             assert len(bob.heard("user_typing")) == len(bob.heard("user_stopped_typing")) == 3
+
+    @pytest.mark.parametrize("end", ["gone", "leave_conversation", "typing_stop", "time"])
+    async def test_who_stops_typing_is_called_as_when_it_began_however_it_ends(self, end: str) -> None:
+        async def ask(*_: object) -> Answer:
+            return answer({"profiles": [{"id": "u1", "username": "Ada"}]})
+
+        async with talk(ask, origin={"profiles": "/profiles"}) as talking:
+            alice, bob = await talking.member("u1", "7"), await talking.member("u2", "7")
+            alice.emit("typing_start", "7")
+            if end == "gone":
+                alice.close("transport-close")
+            elif end != "time":
+                alice.emit(end, "7")
+            await turns()
+            await talking.pass_time(3.1)
+            told = {"userId": "u1", "username": "Ada", "conversationId": "7"}
+            assert bob.heard("user_typing") == bob.heard("user_stopped_typing") == [told]
 
     @pytest.mark.parametrize("end", ["gone", "leave_conversation", "typing_stop", "send_message"])
     async def test_a_window_that_ends_does_not_stop_the_typing_in_another_of_the_same_user(self, end: str) -> None:

@@ -457,7 +457,7 @@ class TestTokensThatExpire:
             (told,) = late.heard("auth_error")
             assert (told["reason"], told["user"], told["left"]) == ("expired", "u1", ["7"])
             assert (await bob.ask("send_message", text("secret", "bob")))["ok"]
-            await here.core.publish({"channel": "user:u1", "event": "hint"})
+            await here.core.publish({"channel": "user:u1", "event": "hint", "data": None})
             assert (late.contents, late.heard("hint")) == ([], [])
             await here.talking.pass_time(600.0)
             assert len(late.heard("auth_error")) == 1, "it is told once"

@@ -116,14 +116,32 @@ async def test_what_was_asked_for_without_an_answer_may_be_kept_and_what_waited_
         assert said[1]["error"].endswith("Try again.")
 
 
-async def test_what_the_application_has_answered_with_its_failure_until_the_end_was_not_kept() -> None:
+@pytest.mark.parametrize("status", [408, 425, 429])
+async def test_what_the_application_has_answered_with_not_yet_until_the_end_was_not_kept(status: int) -> None:
     application = Hanging()
     async with talk(application, origin=ONE_ATTEMPT) as talking:
         alice = await talking.member("u1", "7")
         (number,) = await sending(talking, alice, 0.0)
-        await application.let(answer(status=503))
+        await application.let(answer(status=status))
         assert refused(alice, [number]) == [True]
         assert "may_be_kept" not in alice.answered(number)
+
+
+@pytest.mark.parametrize("statuses", [(500,), (502,), (503,), (504,), (500, 429)])
+async def test_what_the_application_has_answered_with_its_failure_may_be_kept(statuses: tuple[int, ...]) -> None:
+    said = [answer(status=status) for status in statuses]
+
+    async def fails(*_: object) -> Answer:
+        return said.pop(0) if len(said) > 1 else said[0]
+
+    async with talk(fails, origin={"persist": "/messages", "patience": 4.0, "backoff": 0.0}) as talking:
+        alice = await talking.member("u1", "7")
+        number = alice.begin("send_message", text("a"))
+        await turns(20)
+        await talking.pass_time(5.0)
+        assert refused(alice, [number]) == [True]
+        assert alice.answered(number)["may_be_kept"] is True
+        assert "may have been saved" in alice.answered(number)["error"]
 
 
 async def in_flight(talking: Talking, talker: Talker, application: Hanging) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import fnmatch
+import json
 import re
 from collections.abc import Sequence
 from typing import Any
@@ -40,11 +41,11 @@ async def test_only_subscribers_hear_of_a_channel() -> None:
     async with talk() as talking:
         alice, bob = await talking.member("u1"), await talking.member("u2")
         await alice.ask("subscribe", "notifications")
-        assert (await talking.core.publish({"channel": "notifications", "data": 5}))["sessions"] == 1
+        assert (await talking.core.publish({"channel": "notifications", "event": "update", "data": 5}))["sessions"] == 1
         await talking.pass_time(0.1)
         assert (alice.heard("update"), bob.heard("update")) == ([5], [])
         await alice.ask("unsubscribe", "notifications")
-        await talking.core.publish({"channel": "notifications", "data": 6})
+        await talking.core.publish({"channel": "notifications", "event": "update", "data": 6})
         await talking.pass_time(0.1)
         assert alice.heard("update") == [5]
 
@@ -54,7 +55,7 @@ async def test_a_conflated_channel_tells_the_latest_of_each_key() -> None:
         alice = await talking.member("u1")
         await alice.ask("subscribe", "reports")
         for number in range(10):
-            await talking.core.publish({"channel": "reports", "data": number, "key": number % 2})
+            await talking.core.publish({"channel": "reports", "event": "update", "data": number, "key": number % 2})
         assert alice.heard("update") == []
         await talking.pass_time(0.1)
         assert alice.heard("update") == [8, 9]
@@ -75,7 +76,9 @@ async def test_order_is_kept_while_authors_are_looked_up() -> None:
         alice = talking.client()
         await alice.ask("subscribe", "reports")
         for number in range(3):
-            await talking.core.publish({"channel": "reports", "data": {"user_id": number, "number": number}})
+            await talking.core.publish(
+                {"channel": "reports", "event": "update", "data": {"user_id": number, "number": number}}
+            )
             await talking.pass_time(0.1)
         answers[0].set_result(answer([{"id": 0, "username": "first"}]))
         async with asyncio.timeout(5):
@@ -98,7 +101,7 @@ async def test_updates_whose_authors_cannot_be_had_are_told_without() -> None:
     async with talk(ask, origin={"profiles": "/profiles"}, chat={"channels": (rule,)}) as talking:
         alice = talking.client()
         await alice.ask("subscribe", "reports")
-        await talking.core.publish({"channel": "reports", "data": {"user_id": 1}})
+        await talking.core.publish({"channel": "reports", "event": "update", "data": {"user_id": 1}})
         await turns(10)
         assert alice.heard("update") == [{"user_id": 1}]
 
@@ -108,7 +111,7 @@ async def test_a_channel_that_appends_tells_everything_at_once() -> None:
         alice = await talking.member("u1")
         await alice.ask("subscribe", "notifications")
         for number in range(3):
-            await talking.core.publish({"channel": "notifications", "data": number, "key": "same"})
+            await talking.core.publish({"channel": "notifications", "event": "update", "data": number, "key": "same"})
             assert alice.heard("update") == list(range(number + 1))
 
 
@@ -124,17 +127,30 @@ async def test_publications_that_find_too_many_waiting_are_counted_and_told_to_t
     patient = {"profiles": "/profiles", "wait_for_profiles": 60.0}
     async with talk(ask, origin=patient, chat={"channels": (rule,)}) as talking:
         for number in range(5):
-            await talking.core.publish({"channel": "reports", "data": {"user_id": number}})
+            await talking.core.publish({"channel": "reports", "event": "update", "data": {"user_id": number}})
             await talking.pass_time(0.1)
         assert talking.core.figures().publications_dropped == 2
         assert caplog.text.count("publications are dropped") == 1
+
+
+async def test_a_publication_is_answered_when_it_would_survive_the_end_of_the_process_and_told_before() -> None:
+    journaled = asyncio.Event()
+    async with talk() as talking:
+        talking.core.hub.settled = journaled.wait  # type: ignore[method-assign]  # in place of the journal
+        alice = await talking.member("u1")
+        publication = {"channel": "user:u1", "event": "news", "data": 1}
+        answered = asyncio.create_task(talking.core.publish(publication))
+        await turns(10)
+        assert (answered.done(), alice.heard("news")) == (False, [1])
+        journaled.set()
+        assert (await answered)["sessions"] == 1
 
 
 async def test_what_waits_is_told_when_the_core_stops() -> None:
     async with talk() as talking:
         alice = await talking.member("u1")
         await alice.ask("subscribe", "reports")
-        await talking.core.publish({"channel": "reports", "data": 1})
+        await talking.core.publish({"channel": "reports", "event": "update", "data": 1})
         await talking.core.chat.drain()
         assert alice.heard("update") == [1]
 
@@ -149,13 +165,18 @@ async def test_what_waits_is_told_when_the_core_stops() -> None:
         {"channel": "a" * 301},
         {"channel": "a\n"},
         {"channel": 5},
-        {"channel": "a", "event": "disconnect"},
-        {"channel": "a", "event": 5},
-        {"channel": "a", "key": [1]},
-        {"channel": "a", "purge_tags": "reports"},
-        {"channel": "a", "purge_tags": [""]},
-        {"channel": "a", "purge_tags": ["t"] * 101},
-        {"channel": "a", "chanel": "b"},
+        {"channel": "a"},
+        {"channel": "a", "event": "e"},
+        {"channel": "a", "data": 1},
+        {"channel": "a", "event": "disconnect", "data": 1},
+        {"channel": "a", "event": 5, "data": 1},
+        {"channel": "a", "event": "\ud800", "data": 1},
+        {"channel": "a", "event": "e", "data": 1, "key": [1]},
+        {"channel": "a", "event": "e", "data": 1, "key": float("nan")},
+        {"channel": "a", "event": "e", "data": 1, "purge_tags": "reports"},
+        {"channel": "a", "event": "e", "data": 1, "purge_tags": [""]},
+        {"channel": "a", "event": "e", "data": 1, "purge_tags": ["t"] * 101},
+        {"channel": "a", "event": "e", "data": 1, "chanel": "b"},
     ],
 )
 def test_a_bad_publication_is_refused_with_a_sentence(document: Any) -> None:
@@ -163,8 +184,56 @@ def test_a_bad_publication_is_refused_with_a_sentence(document: Any) -> None:
         parse_publication(document)
 
 
-def test_the_least_that_can_be_published_is_a_channel() -> None:
-    assert parse_publication({"channel": "reports"}) == Publication("reports", "update", None, None, ())
+def test_the_least_that_can_be_published_is_an_event_on_a_channel_with_its_data() -> None:
+    least = {"channel": "reports", "event": "update", "data": None}
+    assert parse_publication(least) == Publication("reports", "update", None, None, ())
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        ("NaN", "data is no number"),
+        ("1e999", "data is no number"),
+        ('{"points": [{"at": 1}, {"at": -Infinity}]}', "data['points'][1]['at'] is no number"),
+        ('{"\\ud800": NaN}', r"data['\ud800'] is no number"),
+        ("[" * 101 + "]" * 101, "is nested deeper than 100 levels"),
+    ],
+)
+def test_what_cannot_be_sent_is_refused_with_what_and_where_it_is(data: str, said: str) -> None:
+    with pytest.raises(BadPublication) as refused:
+        parse_publication({"channel": "a", "event": "e", "data": json.loads(data)})
+    assert said in str(refused.value)
+    assert len(str(refused.value)) < 200
+    str(refused.value).encode()
+
+
+@pytest.mark.parametrize("data", ["[" * 100 + "]" * 100, '"\\ud800"', '{"a": [1.5, true, null, "x", {}]}'])
+def test_what_can_be_sent_is_taken(data: str) -> None:
+    assert parse_publication({"channel": "a", "event": "e", "data": json.loads(data)}).data == json.loads(data)
+
+
+@pytest.mark.parametrize("channel", ["reports", "joined", "notifications"])
+async def test_a_publication_that_cannot_be_encoded_is_lost_alone_and_counted_and_logged(
+    channel: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def ask(*_: object) -> Answer:
+        return answer([])
+
+    rules = (*CHANNELS, ChannelRule("joined", "append", profiles="user_id"))
+    async with talk(ask, origin={"profiles": "/profiles"}, chat={"channels": rules}) as talking:
+        alice = talking.client()
+        for name in (channel, "reports:north"):
+            await alice.ask("subscribe", name)
+        for number, value in enumerate((1, float("nan"), 3)):
+            data = {"user_id": 1, "value": value}
+            talking.core.tell(Publication(channel, "update", data, key=str(number)))
+        talking.core.tell(Publication("reports:north", "update", {"value": 4}))
+        await turns(10)
+        await talking.pass_time(0.1)
+        assert [update["value"] for update in alice.heard("update")] == [1, 3, 4]
+        assert talking.core.figures().publications_dropped == 1
+        (line,) = [record for record in caplog.records if "cannot be sent" in record.message]
+        assert line.exc_info is None
 
 
 @pytest.mark.parametrize("channel", ["secrets", "reports2", "user:u2", "channel:reports", "", "user:", "user:{user}"])

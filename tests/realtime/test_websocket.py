@@ -361,6 +361,13 @@ async def test_without_an_offer_or_the_setting_nothing_is_compressed(engine: Eng
         assert await websocket.text() == "4" + "x" * 1000
 
 
+@pytest.mark.parametrize("opcode", [8, 9, 10], ids=["close", "ping", "pong"])
+async def test_a_control_frame_that_says_it_is_compressed_closes_it(opcode: int) -> None:
+    async with engine_with(compression=100) as engine, await engine.session(OFFER) as websocket:
+        await websocket.send(b"", opcode=opcode, rsv1=True)
+        await ended(engine, websocket, "protocol-error", 1002)
+
+
 async def test_a_compression_bomb_is_closed_at_the_limit() -> None:
     async with (
         engine_with(compression=100, max_payload=10_000) as engine,
