@@ -147,7 +147,7 @@ async def test_a_purged_row_goes_and_the_count_is_announced(
 
     await page.get_by_role("button", name="Purge http://127.0.0.1:8080/doomed").click()
 
-    await expect(page.locator("#flash[role=status]")).to_have_text("Purged 1 stored response.")
+    await expect(page.locator("#flash[role=status]")).to_have_text("Purged http://127.0.0.1:8080/doomed.")
     await expect(page.locator(".entries tbody tr")).to_have_count(1)
     await expect(page.locator(".entries")).to_contain_text("/kept")
     await expect(page.locator("#flash")).to_be_focused()
