@@ -15,14 +15,23 @@ STORED = Mend("cache", "/cache", "What is stored")
 DONE = Mend("timeline", "/timeline", "What was changed lately")
 
 
-def judge(origin: Origin, *, now: float, requests: int, error_ratio: float | None, storage_errors: int = 0) -> Health:
+def judge(
+    origin: Origin,
+    *,
+    now: float,
+    requests: int,
+    error_ratio: float | None,
+    storage_errors: int = 0,
+    queues: bool = True,
+) -> Health:
     """The verdict over a recent window: `requests` and the share of 5xx answers in it, storage failures since.
 
-    The worst finding speaks; an origin that is away outranks the errors it causes.
+    `queues` says whether writes may wait here. The worst finding speaks; an origin that is away outranks the errors it
+    causes.
     """
     errors = error_ratio or 0.0
     if origin.state == "down":
-        return _origin_down(origin, now, errors)
+        return _origin_down(origin, now, errors, (WAITING,) if queues else ())
     if errors >= ERRORS_FAILING:
         return Health(
             "failing",
@@ -52,18 +61,18 @@ def judge(origin: Origin, *, now: float, requests: int, error_ratio: float | Non
     )
 
 
-def _origin_down(origin: Origin, now: float, errors: float) -> Health:
+def _origin_down(origin: Origin, now: float, errors: float, waiting: tuple[Mend, ...]) -> Health:
     down = "is down" if origin.since is None else f"has been down for {age(now - origin.since)}"
     if errors >= ERRORS_DEGRADED:
         return Health(
             "failing",
             f"The origin {down}; {ratio(errors)} of answers are errors.",
             f"What is stored still answers. Start {origin.url} again; fresh answers follow at once.",
-            (FAILED, BY_ROUTE, WAITING),
+            (FAILED, BY_ROUTE, *waiting),
         )
     return Health(
         "degraded",
         f"The origin {down}; stored responses stand in.",
         f"Start {origin.url} again; fresh answers follow at once.",
-        (Mend("traffic", "/traffic?verdict=stale", "What stood in"), WAITING),
+        (Mend("traffic", "/traffic?verdict=stale", "What stood in"), *waiting),
     )

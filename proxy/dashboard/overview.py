@@ -74,6 +74,7 @@ class OverviewSource:
                 requests=self._ledger.total,
                 error_ratio=rates.error_ratio,
                 storage_errors=self._recent_storage_errors(figures.storage_errors),
+                queues=bool(kept.queued_writes or any(route.offline_queue for route in self._config.routes)),
             ),
             public_url=self._public_url(),
             window=rates.window,
