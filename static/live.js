@@ -25,15 +25,22 @@
   let stream = null; // { source, address, opened, heard }
   let failures = 0;
   let retryAt = 0;
-  let waiting = null; // markup that came while rows had to hold still
+  let heldSince = null;
+  let waiting = null; // markup of which a part could not be shown yet
+  let behind = false; // the page has asked for figures of which a part could not be shown yet
 
   const live = () => document.getElementById("live");
   const address = () => live()?.getAttribute("hx-get") ?? null;
-  const time = (moment) => `${moment.toISOString().slice(11, 19)} UTC`; // as the server writes it
+  const clock = (moment) => moment.toISOString().slice(11, 19);
+  const time = (moment) => `${clock(moment)} UTC`; // as the server writes it
   const streaming = () => stream !== null && stream.heard > 0;
 
-  // A row must not move away under the pointer or the keyboard that is about to press its button.
-  const held = () => document.querySelector("[data-hold]:hover, [data-hold]:focus-within, .purge-all[open]") !== null;
+  // A row must not move away under the pointer or the keyboard that is about to press its button: the list or form it
+  // is in stays what it is and where it is. Everything around goes on, or an alert would stay unseen.
+  function held() {
+    const chosen = live()?.querySelectorAll("[data-hold]:hover, [data-hold]:focus-within, .purge-all[open]") ?? [];
+    return [...new Set([...chosen].map((each) => each.closest("table") ?? each))];
+  }
 
   // What is said
 
@@ -80,11 +87,14 @@
     if (lost) recover();
     lost = false;
     lastFigures = new Date();
-    say(paused ? "paused" : "live", paused ? `Paused at ${time(lastFigures)}` : "Live");
+    sayHowItGoes();
   }
 
-  function hold() {
-    say("held", "Holding still while you choose");
+  function sayHowItGoes() {
+    const newer = waiting !== null || behind ? ", newer waits" : "";
+    if (paused) say("paused", `Paused at ${time(lastFigures)}`);
+    else if (heldSince) say("held", `Held since ${clock(heldSince)}${newer}; move away to go on`);
+    else say("live", "Live");
   }
 
   function end() {
@@ -116,21 +126,55 @@
   }
 
   function arrived(text) {
-    if (held()) {
-      waiting = text;
-      hold();
-      return;
-    }
-    waiting = null;
+    waiting = held().length ? text : null;
     found();
     show(text);
   }
 
-  // Rows hold still as long as somebody chooses among them, and move on afterwards.
+  // A list holds still as long as somebody chooses in it, and shows what waits afterwards.
   function settle() {
-    if (held()) hold();
-    else if (waiting !== null) arrived(waiting);
-    else if (state.dataset.state === "held") say("live", "Live");
+    if (held().length) heldSince ??= new Date();
+    else letGo();
+    sayHowItGoes();
+  }
+
+  function letGo() {
+    if (!heldSince) return;
+    heldSince = null;
+    live()?.removeAttribute("style");
+    if (waiting !== null) arrived(waiting);
+    else if (behind) ask();
+    behind = false;
+  }
+
+  // What is held is not only left as it is: the page scrolls by what grows or shrinks above it.
+  let kept = null; // { parts, anchor, top } during a swap
+
+  function keep() {
+    const parts = held();
+    if (!parts.length) return;
+    heldSince ??= new Date();
+    for (const part of parts) part.setAttribute("hx-morph-skip", "");
+    const anchor = parts.find((part) => part.matches(":hover")) ?? parts[0];
+    kept = { parts, anchor, top: anchor.getBoundingClientRect().top };
+  }
+
+  function putBack() {
+    if (!kept) return;
+    const { parts, anchor, top } = kept;
+    kept = null;
+    for (const part of parts) part.removeAttribute("hx-morph-skip");
+    const main = live();
+    const moved = () => Math.round(anchor.getBoundingClientRect().top - top);
+    if (!main || !anchor.isConnected || !moved()) return;
+    scrollBy({ top: moved(), behavior: "instant" });
+    // Where the page is too short to scroll so far, it gets the room.
+    const rest = moved();
+    if (rest < 0) main.style.marginTop = `${-rest}px`;
+    else if (rest > 0) {
+      main.style.marginBottom = `${rest + innerHeight}px`;
+      scrollBy({ top: rest, behavior: "instant" });
+    }
   }
 
   function failed(status) {
@@ -163,7 +207,7 @@
     on("beat", (data) => {
       const status = Number(data);
       if (status >= 400) failed(status);
-      else if (status && !held()) found();
+      else if (status) found();
     });
     on("again", () => {
       close();
@@ -223,11 +267,11 @@
     paused = !paused;
     pause.setAttribute("aria-pressed", String(paused));
     pause.textContent = paused ? "Resume" : "Pause";
-    waiting = null;
+    heldSince = waiting = null;
     retryAt = 0;
     if (paused) {
       close();
-      say("paused", `Paused at ${time(lastFigures)}`);
+      sayHowItGoes();
     } else {
       found();
       open();
@@ -262,10 +306,14 @@
   document.addEventListener("htmx:config:request", (event) => {
     if (!isPoll(event.detail.ctx)) return;
     if (paused || ended || document.hidden || streaming()) event.preventDefault();
-    else if (held()) {
-      event.preventDefault();
-      hold();
-    }
+  });
+
+  // What somebody asked for is shown wherever the pointer is; only figures that come by themselves leave out what is held.
+  document.addEventListener("htmx:before:swap", (event) => {
+    const { ctx } = event.detail;
+    if (ctx.sourceElement?.id === "live") keep();
+    else heldSince = waiting = null;
+    if (isPoll(ctx)) behind = kept !== null;
   });
 
   // A session that is over leads to another page, whose markup has nothing to say here.
@@ -295,6 +343,7 @@
 
   document.addEventListener("htmx:after:swap", (event) => {
     const { ctx } = event.detail;
+    putBack();
     follow();
     if (!ctx.request) return;
     if (ctx.response && ctx.response.status < 400) found();

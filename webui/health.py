@@ -28,26 +28,28 @@ def judge(
     origin_errors: int | None = None,
     recovered_ratio: float | None = None,
     refused: Refused | None = None,
+    queues: bool = True,
 ) -> Health:
     """The verdict over a recent window: `requests`, the share of 5xx answers in it, and storage failures since.
 
     The answers that a limit of the realtime core refused (`refused`: most of them) are none of `error_ratio`.
     `origin_errors` are the origin's own, None where nobody knows; `recovered_ratio` is the share since it came back,
-    None unless it was down within the window. The worst finding speaks; an origin that is away outranks the errors it
-    causes.
+    None unless it was down within the window. `queues` says whether writes may wait here. The worst finding speaks; an
+    origin that is away outranks the errors it causes.
     """
     errors = error_ratio or 0.0
+    waiting = (WAITING,) if queues else ()
     others = " that no limit refused" if refused is not None and refused.lately else ""
     share = f"{ratio(errors)} of the answers{others} in the last {age(window)}"
     said = f"{share} are server errors."
     if origin.state == "down":
-        return _origin_down(origin, now, errors, share)
+        return _origin_down(origin, now, errors, share, waiting)
     if errors >= ERRORS_DEGRADED and recovered_ratio is not None and recovered_ratio < ERRORS_DEGRADED:
         return Health(
             "degraded",
             f"Recovering: the origin answers again since {age(now - (origin.since or now))}.",
             f"{said} They are of the time before; nothing is left to do unless new ones come.",
-            (FAILED, WAITING),
+            (FAILED, *waiting),
         )
     if errors >= ERRORS_FAILING:
         return Health("failing", said, _whose(origin_errors), (FAILED, BY_ROUTE, DONE))
@@ -86,18 +88,18 @@ def _whose(origin_errors: int | None) -> str:
     return "The origin answers, but with errors. Look at which routes fail and what they say."
 
 
-def _origin_down(origin: Origin, now: float, errors: float, share: str) -> Health:
+def _origin_down(origin: Origin, now: float, errors: float, share: str, waiting: tuple[Mend, ...]) -> Health:
     down = "is down" if origin.since is None else f"has been down for {age(now - origin.since)}"
     if errors >= ERRORS_DEGRADED:
         return Health(
             "failing",
             f"The origin {down}; {share} are errors.",
             f"What is stored still answers. Start {origin.url} again; fresh answers follow at once.",
-            (FAILED, BY_ROUTE, WAITING),
+            (FAILED, BY_ROUTE, *waiting),
         )
     return Health(
         "degraded",
         f"The origin {down}; stored responses stand in.",
         f"Start {origin.url} again; fresh answers follow at once.",
-        (Mend("traffic", "/traffic?verdict=stale", "What stood in"), WAITING),
+        (Mend("traffic", "/traffic?verdict=stale", "What stood in"), *waiting),
     )

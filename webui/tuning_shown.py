@@ -46,13 +46,17 @@ class PresetCard:
 
 @dataclass(frozen=True, slots=True)
 class ShownKnob:
-    """One value that may change while running. `origin` is who has made it so, `kept` what a restart would find."""
+    """One value that may change while running. `origin` is who has made it so, `kept` what a restart would find.
+
+    `configured`, `in_force` and `kept` are in words; `effective` is written as the configuration file has it.
+    """
 
     key: str
     name: str
     meaning: str
     configured: str
     effective: str
+    in_force: str
     origin: Literal["configuration", "preset", "automatic", "operator"]
     words: str
     since: float | None

@@ -82,6 +82,7 @@ class OverviewSource:
                 origin_errors=rates.origin_errors,
                 recovered_ratio=self._recovered_ratio(origin),
                 refused=next((snapshot.Refused(**asdict(each)) for each in self._refused()), None),
+                queues=bool(kept.queued_writes or any(route.offline_queue for route in self._config.routes)),
             ),
             public_url=self._public_url(),
             window=rates.window,

@@ -40,8 +40,13 @@ def _is_asked_for(event: Event, query: TimelineQuery) -> bool:
 
 
 def _shown(event: Event) -> Happening:
-    figures = tuple((name.replace("_", " "), _text(value)) for name, value in event.figures.items())
+    figures = tuple((_label(name), _text(value)) for name, value in event.figures.items())
     return Happening(event.number, event.at, event.kind, event.by, _shortened(event.text), figures)
+
+
+def _label(name: str) -> str:
+    # A key of the configuration is written as in the file; our own names of figures are words.
+    return name if "." in name else name.replace("_", " ")
 
 
 def _text(value: object) -> str:

@@ -118,15 +118,16 @@ class TuningSource:
             key=key,
             name=knob.name,
             meaning=knob.meaning,
-            configured=knob.text(state.configured[key]),
+            configured=knob.in_words(state.configured[key]),
             effective=knob.text(now.value),
+            in_force=knob.in_words(now.value),
             origin=now.origin,
             words=now.words,
             since=now.since,
             hint=knob.hint,
             takes_effect=knob.takes_effect,
             choices=("true", "false") if knob.kind == "switch" else knob.choices,
-            kept=None if kept is None else knob.text(kept.value),
+            kept=None if kept is None else knob.in_words(kept.value),
         )
 
 

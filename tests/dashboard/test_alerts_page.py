@@ -59,6 +59,8 @@ async def test_what_fires_is_shown_with_value_threshold_meaning_and_advice(
     assert "<strong>1 alert fires</strong>" in page
     assert "<strong>91 %</strong>" in page
     assert "400 MiB of 512 MiB, the limit of the control group." in page
+    assert "Nothing has fired since the start." not in page
+    assert "What fires now stands above; it appears here when it is resolved." in page
     assert "What to do:</strong> Make cache.memory" in page
     assert "for 3 s" in page
     assert "<title>1 firing · Alerts · Cachewire</title>" in page

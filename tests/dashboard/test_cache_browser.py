@@ -142,7 +142,7 @@ async def test_a_response_is_looked_at_and_purged_from_its_own_page(
     await page.get_by_role("button", name="Mark stale").click()
     await expect(page.locator(".detail-state")).to_contain_text("stale")
     await page.get_by_role("button", name="Purge", exact=True).click()
-    await expect(page.locator("#flash[role=status]")).to_have_text("Purged 1 stored response.")
+    await expect(page.locator("#flash[role=status]")).to_have_text(f"Purged {HOST}/photos/1.jpg.")
     await expect(page).to_have_url(f"{address}/cache")
     assert len(edge.entries) == 5
 

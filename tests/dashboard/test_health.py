@@ -83,6 +83,15 @@ def test_failures_of_the_store_degrade() -> None:
     assert judge(UP, now=1000, requests=5, error_ratio=0.0, storage_errors=1).state == "degraded"
 
 
+def test_writes_that_wait_are_offered_only_where_a_route_keeps_writes() -> None:
+    for errors in (0.0, 0.4):
+        offered = judge(DOWN, now=1000, requests=5, error_ratio=errors).mends
+        assert "outbox" in [mend.page for mend in offered]
+        offered = judge(DOWN, now=1000, requests=5, error_ratio=errors, queues=False).mends
+        assert offered
+        assert "outbox" not in [mend.page for mend in offered]
+
+
 def test_whatever_is_wrong_names_the_pages_where_it_can_be_looked_at() -> None:
     for health in (
         judge(DOWN, now=1000, requests=5, error_ratio=0.4),

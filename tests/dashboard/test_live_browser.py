@@ -131,7 +131,7 @@ async def test_the_tail_moves_holds_still_under_the_pointer_and_opens_a_row(
     await edge.get("/second")
     await expect(page.locator(".tail tbody tr").first).to_contain_text("/second")
     await page.locator(".tail tbody tr").first.hover()
-    await expect(page.locator("#live-state")).to_have_text("Holding still while you choose")
+    await expect(page.locator("#live-state")).to_contain_text("Held since")
     await edge.get("/third")
     await page.get_by_role("link", name="GET /second").click()
     await expect(page.locator(".detail")).to_contain_text("Nothing was stored for this URL yet.")

@@ -48,6 +48,14 @@ async def text(client: Client, path: str = "/timeline", status: int = 200) -> st
     return await answer.text()
 
 
+async def test_keys_of_the_configuration_are_written_as_in_the_file(client: Client, timeline: Timeline) -> None:
+    figures = {"cache.network_timeout_limit": "1s", "stored_responses": 3}
+    timeline.add("tuning", "operator (session)", "the preset was switched", **figures)
+    page = await text(client)
+    assert "cache.network_timeout_limit <b>1s</b>" in page
+    assert "stored responses <b>3</b>" in page
+
+
 async def test_an_event_says_when_what_who_and_how_much(client: Client, timeline: Timeline) -> None:
     timeline.add("purge", "operator (session)", "what matches q=reports was purged", purged=12345, share=0.25)
     page = await text(client)

@@ -298,3 +298,10 @@ async def test_no_preset_speaks_of_null(operator: aiohttp.ClientSession) -> None
     shown = [html.unescape(text(await page(operator, f"/tuning?preview={name}"))) for name in PRESETS]
     assert not any("null →" in each or "becomes null" in each for each in shown)
     assert any("the route's own → becomes" in each for each in shown)
+
+
+async def test_a_value_that_is_not_set_is_shown_in_words(operator: aiohttp.ClientSession) -> None:
+    async with operator.get("/tuning") as answer:
+        page = await answer.text()
+    assert "<code>the route&#39;s own</code>" in page
+    assert "<code>null</code>" not in page

@@ -20,7 +20,9 @@ from proxy.operations.timeline import Timeline
 from proxy.operations.webhook import Webhook
 from webui.auth import security
 from webui.frame import Frame
+from webui.login import Login
 from webui.pages import alerts, cache, overview
+from webui.pages import login as login_page
 
 if TYPE_CHECKING:
     from tests.dashboard.conftest import EdgeUnderView
@@ -63,9 +65,11 @@ class Watched:
             self.watch.look()
             self.now += 1
 
-    def application(self, *allowed_hosts: str) -> web.Application:
-        app = web.Application(middlewares=security(None, allowed_hosts))
+    def application(self, *allowed_hosts: str, login: Login | None = None) -> web.Application:
+        app = web.Application(middlewares=security(None, allowed_hosts, login=login))
         frame = Frame(app)
+        if login is not None:
+            login_page.setup(frame, login)
         overview.setup(frame, self._edge.overview)
         cache.setup(frame, self._edge.cache, self._edge)
         alerts.setup(frame, self.source.shown, self.source.firing, self.source)

@@ -57,7 +57,10 @@ class _Cache:
         soft = form.get("how") == "soft"
         # The list to return to comes as parameters and is parsed: no address of somebody else's can stand here.
         query = _list(str(form.get("list", "")))
+        url = ""
         if entry_id := str(form.get("id", "")):
+            found = await self._source.detail(entry_id)
+            url = found.row.url if found is not None else ""
             purged = await self._actions.purge_entry(entry_id, by=actor(request), soft=soft)
         elif form.get("all") == "yes":
             meant = _list(str(form["what"])) if "what" in form else query
@@ -65,12 +68,13 @@ class _Cache:
         else:
             raise web.HTTPBadRequest(text="Say what to purge: id=…, or all=yes for what the list's filter accepts.\n")
         done = {"stale" if soft else "purged": str(purged)}
+        told = {**_done(done), "url": url}
         # What was marked stale is still there to be looked at.
         looked_at = entry_id if soft and purged and form.get("from") == "detail" else ""
         if is_live(request):
             if looked_at:
-                return await self._detailed(request, looked_at, _done(done))
-            return await self._shown(request, query, _done(done))
+                return await self._detailed(request, looked_at, told)
+            return await self._shown(request, query, told)
         address = f"/cache/{looked_at}" if looked_at else query.path
         name, count = next(iter(done.items()))
         raise web.HTTPSeeOther(f"{address}{'&' if '?' in address else '?'}{name}={count}")
@@ -118,4 +122,5 @@ def _list(text: str) -> CacheQuery:
 
 def _done(parameters: Mapping[str, str]) -> dict[str, Any]:
     """What was done just now, to be told once: how many were purged or marked stale."""
-    return {"purged": told_count(parameters.get("purged")), "stale": told_count(parameters.get("stale"))}
+    # Which one it was is told to whom it was done for, and never taken from an address that anybody may have written.
+    return {"purged": told_count(parameters.get("purged")), "stale": told_count(parameters.get("stale")), "url": ""}
