@@ -227,8 +227,26 @@ class AskOrigin:
             raise AuthenticationRefused("another-user", "This session belongs to another user.")
         return Identity(user)
 
+    async def confirms(self, user: str, token: str | None, headers: Mapping[str, str]) -> bool:
+        """Whether these credentials are still this user's. Raises OriginAway."""
+        try:
+            await self.identify(Claim(user, token), headers)
+        except AuthenticationRefused as refused:
+            if refused.reason == "origin-away":
+                raise OriginAway(str(refused)) from None
+            return False
+        return True
+
+    def remembers(self, user: str, credentials: Credentials) -> bool:
+        """Whether the application has said so lately."""
+        until, known = self._known.get(self._key(credentials), (0.0, {}))
+        return until > self._now() and known.get("id") == user
+
+    def _key(self, credentials: Credentials) -> bytes:
+        return hmac.digest(self._secret, credentials.material, hashlib.sha256)
+
     async def _user(self, credentials: Credentials) -> dict[str, Any]:
-        key = hmac.digest(self._secret, credentials.material, hashlib.sha256)
+        key = self._key(credentials)
         until, known = self._known.get(key, (0.0, {}))
         if known and until > self._now():
             return known

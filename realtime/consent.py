@@ -16,6 +16,7 @@ from realtime.origin import Credentials, Origin, OriginAway
 
 _MOST_REMEMBERED = 20_000
 _AT_ONCE = 8  # questions about one user
+_UNKNOWN = (0.0, False)
 
 
 class Consent:
@@ -56,9 +57,8 @@ class Consent:
 
     async def given(self, conversation: str, users: Sequence[str], credentials: Credentials) -> bool:
         """Whether these users, with these credentials, may join. Raises OriginAway."""
-        material = "\0".join((conversation, *users)).encode("utf-8", "replace") + b"\0\0" + credentials.material
-        key = hmac.digest(self._secret, material, hashlib.sha256)
-        until, known = self._known.get(key, (0.0, False))
+        key = self._key(conversation, users, credentials)
+        until, known = self._known.get(key, _UNKNOWN)
         if until > self._now():
             return known
         answer = await self._origin.consents(conversation, users, credentials)
@@ -67,3 +67,12 @@ class Consent:
         if len(self._known) > _MOST_REMEMBERED:
             self._known.popitem(last=False)
         return answer
+
+    def remembers(self, conversation: str, users: Sequence[str], credentials: Credentials) -> bool:
+        """Whether the application has let these users in lately."""
+        until, known = self._known.get(self._key(conversation, users, credentials), _UNKNOWN)
+        return known and until > self._now()
+
+    def _key(self, conversation: str, users: Sequence[str], credentials: Credentials) -> bytes:
+        material = "\0".join((conversation, *users)).encode("utf-8", "replace") + b"\0\0" + credentials.material
+        return hmac.digest(self._secret, material, hashlib.sha256)

@@ -66,7 +66,7 @@ class Core:
         journal = None
         if journal_path is not None and recovery is not None:
             journal = Journal(journal_path, keep=recovery.window)
-        self.hub = Hub(settings.hub, self.stats, journal=journal, now=now)
+        self.hub = Hub(settings.hub, self.stats, journal=journal, now=now, wall=wall)
         self.engine = EngineServer(settings.engine, self.hub.opened, self.stats)
         self._now = now
         repeats = Repeats(wall=wall() - now())

@@ -1,0 +1,177 @@
+"""Identities and consents end when they end: for those who are away as for those who are here."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from realtime import participation
+from tests.realtime.participants import SECRET, WALL, World, world
+from tests.realtime.talking import Talker, text
+from tests.realtime.wire import turns
+
+LONG = 31.0
+"""Seconds after which nothing that the application has said is remembered."""
+
+
+async def away(talker: Talker) -> None:
+    talker.drop()
+    await turns()
+
+
+class TestATokenThatExpiresWhileItsConnectionIsAway:
+    @staticmethod
+    async def member(here: World, *tokens: tuple[str, float]) -> Talker:
+        jwt = pytest.importorskip("jwt", reason="PyJWT is missing: pip install 'pyjwt[crypto]'")
+        talker = here.arrive()
+        for user, seconds in tokens:
+            token = jwt.encode({"sub": user, "exp": WALL + seconds}, SECRET, algorithm="HS256")
+            assert (await talker.ask("authenticate", {"token": token}))["ok"]
+            assert (await talker.ask("subscribe", f"of:{user}"))["ok"]
+        assert (await talker.ask("join_conversation", "7"))["ok"]
+        return talker
+
+    @staticmethod
+    async def say(here: World, bob: Talker, what: str) -> None:
+        assert (await bob.ask("send_message", text(what, "bob")))["ok"]
+        await here.talking.pass_time(1.0)
+        for channel in ("user:anna", "of:anna"):
+            await here.core.publish({"channel": channel, "event": "hint", "data": f"{what} {channel}"})
+
+    @pytest.mark.parametrize("restart", [False, True])
+    async def test_brings_what_came_before_and_nothing_of_what_came_after(self, tmp_path: Path, restart: bool) -> None:
+        async with world(auth="jwt", authorize=None, journal=tmp_path) as here:
+            bob, anna = await self.member(here, ("bob", 600)), await self.member(here, ("anna", 10))
+            await away(anna)
+            await self.say(here, bob, "before")
+            await here.talking.pass_time(20.0)
+            await self.say(here, bob, "after")
+            await here.core.settle()
+            if not restart:
+                anna = await here.back(anna, drop=False)
+                self.has_ended(anna)
+        if restart:
+            async with world(auth="jwt", authorize=None, journal=tmp_path, after=25.0) as here:
+                self.has_ended(await here.back(anna, drop=False))
+
+    @staticmethod
+    def has_ended(anna: Talker) -> None:
+        assert anna.contents == ["before"]
+        assert anna.heard("hint") == ["before user:anna", "before of:anna"]
+        (told,) = anna.heard("auth_error")
+        assert (told["reason"], told["user"], told["left"]) == ("expired", "anna", ["7"])
+        assert anna.events[-1][0] == "auth_error", "after what was still for it"
+
+    async def test_takes_from_its_own_user_alone(self) -> None:
+        async with world(auth="jwt", authorize=None) as here:
+            bob, link = await self.member(here, ("bob", 600)), await self.member(here, ("anna", 10), ("ben", 600))
+            await away(link)
+            await here.talking.pass_time(20.0)
+            await self.say(here, bob, "after")
+            await here.core.publish({"channel": "user:ben", "event": "hint", "data": "for ben"})
+            link = await here.back(link, drop=False)
+            assert link.contents == ["after"], "ben is in the conversation as well"
+            assert link.heard("hint") == ["for ben"]
+            assert [told["user"] for told in link.heard("auth_error")] == ["anna"]
+            assert (await link.ask("send_message", text("still here", "ben")))["ok"]
+
+
+class TestWhoReturns:
+    async def test_hears_nothing_of_what_it_missed_where_the_application_has_said_no_meanwhile(self) -> None:
+        async with world() as here:
+            anna, bob = await here.come("anna", joins="7A"), await here.come("bob", joins="7")
+            await away(anna)
+            here.talking.seconds += LONG
+            here.application.parts["7"] = {"bob"}
+            await bob.ask("send_message", text("secret", "bob"))
+            await here.core.publish({"channel": "user:anna", "event": "hint", "data": 1})
+            await here.core.publish({"channel": "conversation:A", "event": "hint", "data": 2})
+            anna = await here.back(anna, drop=False)
+            assert anna.contents == []
+            assert anna.heard("hint") == [1, 2], "what it still has a part in is not lost"
+            assert [told["reason"] for told in anna.heard("message_error")] == ["not-allowed"]
+
+    async def test_hears_nothing_at_all_where_it_was_logged_out_meanwhile(self) -> None:
+        async with world() as here:
+            link, bob = await here.come("anna", "ben", joins="7A"), await here.come("bob", joins="7")
+            await away(link)
+            here.talking.seconds += LONG
+            here.application.logged_out.add("anna")
+            await bob.ask("send_message", text("for ben", "bob"))
+            for channel in ("user:anna", "user:ben", "conversation:A"):
+                await here.core.publish({"channel": channel, "event": "hint", "data": channel})
+            link = await here.back(link, drop=False)
+            assert link.contents == ["for ben"]
+            assert link.heard("hint") == ["user:ben"]
+            (told,) = link.heard("auth_error")
+            assert (told["reason"], told["user"], told["left"]) == ("refused", "anna", ["A"])
+            assert (await link.ask("send_message", text("a", "anna")))["reason"] == "not-authenticated"
+            assert (await link.ask("subscribe", "user:anna"))["reason"] == "not-allowed"
+            assert here.core.stats.auth_refused == {"refused": 1}
+
+    async def test_waits_for_the_answer_and_then_gets_what_it_missed_in_order(self) -> None:
+        async with world() as here:
+            anna, bob = await here.come("anna", joins="7"), await here.come("bob", joins="7")
+            await away(anna)
+            await bob.ask("send_message", text("1", "bob"))
+            here.talking.seconds += LONG
+            here.application.silence = asyncio.Event()
+            anna = await here.back(anna, drop=False, waits=True)
+            await bob.ask("send_message", text("2", "bob"))
+            await turns(20)
+            assert anna.sent == []
+            here.application.silence.set()
+            await turns(50)
+            assert anna.contents == ["1", "2"]
+            await here.talking.pass_time(1.0)
+            await bob.ask("send_message", text("3", "bob"))
+            assert anna.contents == ["1", "2", "3"]
+
+    async def test_waits_no_longer_than_a_moment_and_is_asked_about_again(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(participation, "HOLD", 0.0)
+        async with world() as here:
+            anna, bob = await here.come("anna", joins="7"), await here.come("bob", joins="7")
+            await away(anna)
+            await bob.ask("send_message", text("1", "bob"))
+            here.talking.seconds += LONG
+            here.application.silence = asyncio.Event()
+            anna = await here.back(anna, drop=False)
+            assert anna.contents == ["1"], "nobody has said no"
+            here.application.logged_out.add("anna")
+            here.application.silence.set()
+            await turns(20)
+            assert [told["reason"] for told in anna.heard("auth_error")] == ["refused"]
+
+    async def test_twice_while_it_is_asked_about_is_here_once_and_misses_nothing(self) -> None:
+        async with world() as here:
+            anna, bob = await here.come("anna", joins="7"), await here.come("bob", joins="7")
+            await away(anna)
+            await bob.ask("send_message", text("1", "bob"))
+            here.talking.seconds += LONG
+            here.application.silence = asyncio.Event()
+            here.application.asked.clear()
+            first = await here.back(anna, drop=False, waits=True)
+            second = await here.back(anna, drop=False, waits=True)
+            await away(first)
+            here.application.silence.set()
+            await turns(50)
+            assert (first.contents, second.contents) == ([], ["1"])
+            assert here.application.consents() == [("7", "for-anna")]
+
+    async def test_and_leaves_while_it_is_asked_about_may_return_once_more(self) -> None:
+        async with world() as here:
+            anna, bob = await here.come("anna", joins="7"), await here.come("bob", joins="7")
+            await away(anna)
+            await bob.ask("send_message", text("1", "bob"))
+            here.talking.seconds += LONG
+            here.application.silence = asyncio.Event()
+            await away(await here.back(anna, drop=False, waits=True))
+            here.application.silence.set()
+            await turns(50)
+            anna = await here.back(anna, drop=False)
+            assert anna.contents == ["1"]
+            assert (await anna.ask("send_message", text("a", "anna")))["ok"], "its token was kept"
