@@ -181,7 +181,7 @@ class Participation:
         try:
             identity = await self._authentication.identify(Claim(claimed, token), member.socket.handshake.headers)
         except AuthenticationRefused as refused:
-            raise Refusal(refused.reason, str(refused)) from None
+            raise self._refused(member, claimed, token, refused) from None
         user = identity.user
         if self._own_profile is not None:
             profile = (await self._own_profile([user["id"]])).get(user["id"])
@@ -199,6 +199,18 @@ class Participation:
             self._wake(self._asked_again.earliest)
         member.socket.emit("authenticated", {"user": user})
         return {"ok": True, "user": user, **({"not_in": outside} if outside else {})}
+
+    def _refused(self, member: Member, claimed: str | None, token: str | None, why: AuthenticationRefused) -> Refusal:
+        """How a user is told no. When the application says it, whoever was known by the same ends."""
+        refusal = Refusal(why.reason, str(why))
+        if why.reason != "refused" or member.gone:
+            return refusal
+        for user in [user for user in member.users if user == claimed or member.is_known_by(user, token)]:
+            if refusal.details:
+                self._endings.end(member, user, Refusal(why.reason, str(why)))
+            else:
+                refusal.details.update(user=user, left=self._endings.drop(member, user))
+        return refusal
 
     def _watch(self, member: Member) -> None:
         """Look at a connection when the first of its users' tokens expires."""

@@ -175,3 +175,42 @@ class TestWhoReturns:
             anna = await here.back(anna, drop=False)
             assert anna.contents == ["1"]
             assert (await anna.ask("send_message", text("a", "anna")))["ok"], "its token was kept"
+
+
+class TestARefusedAuthenticate:
+    async def test_ends_its_user_with_everything_that_hangs_on_it(self) -> None:
+        async with world() as here:
+            link, bob = await here.come("anna", "ben", joins="7A"), await here.come("bob", joins="7")
+            for channel in ("of:anna", "of:ben"):
+                assert (await link.ask("subscribe", channel))["ok"]
+            here.talking.seconds += LONG
+            here.application.logged_out.add("anna")
+            refused = await link.ask("authenticate", {"token": "for-anna"})
+            assert (refused["reason"], refused["user"], refused["left"]) == ("refused", "anna", ["A"])
+            assert [told["user"] for told in link.heard("auth_error")] == ["anna"]
+            assert (await link.ask("send_message", text("a", "anna")))["reason"] == "not-authenticated"
+            assert (await link.ask("subscribe", "user:anna"))["reason"] == "not-allowed"
+            for channel in ("user:anna", "of:anna", "conversation:A", "user:ben", "of:ben"):
+                await here.core.publish({"channel": channel, "event": "hint", "data": channel})
+            assert link.heard("hint") == ["user:ben", "of:ben"]
+            assert (await link.ask("send_message", text("still here", "ben")))["ok"]
+            await here.talking.pass_time(1.0)
+            assert bob.heard("presence_update")[-1]["users"] == ["ben", "bob"]
+
+    async def test_ends_whoever_it_names_and_all_who_were_known_by_the_same(self) -> None:
+        async with world() as here:
+            anna = await here.come("anna")
+            here.application.logged_out.add("other")
+            assert (await anna.ask("authenticate", {"token": "for-other"}))["reason"] == "refused"
+            assert (await anna.ask("join_conversation", "7"))["ok"], "that was about somebody else"
+            refused = await anna.ask("authenticate", {"userId": "anna", "token": "for-other"})
+            assert (refused["reason"], refused["left"]) == ("refused", ["7"])
+            assert (await anna.ask("join_conversation", "7"))["reason"] == "not-authenticated"
+
+    async def test_in_an_outage_ends_nobody(self) -> None:
+        async with world() as here:
+            anna = await here.come("anna", joins="7")
+            here.talking.seconds += LONG
+            here.application.away = True
+            assert (await anna.ask("authenticate", {"token": "for-anna"}))["reason"] == "origin-away"
+            assert (await anna.ask("send_message", text("a", "anna")))["ok"]
