@@ -32,6 +32,7 @@ from realtime.core import Core
 from realtime.limits import Rate
 from realtime.origin import OriginAway
 from realtime.publishing import BadPublication, Publication
+from realtime.revocation import BadRevocation
 from realtime.settings import (
     AuthenticationSettings,
     BatchSettings,
@@ -197,6 +198,13 @@ class RealtimeCore:
             return await self.core.publish(document)
         except BadPublication as error:
             raise RequestRefused(400, "bad-publication", str(error)) from error
+
+    def revoke(self, document: object) -> int:
+        """Revoke `{user, conversation?}`. Raises RequestRefused that says what is wrong."""
+        try:
+            return self.core.revoke(document)
+        except BadRevocation as error:
+            raise RequestRefused(400, "bad-revocation", str(error)) from error
 
     def report(self, most: int) -> dict[str, Any]:
         """Sessions and conversations, at most so many of each, and all counters."""

@@ -29,6 +29,7 @@ from realtime.profiles import Fetch, Profiles
 from realtime.publishing import Lookup, Publication, PurgeTags, parse_publication
 from realtime.quality import Distribution, Trend
 from realtime.repeats import KIND, Repeats
+from realtime.revocation import parse_revocation
 from realtime.settings import ChatSettings, CoreSettings
 from realtime.stats import RealtimeStats
 from realtime.transport import EngineServer
@@ -115,6 +116,12 @@ class Core:
             publication = parse_publication(publication)
         purged = await self.chat.publisher.publish(publication)
         return {"sessions": self.chat.subscribers(publication.channel), "purged": purged}
+
+    def revoke(self, document: object) -> int:
+        """End a user, or its part in a conversation: `{user, conversation?}`. Returns how many sessions lose it, those
+        that may return included. Raises BadRevocation (a ValueError) with a sentence for its author.
+        """
+        return self.chat.participation.revoke(parse_revocation(document, self.chat.settings.limits))
 
     def tell(self, publication: Publication) -> None:
         """Publish without waiting and without tags to purge: what the edge itself has to say."""

@@ -84,6 +84,10 @@ class Namespace(Handlers):
         """Those who are in `room` now."""
         return self._rooms.get(room, _NOBODY).keys()
 
+    def absent(self, room: str) -> list[Absent]:
+        """Those who were in `room` and may return."""
+        return [] if self._recovery is None else [Absent(self, session) for session in self._recovery.away_in(room)]
+
     # For sockets and peers
 
     def is_away(self, session: Session) -> bool:

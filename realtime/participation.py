@@ -35,6 +35,7 @@ from realtime.origin import Credentials, OriginAway
 from realtime.payloads import Refusal, parse_claim
 from realtime.proofs import Cloakroom, Proofs
 from realtime.publishing import Lookup
+from realtime.revocation import Revocation, Revocations
 from realtime.settings import ChatSettings
 from realtime.signs import Signs
 from realtime.socket import Absent, Socket
@@ -96,6 +97,7 @@ class Participation:
         self._grace: dict[str, float] = {}  # of those about whom not everything is known yet
         self._tasks = Tasks()
         self._returning: dict[str, tuple[Member, asyncio.Task[None]]] = {}
+        self._revocations = Revocations()
         self._endings = Endings(
             lambda: self._settings.channels, signs=signs, flush=flush, stats=stats, now=now, clock=clock
         )
@@ -178,6 +180,7 @@ class Participation:
         if claimed is not None:
             self._check_users(member, claimed)
         token, how = member.proof_for(claimed, token)
+        revocations = self._revocations.latest
         try:
             identity = await self._authentication.identify(Claim(claimed, token), member.socket.handshake.headers)
         except AuthenticationRefused as refused:
@@ -189,6 +192,9 @@ class Participation:
         outside = await self._outside(member, user["id"], token)
         if member.gone:
             return None
+        if self._revocations.since(revocations, user["id"]):
+            raise revoked()
+        outside = [*outside, *self._revoked(member, user["id"], revocations, outside)]
         self._check_users(member, user["id"])
         self._admit(member, user["id"], outside)
         member.admit(public_user(user), how, token, identity.until)
@@ -211,6 +217,42 @@ class Participation:
             else:
                 refusal.details.update(user=user, left=self._endings.drop(member, user))
         return refusal
+
+    def _revoked(self, member: Member, user: str, since: int, known: Collection[str]) -> list[str]:
+        """The conversations in which a user's part was revoked while the application was asked."""
+        return [
+            name for name in member.conversations if name not in known and self._revocations.since(since, user, name)
+        ]
+
+    def revoke(self, revocation: Revocation) -> int:
+        """End a user, or its part in a conversation, wherever it is: the number of sessions, also of those away."""
+        user, conversation = revocation.user, revocation.conversation
+        self._revocations.note(revocation)
+        if self._sessions is not None and conversation is None:
+            self._sessions.forget(user)
+        if self._consent is not None:
+            self._consent.forget(user, conversation)
+        concerned = 0
+        for member in self._everywhere(user):
+            if conversation is None:
+                self._endings.end(member, user, revoked())
+                self._watch(member)
+            elif member.joined(conversation) and member.takes_part(conversation, user):
+                self._endings.turn_away(member, conversation, [user], Refusal("not-allowed", NO_PART))
+            else:
+                continue
+            concerned += 1
+        return concerned
+
+    def _everywhere(self, user: str) -> list[Member]:
+        """The connections of a user, also those that may return."""
+        here = [self._members.get(socket.id) for socket in list(self._namespace.members(USER + user))]
+        away = [
+            self._returning[socket.id][0] if socket.id in self._returning
+            else Member(socket, self._cloakroom.look(socket.id) or Proofs(), self._tasks)
+            for socket in self._namespace.absent(USER + user)
+        ]  # fmt: skip
+        return [*(member for member in here if member is not None), *away]
 
     def _watch(self, member: Member) -> None:
         """Look at a connection when the first of its users' tokens expires."""
@@ -266,6 +308,7 @@ class Participation:
             raise Refusal("not-authenticated", "Authenticate first.", conversation_id=conversation)
 
     async def _join_with_consent(self, consent: Consent, member: Member, conversation: str) -> dict[str, Any] | None:
+        revocations = self._revocations.latest
         try:
             stay, unproved = await among(consent, member, conversation, member.users)
         except OriginAway:
@@ -277,7 +320,9 @@ class Participation:
         if member.gone:
             return None
         self._check_anybody(member, conversation)  # a token may have expired meanwhile
-        stay &= member.users.keys()
+        stay = {
+            user for user in stay & member.users.keys() if not self._revocations.since(revocations, user, conversation)
+        }
         unproved = [user for user in unproved if user in member.users]
         before = inside(member, conversation)
         if refused := [user for user in before if user not in stay and user not in unproved]:
@@ -317,3 +362,8 @@ class Participation:
         else:
             self._asked_again.set(member.socket.id, self._now() + AGAIN)
             self._wake(self._asked_again.earliest)
+
+
+def revoked() -> Refusal:
+    """For a user that the application has taken back by itself."""
+    return Refusal("revoked", "The application has ended this session. Log in again.")

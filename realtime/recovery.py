@@ -183,6 +183,10 @@ class Recovery:
         """Whether this client is not here and may return."""
         return session.gone_at is not None and self._sessions.get(session.id) is session
 
+    def away_in(self, room: str) -> list[Session]:
+        """The clients that may return and were in this room."""
+        return [it for it in self._sessions.values() if it.gone_at is not None and room in it.rooms]
+
     def resume(self, session: Session, offset: object) -> list[Kept] | None:
         """The client is back and has everything up to `offset` (None: nothing yet). What it missed, in order.
 

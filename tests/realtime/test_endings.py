@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from realtime import participation
+from realtime.revocation import MOST, BadRevocation, Revocation, Revocations
 from tests.realtime.participants import SECRET, WALL, World, world
 from tests.realtime.talking import Talker, text
 from tests.realtime.wire import turns
@@ -214,3 +215,118 @@ class TestARefusedAuthenticate:
             here.application.away = True
             assert (await anna.ask("authenticate", {"token": "for-anna"}))["reason"] == "origin-away"
             assert (await anna.ask("send_message", text("a", "anna")))["ok"]
+
+
+class TestARevocation:
+    async def test_ends_a_user_at_once_wherever_it_is(self) -> None:
+        async with world() as here:
+            link, gone = await here.come("anna", "ben", joins="7"), await here.come("anna", joins="7A")
+            bob = await here.come("bob", joins="7")
+            await away(gone)
+            await bob.ask("send_message", text("before", "bob"))
+            here.application.logged_out.add("anna")
+            assert here.core.revoke({"user": "anna"}) == 2
+            (told,) = link.heard("auth_error")
+            assert (told["reason"], told["user"], told["left"]) == ("revoked", "anna", [])
+            assert (await link.ask("send_message", text("a", "anna")))["reason"] == "not-authenticated"
+            await here.talking.pass_time(1.0)
+            await bob.ask("send_message", text("after", "bob"))
+            await here.core.publish({"channel": "user:anna", "event": "hint"})
+            gone = await here.back(gone, drop=False)
+            assert (link.contents, gone.contents) == (["before", "after"], ["before"])
+            assert link.heard("hint") == gone.heard("hint") == []
+            assert [told["left"] for told in gone.heard("auth_error")] == [["7", "A"]]
+            assert (await gone.ask("authenticate", {"token": "for-anna"}))["reason"] == "refused", (
+                "nothing is remembered"
+            )
+            assert here.core.stats.auth_refused == {"revoked": 2, "refused": 1}
+
+    async def test_also_of_one_who_is_away_outlives_the_process(self, tmp_path: Path) -> None:
+        async with world(journal=tmp_path) as here:
+            anna, bob = await here.come("anna", joins="7"), await here.come("bob", joins="7")
+            await away(anna)
+            assert here.core.revoke({"user": "anna"}) == 1
+            await bob.ask("send_message", text("after", "bob"))
+            await here.core.settle()
+        async with world(journal=tmp_path) as here:
+            anna = await here.back(anna, drop=False)
+            assert (anna.contents, len(anna.heard("auth_error"))) == ([], 1)
+            assert (await anna.ask("join_conversation", "7"))["reason"] == "not-authenticated"
+
+    async def test_takes_a_part_in_one_conversation_and_the_consent_that_was_remembered(self) -> None:
+        async with world() as here:
+            anna, gone = await here.come("anna", joins="7A"), await here.come("anna", joins="7A")
+            bob = await here.come("bob", joins="7")
+            await away(gone)
+            here.application.parts["7"] = {"bob"}
+            assert here.core.revoke({"user": "anna", "conversation": "7"}) == 2
+            assert here.core.revoke({"user": "anna", "conversation": "7"}) == 0
+            await bob.ask("send_message", text("after", "bob"))
+            gone = await here.back(gone, drop=False)
+            assert anna.contents == gone.contents == []
+            for link in (anna, gone):
+                (told,) = link.heard("message_error")
+                assert (told["reason"], told["conversation_id"], told["users"]) == ("not-allowed", "7", ["anna"])
+                assert (await link.ask("join_conversation", "7"))["reason"] == "not-allowed"
+                await here.talking.pass_time(1.0)
+                assert (await link.ask("send_message", text("a", "anna", "A")))["ok"]
+
+    async def test_holds_for_whoever_is_just_being_let_in(self) -> None:
+        async with world() as here:
+            anna, late = await here.come("anna"), here.arrive()
+            here.application.silence = asyncio.Event()
+            joins, enters = anna.begin("join_conversation", "7"), late.begin("authenticate", {"token": "for-anna.2"})
+            await turns(20)
+            here.core.revoke({"user": "anna", "conversation": "7"})
+            here.core.revoke({"user": "anna"})
+            here.application.silence.set()
+            await turns(50)
+            assert anna.answered(joins)["reason"] == "not-authenticated"
+            assert late.answered(enters)["reason"] == "revoked"
+            here.application.parts["7"] = set()
+            assert (await late.ask("authenticate", {"token": "for-anna"}))["ok"], "the application says so"
+            assert (await late.ask("join_conversation", "7"))["reason"] == "not-allowed", "nothing was remembered"
+
+    async def test_reaches_one_who_is_asked_about_on_its_return(self) -> None:
+        async with world() as here:
+            anna, bob = await here.come("anna", joins="7"), await here.come("bob", joins="7")
+            await away(anna)
+            here.talking.seconds += LONG
+            here.application.silence = asyncio.Event()
+            anna = await here.back(anna, drop=False, waits=True)
+            assert here.core.revoke({"user": "anna"}) == 1
+            await bob.ask("send_message", text("after", "bob"))
+            here.application.silence.set()
+            await turns(50)
+            assert (anna.contents, [told["reason"] for told in anna.heard("auth_error")]) == ([], ["revoked"])
+
+    @pytest.mark.parametrize(
+        ("document", "why"),
+        [
+            ([], "A revocation is an object"),
+            ({}, "user must be"),
+            ({"user": ""}, "user must be"),
+            ({"user": "u" * 201}, "user must have at most 200 characters."),
+            ({"user": "u1", "conversation": None}, "conversation must be"),
+            ({"user": "u1", "room": "7"}, "A revocation has no member 'room'."),
+        ],
+    )
+    async def test_that_makes_no_sense_is_explained(self, document: object, why: str) -> None:
+        async with world() as here:
+            with pytest.raises(BadRevocation, match=why):
+                here.core.revoke(document)
+
+
+def test_what_was_revoked_is_known_for_a_while_and_in_doubt_it_was() -> None:
+    revocations = Revocations()
+    revocations.note(Revocation("anna", "7"))
+    assert revocations.since(0, "anna", "7")
+    assert not revocations.since(1, "anna", "7")
+    assert not revocations.since(0, "anna")
+    assert not revocations.since(0, "anna", "8")
+    revocations.note(Revocation("anna"))
+    assert revocations.since(1, "anna", "8")
+    for number in range(MOST):
+        revocations.note(Revocation(f"u{number}"))
+    assert revocations.since(1, "ben")
+    assert not revocations.since(2, "anna")
