@@ -306,6 +306,7 @@ def core_settings(settings: Settings) -> CoreSettings:
             fields=() if origin.token is None else (("Authorization", f"Bearer {origin.token}"),),
             patience=origin.patience,
             remember_consent=origin.remember,
+            recheck=origin.recheck,
             remember_profiles=origin.profiles_max_age,
         ),
     )

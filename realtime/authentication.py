@@ -228,15 +228,14 @@ class AskOrigin:
             raise AuthenticationRefused("another-user", "This session belongs to another user.")
         return Identity(user)
 
-    async def confirms(self, user: str, token: str | None, headers: Mapping[str, str]) -> bool:
+    async def confirms(self, user: str, credentials: Credentials) -> bool:
         """Whether these credentials are still this user's. Raises OriginAway."""
         try:
-            await self.identify(Claim(user, token), headers)
+            return bool(credentials) and (await self._user(credentials))["id"] == user
         except AuthenticationRefused as refused:
             if refused.reason == "origin-away":
                 raise OriginAway(str(refused)) from None
             return False
-        return True
 
     def remembers(self, user: str, credentials: Credentials) -> bool:
         """Whether the application has said so lately."""

@@ -133,6 +133,7 @@ class Chat:
             members=self.members,
             flush=self.conversations.flush,
             window=returns_within,
+            recheck=0.0 if origin is None else origin.settings.recheck,
             stats=stats,
             wake=self.alarm.nearer,
             now=now,

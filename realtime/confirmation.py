@@ -72,12 +72,11 @@ class Confirmation:
     ) -> bool:
         groups, lost = by_proof(member, member.users)
         complete = not (lost and is_patient())
-        for user in [user for users in groups.values() for user in users]:
-            token = member.token_of(user)
-            confirmed = await sessions.confirms(user, token, member.socket.handshake.headers)
+        for credentials, user in [(proof, user) for proof, users in groups.items() for user in users]:
+            confirmed = await sessions.confirms(user, credentials)
             if member.gone:
                 return True
-            if not confirmed and member.is_known_by(user, token):
+            if not confirmed and user in member.users and credentials in by_proof(member, [user])[0]:
                 self._endings.end(member, user, no_longer_known(), before)
         return complete
 

@@ -35,6 +35,7 @@ from realtime.origin import Credentials, OriginAway
 from realtime.payloads import Refusal, parse_claim
 from realtime.proofs import Cloakroom, Proofs
 from realtime.publishing import Lookup
+from realtime.rechecks import Rechecks
 from realtime.revocation import Revocation, Revocations
 from realtime.settings import ChatSettings
 from realtime.signs import Signs
@@ -60,7 +61,8 @@ class Participation:
     """Lets users in, and connections into conversations.
 
     `members` are the connections by id, `flush` sends what waits in a conversation, `clock` is the time of day in
-    seconds, which tokens expire by; `window` is for how long a lost connection may return.
+    seconds, which tokens expire by; `window` is for how long a lost connection may return, `recheck` how often
+    those who are here are asked about (0: never).
     """
 
     def __init__(
@@ -75,6 +77,7 @@ class Participation:
         members: Mapping[str, Member],
         flush: Callable[[str], None],
         window: float,
+        recheck: float,
         stats: RealtimeStats,
         wake: Wake,
         now: Callable[[], float],
@@ -102,6 +105,17 @@ class Participation:
             lambda: self._settings.channels, signs=signs, flush=flush, stats=stats, now=now, clock=clock
         )
         self._confirmation = Confirmation(self._sessions, consent, self._endings)
+        self._rechecks = Rechecks(
+            recheck,
+            namespace,
+            members,
+            sessions=self._sessions,
+            consent=consent,
+            endings=self._endings,
+            tasks=self._tasks,
+            wake=wake,
+            now=now,
+        )
         self.expire, self.leave = self._endings.expire, self._endings.leave
 
     def apply(self, settings: ChatSettings) -> None:
@@ -111,13 +125,16 @@ class Participation:
     @property
     def deadline(self) -> float | None:
         """When `due` wants to be called next."""
-        return soonest(self._cloakroom.deadline, self._asked_again.earliest, self._expiring.earliest)
+        return soonest(
+            self._cloakroom.deadline, self._asked_again.earliest, self._expiring.earliest, self._rechecks.deadline
+        )
 
     def due(self, now: float) -> None:
         """Forget the proofs of those who can no longer return, put out those whose tokens have expired, and repeat
         questions that were not answered.
         """
         self._cloakroom.due(now)
+        self._rechecks.due(now)
         for id_ in self._expiring.due(now, _EXPIRED_AT_ONCE):
             if (member := self._members.get(id_)) is not None:
                 self.expire(member)
@@ -156,6 +173,7 @@ class Participation:
         """A connection has recovered: those of its users who still may are where they were."""
         self.expire(member)
         self._watch(member)
+        self._rechecks.watch(member.users)
         for conversation in member.conversations:
             presence = self._signs.joined(conversation, member.users_in(conversation), member.socket.id)
             member.socket.emit("presence_update", presence, volatile=True)
@@ -169,6 +187,7 @@ class Participation:
         self._asked_again.drop(id_)
         self._expiring.drop(id_)
         self._grace.pop(id_, None)
+        self._rechecks.lost(member.users)
         if not for_good:
             self._cloakroom.leave(id_, member.proofs, self._now())
             self._wake(self._cloakroom.deadline)
@@ -200,6 +219,7 @@ class Participation:
         member.admit(public_user(user), how, token, identity.until)
         self._watch(member)
         member.socket.join(USER + user["id"])
+        self._rechecks.watch([user["id"]])
         if member.socket.id in self._grace:  # what could not be asked without its token
             self._asked_again.set(member.socket.id, self._now())
             self._wake(self._asked_again.earliest)
