@@ -18,6 +18,7 @@ from proxy.purging import Purger
 
 MOST_LISTED = 10_000
 PUBLISH = "/api/realtime/publish"
+REVOKE = "/api/realtime/revoke"
 
 Explain = Callable[[Request], Awaitable[dict[str, object]]]
 
@@ -26,6 +27,8 @@ class Realtime(Protocol):
     """The realtime core as operators and the application use it."""
 
     async def publish(self, document: object) -> dict[str, Any]: ...
+
+    def revoke(self, document: object) -> int: ...
 
     def report(self, most: int) -> dict[str, Any]: ...
 
@@ -68,6 +71,7 @@ class AdminApi:
         app.router.add_post("/api/cache/purge", self.purge)
         app.router.add_get("/api/realtime", self.realtime)
         app.router.add_post(PUBLISH, self.publish)
+        app.router.add_post(REVOKE, self.revoke)
 
     async def healthz(self, _request: web.Request) -> web.Response:
         """The process is alive: it could answer."""
@@ -130,6 +134,22 @@ class AdminApi:
             return web.json_response(await self._live().publish(document))
         except RequestRefused as error:
             return problem_response(error)
+
+    async def revoke(self, request: web.Request) -> web.Response:
+        """End a user, or its part in a conversation, in all its sessions: `{user, conversation?}`."""
+        try:
+            document = await _json(request)
+            sessions = self._live().revoke(document)
+        except RequestRefused as error:
+            return problem_response(error)
+        if self._timeline is not None and isinstance(document, dict):
+            what = (
+                "a user was revoked"
+                if "conversation" not in document
+                else "a user's part in a conversation was revoked"
+            )
+            self._timeline.add("realtime", actor(request), what, user=document["user"], sessions=sessions)
+        return web.json_response({"sessions": sessions})
 
     def _live(self) -> Realtime:
         if self._realtime is None:

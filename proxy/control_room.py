@@ -16,7 +16,7 @@ from aiohttp import web
 
 from proxy.access_log.series import access_log_series
 from proxy.access_log.writer import AccessLog
-from proxy.admin import PUBLISH, AdminApi, Explain
+from proxy.admin import PUBLISH, REVOKE, AdminApi, Explain
 from proxy.alerts_api import AlertsApi
 from proxy.compression import Compression
 from proxy.config.changes import Changes
@@ -283,7 +283,7 @@ class ControlRoom:
             hosts,
             login=access,
             read_only=admin.read_only,
-            traffic=(PUBLISH,),
+            traffic=(PUBLISH, REVOKE),
             proxies=self._config.server.trusted_proxies,
         )
         app = web.Application(middlewares=guard)

@@ -36,6 +36,7 @@ from realtime.origin import OriginAway
 from realtime.polling import REFUSED
 from realtime.publishing import BadPublication, Publication
 from realtime.reasons import REASONS
+from realtime.revocation import BadRevocation
 from realtime.settings import (
     AuthenticationSettings,
     BatchSettings,
@@ -213,6 +214,13 @@ class RealtimeCore:
         except BadPublication as error:
             raise RequestRefused(400, "bad-publication", str(error)) from error
 
+    def revoke(self, document: object) -> int:
+        """Revoke `{user, conversation?}`. Raises RequestRefused that says what is wrong."""
+        try:
+            return self.core.revoke(document)
+        except BadRevocation as error:
+            raise RequestRefused(400, "bad-revocation", str(error)) from error
+
     def report(self, most: int) -> dict[str, Any]:
         """Sessions and conversations, at most so many of each, and all counters."""
         return {
@@ -323,6 +331,7 @@ def core_settings(settings: Settings) -> CoreSettings:
             fields=() if origin.token is None else (("Authorization", f"Bearer {origin.token}"),),
             patience=origin.patience,
             remember_consent=origin.remember,
+            recheck=origin.recheck,
             remember_profiles=origin.profiles_max_age,
         ),
     )

@@ -214,6 +214,7 @@ class AskOrigin:
         self._remember = remember
         self._secret = secrets.token_bytes(32)
         self._known: OrderedDict[bytes, tuple[float, dict[str, Any]]] = OrderedDict()
+        self._forgotten = 0
 
     async def identify(self, claim: Claim, headers: Mapping[str, str]) -> Identity:
         try:
@@ -227,8 +228,31 @@ class AskOrigin:
             raise AuthenticationRefused("another-user", "This session belongs to another user.")
         return Identity(user)
 
+    async def confirms(self, user: str, credentials: Credentials) -> bool:
+        """Whether these credentials are still this user's. Raises OriginAway."""
+        try:
+            return bool(credentials) and (await self._user(credentials))["id"] == user
+        except AuthenticationRefused as refused:
+            if refused.reason == "origin-away":
+                raise OriginAway(str(refused)) from None
+            return False
+
+    def remembers(self, user: str, credentials: Credentials) -> bool:
+        """Whether the application has said so lately."""
+        until, known = self._known.get(self._key(credentials), (0.0, {}))
+        return until > self._now() and known.get("id") == user
+
+    def forget(self, user: str) -> None:
+        """Ask about this user anew."""
+        self._forgotten += 1
+        for key in [key for key, (_, known) in self._known.items() if known["id"] == user]:
+            del self._known[key]
+
+    def _key(self, credentials: Credentials) -> bytes:
+        return hmac.digest(self._secret, credentials.material, hashlib.sha256)
+
     async def _user(self, credentials: Credentials) -> dict[str, Any]:
-        key = hmac.digest(self._secret, credentials.material, hashlib.sha256)
+        key, forgotten = self._key(credentials), self._forgotten
         until, known = self._known.get(key, (0.0, {}))
         if known and until > self._now():
             return known
@@ -241,6 +265,8 @@ class AskOrigin:
         if said is None:
             raise AuthenticationRefused("refused", "The application does not know this session.")
         user = bounded_user({**said, "id": _named(said["id"], "The user's id")})
+        if forgotten != self._forgotten:
+            return user  # said, perhaps, before what made us forget
         self._known[key] = (self._now() + self._remember, user)
         self._known.move_to_end(key)
         if len(self._known) > _MOST_REMEMBERED:

@@ -7,7 +7,7 @@ message afterwards is `conversations`' business. Nobody acts for a user who is n
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
@@ -16,13 +16,14 @@ from realtime.alarm import Alarm
 from realtime.audience import Audience
 from realtime.authentication import Authentication
 from realtime.authorship import Known
+from realtime.confirmation import NO_PART, by_proof, reauthenticate
 from realtime.consent import Consent
 from realtime.conversations import Conversations, Settle
 from realtime.limits import TokenBuckets
 from realtime.member import CHANNEL, CONVERSATION, SHAPES, USER, Handle, Member
 from realtime.namespace import Namespace
 from realtime.origin import Origin, OriginAway
-from realtime.participation import NO_PART, Participation, reauthenticate
+from realtime.participation import Participation
 from realtime.payloads import (
     Draft,
     Refusal,
@@ -38,7 +39,7 @@ from realtime.reception import Reception
 from realtime.repeats import Repeats
 from realtime.settings import ChatSettings
 from realtime.signs import Signs
-from realtime.socket import Socket
+from realtime.socket import Absent, Socket
 from realtime.stats import RealtimeStats
 from realtime.tasks import Tasks
 
@@ -132,6 +133,7 @@ class Chat:
             members=self.members,
             flush=self.conversations.flush,
             window=returns_within,
+            recheck=0.0 if origin is None else origin.settings.recheck,
             stats=stats,
             wake=self.alarm.nearer,
             now=now,
@@ -197,6 +199,7 @@ class Chat:
         return len(self._namespace.members(room))
 
     def _register(self) -> None:
+        self._namespace.returning(self._returning)
         self._namespace.on("connect")(self._connected)
         self._namespace.on("disconnect")(self._disconnected)
         self.reception.on("authenticate", self.participation.authenticate, "auth_error")
@@ -217,11 +220,17 @@ class Chat:
 
     # Coming and going
 
-    def _connected(self, socket: Socket, auth: object) -> None:
-        chosen = auth if isinstance(auth, dict) else {}
-        token, shape = chosen.get("token"), chosen.get("deliver")
+    def _member(self, socket: Socket, auth: object) -> Member:
+        token = auth.get("token") if isinstance(auth, dict) else None
         proofs = self.participation.proofs(socket, token if isinstance(token, str) else None)
-        member = Member(socket, proofs, self.tasks)
+        return Member(socket, proofs, self.tasks)
+
+    def _returning(self, socket: Absent, auth: object) -> Awaitable[None] | None:
+        return self.participation.returning(self._member(socket, auth))
+
+    def _connected(self, socket: Socket, auth: object) -> None:
+        member = self._member(socket, auth)
+        shape = auth.get("deliver") if isinstance(auth, dict) else None
         self.reception.members[socket.id] = member
         if socket.recovered:
             self.participation.returned(member)
@@ -322,7 +331,7 @@ class Chat:
         """Have the application delete a message, asked by each of the users in turn, its sender first."""
         users = [*reversed([*member.users_in(details["conversation_id"])])]
         users.sort(key=lambda user: known is None or user != known.sender)
-        groups, unproved = self.participation.by_proof(member, users)
+        groups, unproved = by_proof(member, users)
         try:
             for credentials, askers in groups.items():
                 if await origin.deletes(details["conversation_id"], message, askers, credentials):

@@ -16,6 +16,7 @@ from realtime.origin import Credentials, Origin, OriginAway
 
 _MOST_REMEMBERED = 20_000
 _AT_ONCE = 8  # questions about one user
+_UNKNOWN = (0.0, False, "", ())
 
 
 class Consent:
@@ -25,7 +26,8 @@ class Consent:
         self._origin = origin
         self._now = now
         self._secret = secrets.token_bytes(32)
-        self._known: OrderedDict[bytes, tuple[float, bool]] = OrderedDict()
+        self._known: OrderedDict[bytes, tuple[float, bool, str, Sequence[str]]] = OrderedDict()
+        self._forgotten = 0
 
     async def among(self, conversation: str, users: Sequence[str], credentials: Credentials) -> list[str]:
         """Which of these users may join: all of them if the application says so at once, else each is asked for.
@@ -56,14 +58,31 @@ class Consent:
 
     async def given(self, conversation: str, users: Sequence[str], credentials: Credentials) -> bool:
         """Whether these users, with these credentials, may join. Raises OriginAway."""
-        material = "\0".join((conversation, *users)).encode("utf-8", "replace") + b"\0\0" + credentials.material
-        key = hmac.digest(self._secret, material, hashlib.sha256)
-        until, known = self._known.get(key, (0.0, False))
+        key, forgotten = self._key(conversation, users, credentials), self._forgotten
+        until, known, *_ = self._known.get(key, _UNKNOWN)
         if until > self._now():
             return known
         answer = await self._origin.consents(conversation, users, credentials)
-        self._known[key] = (self._now() + self._origin.settings.remember_consent, answer)
+        if forgotten != self._forgotten:
+            return answer  # said, perhaps, before what made us forget
+        self._known[key] = (self._now() + self._origin.settings.remember_consent, answer, conversation, tuple(users))
         self._known.move_to_end(key)
         if len(self._known) > _MOST_REMEMBERED:
             self._known.popitem(last=False)
         return answer
+
+    def remembers(self, conversation: str, users: Sequence[str], credentials: Credentials) -> bool:
+        """Whether the application has let these users in lately."""
+        until, known, *_ = self._known.get(self._key(conversation, users, credentials), _UNKNOWN)
+        return known and until > self._now()
+
+    def forget(self, user: str, conversation: str | None) -> None:
+        """Ask about this user anew, in this conversation (None: in all of them)."""
+        self._forgotten += 1
+        for key, (_, _, place, users) in list(self._known.items()):
+            if user in users and conversation in (None, place):
+                del self._known[key]
+
+    def _key(self, conversation: str, users: Sequence[str], credentials: Credentials) -> bytes:
+        material = "\0".join((conversation, *users)).encode("utf-8", "replace") + b"\0\0" + credentials.material
+        return hmac.digest(self._secret, material, hashlib.sha256)

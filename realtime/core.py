@@ -30,6 +30,7 @@ from realtime.profiles import Fetch, Profiles
 from realtime.publishing import Lookup, Publication, PurgeTags, parse_publication
 from realtime.quality import Distribution, Trend
 from realtime.repeats import KIND, Repeats
+from realtime.revocation import parse_revocation
 from realtime.settings import ChatSettings, CoreSettings
 from realtime.stats import RealtimeStats
 from realtime.transport import EngineServer
@@ -67,7 +68,7 @@ class Core:
         journal = None
         if journal_path is not None and recovery is not None:
             journal = Journal(journal_path, keep=recovery.window)
-        self.hub = Hub(settings.hub, self.stats, journal=journal, now=now)
+        self.hub = Hub(settings.hub, self.stats, journal=journal, now=now, wall=wall)
         self.engine = EngineServer(settings.engine, self.hub.opened, self.stats)
         self._now = now
         repeats = Repeats(wall=wall() - now())
@@ -117,6 +118,12 @@ class Core:
         purged = await self.chat.publisher.publish(publication)
         await self.hub.settled()  # who is away gets it even if the process is killed now
         return {"sessions": self.chat.subscribers(publication.channel), "purged": purged}
+
+    def revoke(self, document: object) -> int:
+        """End a user, or its part in a conversation: `{user, conversation?}`. Returns how many sessions lose it, those
+        that may return included. Raises BadRevocation (a ValueError) with a sentence for its author.
+        """
+        return self.chat.participation.revoke(parse_revocation(document, self.chat.settings.limits))
 
     def tell(self, publication: Publication) -> None:
         """Publish without waiting and without tags to purge: what the edge itself has to say."""

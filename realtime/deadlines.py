@@ -35,6 +35,9 @@ class Deadlines(Generic[Key]):
     def __len__(self) -> int:
         return len(self._at)
 
+    def __contains__(self, key: object) -> bool:
+        return key in self._at
+
     def set(self, key: Key, at: float) -> None:
         """Give `key` this deadline in place of the one it has."""
         current = self._at.get(key)

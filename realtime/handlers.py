@@ -58,6 +58,7 @@ class Handlers:
         self._hub = hub
         self._handlers: dict[str, Handler] = {}
         self._fallback: Handler | None = None
+        self._returning: Handler | None = None
 
     def on(self, event: str) -> Callable[[Function], Function]:
         """Decorate the handler of `event`, a plain or a coroutine function. Raises ValueError for a second one.
@@ -80,6 +81,15 @@ class Handlers:
     def fallback(self, function: Function) -> Function:
         """Decorate what is called for events without a handler: `function(socket, event, *args)`."""
         self._fallback = Handler(function)
+        return function
+
+    def returning(self, function: Function) -> Function:
+        """Decorate what is called before a client recovers, with an `Absent` and the CONNECT payload (or None).
+
+        What it takes from the client then, the client does not get of what it missed. Until an awaitable that it
+        returns is done the client is away, and misses what is sent.
+        """
+        self._returning = Handler(function)
         return function
 
     def welcome(self, socket: Socket, auth: dict[str, Any] | None) -> Any:

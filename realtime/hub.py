@@ -53,6 +53,7 @@ class Hub:
         journal: Journal | None = None,
         new_id: Callable[[], str] = lambda: secrets.token_urlsafe(15),
         now: Callable[[], float] = time.monotonic,
+        wall: Callable[[], float] = time.time,
     ) -> None:
         self.settings = settings
         self.stats = stats
@@ -60,6 +61,7 @@ class Hub:
         self.namespaces: dict[str, Namespace] = {}
         self.peers: set[Peer] = set()
         self.now = now
+        self._wall = wall
         self._journal = journal
         self._epoch = secrets.token_urlsafe(6)
         self._recoveries: dict[str, Recovery] = {}
@@ -194,7 +196,7 @@ class Hub:
         if found is None:
             assert self.settings.recovery is not None
             note = None if self._journal is None else self._journal.append
-            wall = time.time() - self.now()
+            wall = self._wall() - self.now()
             found = Recovery(name, self.settings.recovery, self._epoch, wall=wall, note=note)
             self._recoveries[name] = found
             if self._started:

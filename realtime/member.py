@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from realtime.authentication import public_user
 from realtime.later import Later
 from realtime.payloads import Refusal
-from realtime.proofs import How, Proofs
+from realtime.proofs import How, ProofLost, Proofs
 from realtime.quality import ClientReport
 from realtime.settings import Deliver
 from realtime.tasks import Tasks
@@ -96,6 +96,13 @@ class Member:
     def token_of(self, user: str) -> str | None:
         """The token by which a user is known; None: by the handshake's cookies. Raises ProofLost."""
         return self.proofs.of(user, self.proved.get(user))
+
+    def is_known_by(self, user: str, token: str | None) -> bool:
+        """Whether this user is known by this token; None: by the handshake's cookies."""
+        try:
+            return user in self.users and self.token_of(user) == token
+        except ProofLost:
+            return False
 
     def proof_for(self, user: str | None, token: str | None) -> tuple[str | None, How | None]:
         """What proves who somebody is that claims to be `user` and shows `token`; where it is nobody in particular, the

@@ -15,7 +15,7 @@ from realtime import socketio
 from realtime.addresses import place_of
 from realtime.frames import Outgoing
 from realtime.handlers import Handlers
-from realtime.socket import Sink, Socket, Waiting
+from realtime.socket import Absent, Sink, Socket, Waiting
 from realtime.socketio import Message
 
 if TYPE_CHECKING:
@@ -84,7 +84,14 @@ class Namespace(Handlers):
         """Those who are in `room` now."""
         return self._rooms.get(room, _NOBODY).keys()
 
+    def absent(self, room: str) -> list[Absent]:
+        """Those who were in `room` and may return."""
+        return [] if self._recovery is None else [Absent(self, session) for session in self._recovery.away_in(room)]
+
     # For sockets and peers
+
+    def is_away(self, session: Session) -> bool:
+        return self._recovery is not None and self._recovery.is_away(session)
 
     def emit_to(self, socket: Socket, event: str, args: tuple[Any, ...], volatile: bool, conflate: str | None) -> None:
         if socket.peer is not None:
@@ -104,16 +111,34 @@ class Namespace(Handlers):
             socket._rooms[room] = 0
         self._rooms.setdefault(room, {})[socket] = socket.sink
 
-    def leave(self, socket: Socket, room: str) -> None:
+    def leave(self, socket: Socket, room: str, before: float | None = None) -> None:
         self._unlist(socket, room)
         if self._recovery is not None and socket.session is not None:
-            self._recovery.leave(socket.session, room)
+            self._recovery.leave(socket.session, room, before)
             self._hub.note_soon()
         else:
             del socket._rooms[room]
 
     def admit(self, peer: Peer, auth: dict[str, Any] | None) -> None:
         """Answer a CONNECT: ask the application, then let the client in or not."""
+        pid = auth.get("pid") if auth else None
+        session = self._recovery.find(pid, self._hub.now()) if self._recovery is not None and pid is not None else None
+        if session is None or self._returning is None:
+            self._let_in(peer, auth)
+            return
+        self._displace(session.id)
+        try:
+            decision = self._returning(Absent(self, session, peer.connection), (auth,))
+        except Exception as error:
+            self._cannot_return(session, error)
+            decision = None
+        if inspect.isawaitable(decision):
+            self._hub.spawn(self._let_in_after(decision, session, peer, auth))
+            peer.hold()
+        else:
+            self._let_in(peer, auth)
+
+    def _let_in(self, peer: Peer, auth: dict[str, Any] | None) -> None:
         socket, auth = self._enlist(peer, auth)
         try:
             result = self.welcome(socket, auth)
@@ -176,7 +201,7 @@ class Namespace(Handlers):
             socket = Socket(self._hub.new_id(), self, peer, None)
         else:
             pid = auth.get("pid") if auth else None
-            found = None if pid is None else self._returning(peer, pid, (auth or {}).get("offset"))
+            found = None if pid is None else self._returned(peer, pid, (auth or {}).get("offset"))
             socket = found or self._arriving(peer)
             if pid is not None:
                 auth = {key: value for key, value in (auth or {}).items() if key not in ("pid", "offset")} or None
@@ -189,7 +214,24 @@ class Namespace(Handlers):
         session = self._recovery.begin(self._hub.new_id(), self._hub.new_id())
         return Socket(session.id, self, peer, session)
 
-    def _returning(self, peer: Peer, pid: object, offset: object) -> Socket | None:
+    async def _let_in_after(
+        self, decision: Awaitable[Any], session: Session, peer: Peer, auth: dict[str, Any] | None
+    ) -> None:
+        try:
+            await decision
+        except Exception as error:
+            self._cannot_return(session, error)
+        if not peer.ended:
+            self._let_in(peer, auth)
+
+    def _cannot_return(self, session: Session, error: Exception) -> None:
+        """What it may have is not known: it begins anew."""
+        self._hub.failed("return", error)
+        if self.is_away(session):
+            assert self._recovery is not None
+            self._recovery.end(session)
+
+    def _returned(self, peer: Peer, pid: object, offset: object) -> Socket | None:
         """The socket of a client that was here, what it missed waiting for it: all this in one step, so that
         whatever is sent from now on comes after. None: it is not known (any more).
         """

@@ -1,38 +1,47 @@
 """Who is let in: users on a connection, and connections into conversations; and who must leave again.
 
 The rule of this room: each user is asked about with a proof of its own, and what was granted holds for as long as the
-configuration says. A token that has expired puts its user out then, or on its return. Consent that is older than
-`origin.remember` is asked for again when its connection returns or joins again.
+configuration says. A token that has expired ends its user then, also while its connection is away. What the
+application said longer ago than `origin.remember` is asked again when a connection returns or joins again.
 
-Who returns gets what it missed first and is asked about afterwards. Holding its messages back until the application
-answers would make a slow application everybody's silence, and a second backlog of what recovery has just kept in
-order; this way nobody who stays loses anything, and who must go has heard no more than one whose consent was still
-remembered. Without an answer it stays, and the question is repeated.
+Who returns is asked about first and gets what it missed afterwards, without what is not for it any more. It stays away
+meanwhile, as far as recovery knows, so that nothing has to be held back but by the one who keeps it anyway. That takes
+HOLD seconds at most: an application that does not answer may not make everybody silent. Then everybody stays as
+nobody has said no, and the question is repeated.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from typing import Any, Final
 
 from realtime.alarm import Wake
-from realtime.authentication import Authentication, AuthenticationRefused, Claim, bounded_user, public_user
+from realtime.authentication import (
+    AskOrigin,
+    Authentication,
+    AuthenticationRefused,
+    Claim,
+    bounded_user,
+    public_user,
+)
+from realtime.confirmation import NO_PART, Confirmation, among, inside, reauthenticate
 from realtime.consent import Consent
 from realtime.deadlines import Deadlines, soonest
-from realtime.member import CHANNEL, USER, Member
+from realtime.endings import NEVER, Endings
+from realtime.member import USER, Member
 from realtime.namespace import Namespace
 from realtime.origin import Credentials, OriginAway
 from realtime.payloads import Refusal, parse_claim
-from realtime.proofs import Cloakroom, ProofLost, Proofs
-from realtime.publishing import Lookup, rule_for
+from realtime.proofs import Cloakroom, Proofs
+from realtime.publishing import Lookup
+from realtime.rechecks import Rechecks
+from realtime.revocation import Revocation, Revocations
 from realtime.settings import ChatSettings
 from realtime.signs import Signs
-from realtime.socket import Socket
-from realtime.stats import RealtimeStats, count
+from realtime.socket import Absent, Socket
+from realtime.stats import RealtimeStats
 from realtime.tasks import Tasks
-
-NO_PART: Final = "You do not take part in this conversation."
 
 AGAIN: Final = 5.0
 """Seconds until the application is asked once more about those who have returned, when it has not answered."""
@@ -40,7 +49,9 @@ AGAIN: Final = 5.0
 GRACE: Final = 10.0
 """Seconds in which those who have returned and are known by a token that is not here any more may bring it again."""
 
-_AT_ONCE = 16  # connections that are asked about after their return
+HOLD: Final = 2.0
+"""Seconds for which a connection that returns waits, at most, for what the application says about its users."""
+
 _EXPIRED_AT_ONCE = 50  # connections that are rid of expired users before anything else has its turn
 _SOONEST = 0.01  # seconds: two clocks that differ by a hair must not have the same question asked over and over
 _LOOK_AGAIN = 60.0  # seconds after which the time of day, which can be set, may have come closer than it seemed
@@ -50,7 +61,8 @@ class Participation:
     """Lets users in, and connections into conversations.
 
     `members` are the connections by id, `flush` sends what waits in a conversation, `clock` is the time of day in
-    seconds, which tokens expire by; `window` is for how long a lost connection may return.
+    seconds, which tokens expire by; `window` is for how long a lost connection may return, `recheck` how often
+    those who are here are asked about (0: never).
     """
 
     def __init__(
@@ -65,6 +77,7 @@ class Participation:
         members: Mapping[str, Member],
         flush: Callable[[str], None],
         window: float,
+        recheck: float,
         stats: RealtimeStats,
         wake: Wake,
         now: Callable[[], float],
@@ -73,12 +86,11 @@ class Participation:
         self._namespace = namespace
         self._settings = settings
         self._authentication = authentication
+        self._sessions = authentication if isinstance(authentication, AskOrigin) else None
         self._consent = consent
         self._own_profile = own_profile
         self._signs = signs
         self._members = members
-        self._flush = flush
-        self._stats = stats
         self._wake = wake
         self._now = now
         self._clock = clock
@@ -86,8 +98,25 @@ class Participation:
         self._asked_again: Deadlines[str] = Deadlines()
         self._expiring: Deadlines[str] = Deadlines()
         self._grace: dict[str, float] = {}  # of those about whom not everything is known yet
-        self._turns = asyncio.Semaphore(_AT_ONCE)
         self._tasks = Tasks()
+        self._returning: dict[str, tuple[Member, asyncio.Task[None]]] = {}
+        self._revocations = Revocations()
+        self._endings = Endings(
+            lambda: self._settings.channels, signs=signs, flush=flush, stats=stats, now=now, clock=clock
+        )
+        self._confirmation = Confirmation(self._sessions, consent, self._endings)
+        self._rechecks = Rechecks(
+            recheck,
+            namespace,
+            members,
+            sessions=self._sessions,
+            consent=consent,
+            endings=self._endings,
+            tasks=self._tasks,
+            wake=wake,
+            now=now,
+        )
+        self.expire, self.leave = self._endings.expire, self._endings.leave
 
     def apply(self, settings: ChatSettings) -> None:
         """Use other settings from now on."""
@@ -96,13 +125,16 @@ class Participation:
     @property
     def deadline(self) -> float | None:
         """When `due` wants to be called next."""
-        return soonest(self._cloakroom.deadline, self._asked_again.earliest, self._expiring.earliest)
+        return soonest(
+            self._cloakroom.deadline, self._asked_again.earliest, self._expiring.earliest, self._rechecks.deadline
+        )
 
     def due(self, now: float) -> None:
         """Forget the proofs of those who can no longer return, put out those whose tokens have expired, and repeat
         questions that were not answered.
         """
         self._cloakroom.due(now)
+        self._rechecks.due(now)
         for id_ in self._expiring.due(now, _EXPIRED_AT_ONCE):
             if (member := self._members.get(id_)) is not None:
                 self.expire(member)
@@ -118,19 +150,34 @@ class Participation:
 
     def proofs(self, socket: Socket, token: str | None) -> Proofs:
         """What a connection has that comes, or comes back, with this token in its CONNECT packet."""
-        former = self._cloakroom.take(socket.id) if socket.recovered else None
+        look = self._cloakroom.look if isinstance(socket, Absent) else self._cloakroom.take
+        former = look(socket.id) if socket.recovered else None
         if former is None:
             return Proofs(token)
         return Proofs(former.greeting if token is None else token, former.own)
+
+    def returning(self, member: Member) -> Awaitable[None] | None:
+        """A connection is about to recover: end what has ended, before it gets what it missed."""
+        id_ = member.socket.id
+        if id_ in self._returning:  # it came twice: what is being asked is about both
+            return asyncio.shield(self._returning[id_][1])
+        self.expire(member)
+        if self._confirmation.is_fresh(member):
+            return None
+        task = self._tasks.spawn(self._decide(member), "return")
+        self._returning[id_] = member, task
+        task.add_done_callback(lambda _: self._returning.pop(id_))
+        return asyncio.shield(task)
 
     def returned(self, member: Member) -> None:
         """A connection has recovered: those of its users who still may are where they were."""
         self.expire(member)
         self._watch(member)
+        self._rechecks.watch(member.users)
         for conversation in member.conversations:
             presence = self._signs.joined(conversation, member.users_in(conversation), member.socket.id)
             member.socket.emit("presence_update", presence, volatile=True)
-        if self._consent is not None and member.conversations:
+        if not self._confirmation.is_fresh(member):
             self._grace[member.socket.id] = self._now() + GRACE
             self._tasks.spawn(self._ask_again(member), "consent")
 
@@ -140,6 +187,7 @@ class Participation:
         self._asked_again.drop(id_)
         self._expiring.drop(id_)
         self._grace.pop(id_, None)
+        self._rechecks.lost(member.users)
         if not for_good:
             self._cloakroom.leave(id_, member.proofs, self._now())
             self._wake(self._cloakroom.deadline)
@@ -151,10 +199,11 @@ class Participation:
         if claimed is not None:
             self._check_users(member, claimed)
         token, how = member.proof_for(claimed, token)
+        revocations = self._revocations.latest
         try:
             identity = await self._authentication.identify(Claim(claimed, token), member.socket.handshake.headers)
         except AuthenticationRefused as refused:
-            raise Refusal(refused.reason, str(refused)) from None
+            raise self._refused(member, claimed, token, refused) from None
         user = identity.user
         if self._own_profile is not None:
             profile = (await self._own_profile([user["id"]])).get(user["id"])
@@ -162,58 +211,77 @@ class Participation:
         outside = await self._outside(member, user["id"], token)
         if member.gone:
             return None
+        if self._revocations.since(revocations, user["id"]):
+            raise revoked()
+        outside = [*outside, *self._revoked(member, user["id"], revocations, outside)]
         self._check_users(member, user["id"])
         self._admit(member, user["id"], outside)
         member.admit(public_user(user), how, token, identity.until)
         self._watch(member)
         member.socket.join(USER + user["id"])
+        self._rechecks.watch([user["id"]])
         if member.socket.id in self._grace:  # what could not be asked without its token
             self._asked_again.set(member.socket.id, self._now())
             self._wake(self._asked_again.earliest)
         member.socket.emit("authenticated", {"user": user})
         return {"ok": True, "user": user, **({"not_in": outside} if outside else {})}
 
-    def expire(self, member: Member) -> None:
-        """Drop those users whose tokens have expired, from everything that is theirs alone."""
-        now = self._clock()
-        for user in [user for user, until in member.until.items() if until <= now]:
-            left = [name for name in member.conversations if member.takes_part(name, user)]
-            for conversation in left:
-                self._put_out(member, conversation, [user])
-            member.drop(user)
-            member.socket.leave(USER + user)
-            for channel in member.channels:
-                if rule_for(self._settings.channels, channel, member.users) is None:
-                    member.socket.leave(CHANNEL + channel)
-            self._namespace.touch(member.socket)
-            count(self._stats.auth_refused, "expired")
-            gone = [name for name in left if not member.joined(name)]
-            told = Refusal("expired", "The token has expired. Authenticate again.", user=user, left=gone)
-            member.socket.emit("auth_error", told.told())
+    def _refused(self, member: Member, claimed: str | None, token: str | None, why: AuthenticationRefused) -> Refusal:
+        """How a user is told no. When the application says it, whoever was known by the same ends."""
+        refusal = Refusal(why.reason, str(why))
+        if why.reason != "refused" or member.gone:
+            return refusal
+        for user in [user for user in member.users if user == claimed or member.is_known_by(user, token)]:
+            if refusal.details:
+                self._endings.end(member, user, Refusal(why.reason, str(why)))
+            else:
+                refusal.details.update(user=user, left=self._endings.drop(member, user))
+        return refusal
+
+    def _revoked(self, member: Member, user: str, since: int, known: Collection[str]) -> list[str]:
+        """The conversations in which a user's part was revoked while the application was asked."""
+        return [
+            name for name in member.conversations if name not in known and self._revocations.since(since, user, name)
+        ]
+
+    def revoke(self, revocation: Revocation) -> int:
+        """End a user, or its part in a conversation, wherever it is: the number of sessions, also of those away."""
+        user, conversation = revocation.user, revocation.conversation
+        self._revocations.note(revocation)
+        if self._sessions is not None and conversation is None:
+            self._sessions.forget(user)
+        if self._consent is not None:
+            self._consent.forget(user, conversation)
+        concerned = 0
+        for member in self._everywhere(user):
+            if conversation is None:
+                self._endings.end(member, user, revoked())
+                self._watch(member)
+            elif member.joined(conversation) and member.takes_part(conversation, user):
+                self._endings.turn_away(member, conversation, [user], Refusal("not-allowed", NO_PART))
+            else:
+                continue
+            concerned += 1
+        return concerned
+
+    def _everywhere(self, user: str) -> list[Member]:
+        """The connections of a user, also those that may return."""
+        here = [self._members.get(socket.id) for socket in list(self._namespace.members(USER + user))]
+        away = [
+            self._returning[socket.id][0] if socket.id in self._returning
+            else Member(socket, self._cloakroom.look(socket.id) or Proofs(), self._tasks)
+            for socket in self._namespace.absent(USER + user)
+        ]  # fmt: skip
+        return [*(member for member in here if member is not None), *away]
 
     def _watch(self, member: Member) -> None:
         """Look at a connection when the first of its users' tokens expires."""
-        if not member.until:
+        if not member.until or member.socket.id not in self._members:
             self._expiring.drop(member.socket.id)
             return
         left = min(member.until.values()) - self._clock()
         self._expiring.set(member.socket.id, self._now() + min(max(left, _SOONEST), _LOOK_AGAIN))
         self._wake(self._expiring.earliest)
-
-    def by_proof(self, member: Member, users: Iterable[str]) -> tuple[dict[Credentials, list[str]], list[str]]:
-        """Those of these users who can be asked about, by what they are known by; and those who cannot any more."""
-        groups: dict[Credentials, list[str]] = {}
-        lost: list[str] = []
-        for user in users:
-            try:
-                credentials = Credentials.of(member.socket.handshake.headers, member.token_of(user))
-            except ProofLost:
-                lost.append(user)
-            except ValueError:
-                continue  # no token at all: nothing can be asked with it, and the answer would be no
-            else:
-                groups.setdefault(credentials, []).append(user)
-        return groups, lost
 
     def _check_users(self, member: Member, user: str) -> None:
         most = self._settings.users_per_connection
@@ -259,35 +327,31 @@ class Participation:
         if not member.users:
             raise Refusal("not-authenticated", "Authenticate first.", conversation_id=conversation)
 
-    def leave(self, member: Member, conversation: str) -> None:
-        """Let a connection out of a conversation."""
-        self._flush(conversation)
-        self._signs.left(conversation, member.users_in(conversation), member.socket.id)
-        member.keep_outside(conversation, ())
-        member.socket.leave(member.room + conversation)
-
     async def _join_with_consent(self, consent: Consent, member: Member, conversation: str) -> dict[str, Any] | None:
+        revocations = self._revocations.latest
         try:
-            inside, unproved = await self._among(consent, member, conversation, member.users)
+            stay, unproved = await among(consent, member, conversation, member.users)
         except OriginAway:
             self._check_anybody(member, conversation)
-            if len(self._inside(member, conversation)) < len(member.users):
+            if len(inside(member, conversation)) < len(member.users):
                 message = "The application does not answer; try again in a moment."
                 raise Refusal("origin-away", message, conversation_id=conversation) from None
             return self._joined(member, conversation)  # who was let in before stays until somebody says no
         if member.gone:
             return None
         self._check_anybody(member, conversation)  # a token may have expired meanwhile
-        inside &= member.users.keys()
+        stay = {
+            user for user in stay & member.users.keys() if not self._revocations.since(revocations, user, conversation)
+        }
         unproved = [user for user in unproved if user in member.users]
-        before = self._inside(member, conversation)
-        if refused := [user for user in before if user not in inside and user not in unproved]:
-            self._put_out(member, conversation, refused)
-        if not inside and unproved:
+        before = inside(member, conversation)
+        if refused := [user for user in before if user not in stay and user not in unproved]:
+            self._endings.put_out(member, conversation, refused)
+        if not stay and unproved:
             raise reauthenticate(unproved, conversation_id=conversation)
-        if not inside:
+        if not stay:
             raise Refusal("not-allowed", NO_PART, conversation_id=conversation)
-        stays = inside.union(user for user in before if user in unproved)
+        stays = stay.union(user for user in before if user in unproved)
         member.keep_outside(conversation, [user for user in member.users if user not in stays])
         return self._joined(member, conversation)
 
@@ -296,42 +360,21 @@ class Participation:
         presence = self._signs.joined(conversation, member.users_in(conversation), member.socket.id)
         return {"ok": True, "conversation_id": conversation, "users": presence["users"], "online": presence["online"]}
 
-    @staticmethod
-    def _inside(member: Member, conversation: str) -> Collection[str]:
-        return member.users_in(conversation) if member.joined(conversation) else ()
+    # Those who return, and who have returned
 
-    async def _among(
-        self, consent: Consent, member: Member, conversation: str, users: Iterable[str]
-    ) -> tuple[set[str], list[str]]:
-        """Which of these users may be there, and which cannot be asked about. Raises OriginAway."""
-        groups, unproved = self.by_proof(member, users)
-        answers = await asyncio.gather(
-            *(consent.among(conversation, group, credentials) for credentials, group in groups.items())
-        )
-        return {user for answer in answers for user in answer}, unproved
-
-    def _put_out(self, member: Member, conversation: str, users: Sequence[str]) -> None:
-        """These users have no part in a conversation any more; without any that has, the connection leaves it."""
-        if set(member.users_in(conversation)) <= set(users):
-            self.leave(member, conversation)
-        else:
-            self._signs.left(conversation, users, member.socket.id)
-            member.keep_outside(conversation, [*member.outside.get(conversation, ()), *users])
-
-    # Those who have returned
+    async def _decide(self, member: Member) -> None:
+        """Ask about one who returns, as long as it may wait."""
+        try:
+            async with asyncio.timeout(HOLD):
+                await self._confirmation.everything(member, NEVER, lambda: True)
+        except TimeoutError:
+            pass  # nobody has said no: it is asked again when it is here
 
     async def _ask_again(self, member: Member) -> None:
-        """Whether those who have returned still have consent, one conversation after the other."""
-        if self._consent is None:
-            return
-        complete = True
-        async with self._turns:
-            for conversation in member.conversations:
-                try:
-                    complete = await self._confirm(self._consent, member, conversation) and complete
-                except OriginAway:
-                    complete = False
-                    break  # the others need not wait for it one after the other
+        """Whether those who have returned are still who they are, and still have consent."""
+        complete = await self._confirmation.everything(
+            member, None, lambda: self._now() < self._grace.get(member.socket.id, 0.0)
+        )
         if member.gone:
             return
         if complete:
@@ -340,35 +383,7 @@ class Participation:
             self._asked_again.set(member.socket.id, self._now() + AGAIN)
             self._wake(self._asked_again.earliest)
 
-    async def _confirm(self, consent: Consent, member: Member, conversation: str) -> bool:
-        """Ask once more about those who are in a conversation; False when not everybody could be asked about."""
-        users = list(self._inside(member, conversation))
-        proofs, _ = self.by_proof(member, users)
-        inside, unproved = await self._among(consent, member, conversation, users)
-        if member.gone or not users:
-            return True
-        if self.by_proof(member, users)[0] != proofs:
-            return False  # somebody has authenticated meanwhile: the answer is about something else
-        here = self._inside(member, conversation)
-        refused = [user for user in users if user in here and user not in inside and user not in unproved]
-        if refused:
-            self._tell(member, conversation, refused, Refusal("not-allowed", NO_PART))
-        if unproved and self._now() < self._grace.get(member.socket.id, 0.0):
-            return False
-        if lost := [user for user in unproved if user in self._inside(member, conversation)]:
-            self._tell(member, conversation, lost, reauthenticate(lost))
-        return True
 
-    def _tell(self, member: Member, conversation: str, users: Sequence[str], why: Refusal) -> None:
-        """Put users out of a conversation, and say so."""
-        self._put_out(member, conversation, users)
-        self._namespace.touch(member.socket)
-        self._stats.joins_refused += 1
-        told = {**why.told(), "conversation_id": conversation, "users": list(users)}
-        member.socket.emit("message_error", told)
-
-
-def reauthenticate(users: Sequence[str], **details: Any) -> Refusal:
-    """For a question that cannot be asked without what these users were known by."""
-    message = f"Authenticate again: the server was restarted and does not have the token of {', '.join(users)}."
-    return Refusal("reauthenticate", message[:300], users=list(users), **details)
+def revoked() -> Refusal:
+    """For a user that the application has taken back by itself."""
+    return Refusal("revoked", "The application has ended this session. Log in again.")

@@ -59,7 +59,7 @@ class Cloakroom:
     def __init__(self, window: float, *, most_bytes: int = MOST_BYTES) -> None:
         self._window = window
         self._most = most_bytes
-        self._kept: OrderedDict[str, tuple[float, Proofs]] = OrderedDict()  # until when; the longest lost first
+        self._kept: OrderedDict[str, tuple[float, Proofs, int]] = OrderedDict()  # until when; the longest lost first
         self._bytes = 0
 
     def __len__(self) -> int:
@@ -68,14 +68,14 @@ class Cloakroom:
     @property
     def deadline(self) -> float | None:
         """When `due` wants to be called next."""
-        return next((until for until, _ in self._kept.values()), None)
+        return next((until for until, _, _ in self._kept.values()), None)
 
     def leave(self, connection: str, proofs: Proofs, now: float) -> None:
         """A connection is lost, and may return."""
         if not proofs or not self._window:
             return
         self.take(connection)
-        self._kept[connection] = (now + self._window, proofs)
+        self._kept[connection] = (now + self._window, proofs, proofs.size)
         self._bytes += proofs.size
         while self._bytes > self._most:
             self.take(next(iter(self._kept)))
@@ -84,8 +84,13 @@ class Cloakroom:
         """What a connection had that is back, or will not be."""
         if connection not in self._kept:
             return None
-        _, proofs = self._kept.pop(connection)
-        self._bytes -= proofs.size
+        _, proofs, size = self._kept.pop(connection)
+        self._bytes -= size  # that of its coming: a user may have ended since
+        return proofs
+
+    def look(self, connection: str) -> Proofs | None:
+        """What a connection has that is away."""
+        _, proofs, _ = self._kept.get(connection, (0.0, None, 0))
         return proofs
 
     def due(self, now: float) -> None:

@@ -122,10 +122,12 @@ class Recovery:
         self._ring(room).holders += 1
         self.touch(session)
 
-    def leave(self, session: Session, room: str) -> None:
-        joined = session.rooms.pop(room)
-        if self._rings[room].newest > joined:
-            self._remember_left(session, room, joined)
+    def leave(self, session: Session, room: str, before: float | None = None) -> None:
+        """It is in this room no more, and of what was sent there gets only what was sent `before` that time."""
+        joined, ring = session.rooms.pop(room), self._rings[room]
+        last = self._number if before is None else ring.last_before(before)
+        if min(ring.newest, last) > joined:
+            self._remember_left(session, room, joined, last)
         else:
             self._release(room)
         self.touch(session)
@@ -176,6 +178,14 @@ class Recovery:
             self.end(session)
             return None
         return session
+
+    def is_away(self, session: Session) -> bool:
+        """Whether this client is not here and may return."""
+        return session.gone_at is not None and self._sessions.get(session.id) is session
+
+    def away_in(self, room: str) -> list[Session]:
+        """The clients that may return and were in this room."""
+        return [it for it in self._sessions.values() if it.gone_at is not None and room in it.rooms]
 
     def resume(self, session: Session, offset: object) -> list[Kept] | None:
         """The client is back and has everything up to `offset` (None: nothing yet). What it missed, in order.
@@ -368,10 +378,10 @@ class Recovery:
             ring = self._rings[room] = Ring()
         return ring
 
-    def _remember_left(self, session: Session, room: str, joined: int) -> None:
+    def _remember_left(self, session: Session, room: str, joined: int, last: int) -> None:
         if session.left is None:
             session.left = []
-        session.left.append((room, joined, self._number))
+        session.left.append((room, joined, last))
         if len(session.left) > MOST_LEFT:
             oldest, _, left = session.left.pop(0)
             session.known_from = max(session.known_from, left)

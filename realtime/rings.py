@@ -69,6 +69,13 @@ class Ring:
         self.bytes = 0
         self.lost = self.newest
 
+    def last_before(self, time: float) -> int:
+        """The number of the last packet that was sent before this time, as far as is known; 0 for none."""
+        if time == float("-inf"):
+            return 0
+        sent = (packet.number for packet in reversed((self.kept or {}).values()) if packet.at < time)
+        return next(sent, self.lost)
+
     def since(self, start: int, stop: int | None) -> list[Kept]:
         """The packets with numbers above `start`, up to `stop`."""
         found: list[Kept] = []

@@ -129,6 +129,7 @@ class OriginSettings:
     backoff: float = 0.25  # before the second attempt to persist a batch; doubles with each, up to 2 s
     patience: float = 15.0  # after which no attempt is under way any more; 0: one attempt, of any length
     remember_consent: float = 30.0
+    recheck: float = 300.0  # how often those who are here are asked about; 0: never
     remember_profiles: float = 300.0
     wait_for_profiles: float = 0.1  # what is sent waits no longer for profiles and likes, and goes without
     wait_for_own_profile: float = 1.0  # the same for a user who authenticates

@@ -113,10 +113,14 @@ class Socket:
         if self.peer is not None and room not in self._rooms:
             self.namespace.join(self, room)
 
-    def leave(self, room: str) -> None:
-        """Be it no longer."""
+    def leave(self, room: str, before: float | None = None) -> None:
+        """Be it no longer; with `before`, what was sent since that time will not be made up for either."""
         if self.peer is not None and room in self._rooms:
-            self.namespace.leave(self, room)
+            self.namespace.leave(self, room, before)
+
+    def touch(self) -> None:
+        """Its data has changed outside of its handlers: keep it for its return."""
+        self.namespace.touch(self)
 
     def disconnect(self, close: bool = False) -> None:
         """Throw the client out; with `close` out of all namespaces, by ending its connection. It is not to return."""
@@ -160,3 +164,41 @@ class Socket:
         for answer in (acks or {}).values():
             if not answer.done():
                 answer.set_exception(Disconnected(self.id))
+
+
+class Absent(Socket):
+    """A client that is away and may return, as an application sees it: what it is told waits for it.
+
+    With `connection` it is about to return over that one. Once it has returned, or may not any more, nothing happens.
+    """
+
+    __slots__ = ()
+
+    def __init__(self, namespace: Namespace, session: Session, connection: Connection | None = None) -> None:
+        self.id = session.id
+        self.namespace = namespace
+        self.peer = None
+        self.sink = Waiting()
+        self.session: Session = session
+        self._rooms = session.rooms
+        self._acks = None
+        if connection is not None:
+            self._connection = connection
+        self.restore(session.data)
+
+    @property
+    def is_away(self) -> bool:
+        return self.namespace.is_away(self.session)
+
+    def emit(self, event: str, *args: Any, volatile: bool = False, conflate: str | None = None) -> None:
+        if self.is_away and not volatile:
+            self.namespace.emit(self.id, event, *args, conflate=conflate)
+
+    def leave(self, room: str, before: float | None = None) -> None:
+        if self.is_away and room in self._rooms:
+            self.namespace.leave(self, room, before)
+
+    def touch(self) -> None:
+        if self.is_away:
+            self.session.data = self.data_as_json()
+            self.namespace.touch(self)

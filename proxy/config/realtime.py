@@ -79,6 +79,8 @@ class RealtimeOrigin(Section):
     """How long a message waits to be persisted before its sender is told that it failed; 0: one attempt."""
     remember: Duration = 30.0
     """How long the answers of `session` and `authorize` hold."""
+    recheck: Duration = 300.0
+    """How often users who stay connected are asked about again, by `session` and `authorize`; 0: never."""
     profiles_max_age: Duration = 300.0
     """How long a profile is used before it is asked for again."""
 

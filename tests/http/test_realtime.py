@@ -57,6 +57,10 @@ async def publish(edge: EdgeUnderTest, expected: int = 200, **publication: Any) 
     return await admin(edge, "POST", "/api/realtime/publish", expected, json=publication)
 
 
+async def revoke(edge: EdgeUnderTest, expected: int = 200, **revocation: Any) -> Any:
+    return await admin(edge, "POST", "/api/realtime/revoke", expected, json=revocation)
+
+
 async def until(condition: Any) -> None:
     async with asyncio.timeout(PATIENCE):
         while not condition():
@@ -351,6 +355,22 @@ class TestQuestions:
         async with edge_before(origin) as edge, connected(url(edge)) as client:
             await client.emit("authenticate", "u7")
             assert "realtime.origin.session" in (await client.heard("auth_error"))["message"]
+
+
+class TestRevoking:
+    async def test_ends_a_user_and_leaves_a_line_on_the_timeline(self, edge: EdgeUnderTest) -> None:
+        async with connected(url(edge)) as client:
+            await client.ask("authenticate", "u7")
+            assert await revoke(edge, user="u7") == {"sessions": 1}
+            assert (await client.heard("auth_error"))["reason"] == "revoked"
+            assert await revoke(edge, user="u7", conversation="c1") == {"sessions": 0}
+        assert edge.app.control_room.timeline.events(1)[0].text == "a user's part in a conversation was revoked"
+
+    @pytest.mark.parametrize("revocation", [{}, {"user": []}, {"user": "u7", "conversation": ""}, {"users": "u7"}])
+    async def test_that_makes_no_sense_is_explained(self, edge: EdgeUnderTest, revocation: dict[str, Any]) -> None:
+        answer = await revoke(edge, 400, **revocation)
+        assert answer["title"] == "bad-revocation"
+        assert answer["detail"]
 
 
 class TestChannels:

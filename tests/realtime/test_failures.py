@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from realtime.origin import OriginAway
+from tests.realtime.participants import Application, World, world
 from tests.realtime.talking import Answer, Talker, text
 from tests.realtime.test_chat import Gate
-from tests.realtime.test_participation import Application, World, world
 from tests.realtime.wire import turns
 
 ONE_ATTEMPT: dict[str, Any] = {"persist": "/messages", "patience": 4.0, "backoff": 60.0}

@@ -78,6 +78,11 @@ class Wire:
         """Connect to a namespace; the payload of the server's answer. Packets before and after it stay in `sent`."""
         prefix = "" if namespace == "/" else f"{namespace},"
         self.say(f"0{prefix}{json.dumps(auth) if auth else ''}")
+        return self.welcomed(namespace)
+
+    def welcomed(self, namespace: str = "/") -> dict[str, Any]:
+        """The payload of the server's answer to a CONNECT, which it has given by now."""
+        prefix = "" if namespace == "/" else f"{namespace},"
         answer = next(m for m in self.sent if isinstance(m, str) and m.startswith(f"0{prefix}"))
         self.sent.remove(answer)
         payload: dict[str, Any] = json.loads(answer[1 + len(prefix) :])
