@@ -10,6 +10,7 @@ import asyncio
 import os
 import secrets
 import threading
+import zlib
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
 from io import FileIO
@@ -52,6 +53,20 @@ class SharedFile:
     async def read(self, offset: int, size: int) -> bytes:
         """Up to `size` bytes from `offset`. Raises OSError or StorageError."""
         return await self._run(lambda: os.pread(self._file.fileno(), size, offset))
+
+    async def holds(self, length: int, checksum: int) -> bool:
+        """Whether it begins with so many bytes, with this CRC-32; False when it cannot be read."""
+        offset = found = 0
+        try:
+            while offset < length:
+                piece = await self.read(offset, min(PIECE, length - offset))
+                if not piece:
+                    return False
+                offset += len(piece)
+                found = zlib.crc32(piece, found)
+        except (OSError, StorageError):
+            return False
+        return found == checksum
 
     async def write(self, offset: int, data: bytes) -> None:
         """All of `data` at `offset`. Raises OSError or StorageError."""

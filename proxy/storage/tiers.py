@@ -10,8 +10,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import zlib
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 
@@ -22,41 +22,18 @@ from proxy.storage.base import Body, Entry, Spool
 from proxy.storage.bodies import FileBody, MemoryBody
 from proxy.storage.database import Edit, disk_weight
 from proxy.storage.disk import DiskTier
-from proxy.storage.files import PIECE, SharedFile
+from proxy.storage.files import SharedFile
 from proxy.storage.index import Index, RouteLimits
 from proxy.storage.memory import MemoryTier, Resident
 from proxy.storage.purges import PurgeLog
 from proxy.storage.record import DamagedRecord, encode_head, entry_of
 from proxy.storage.spool import BodySpool
+from proxy.storage.stats import StoreStats
 
 _KEYS_PER_STEP = 200
 
 
 _log = logging.getLogger("cachewire.storage")
-
-
-@dataclass(frozen=True, slots=True)
-class StoreStats:
-    """Counts since the start, and what is held now. Sizes are bytes.
-
-    `evictions` counts by tier what left for want of room, `expired` what outlived its route's `max_age`,
-    `purged` what a purge or a write removed, `marked_stale` what a purge kept, `damaged` what failed a check and was
-    dropped, `dropped_writes` what the disk tier could not take.
-    """
-
-    entries: int
-    memory_entries: int
-    memory_bytes: int
-    disk_entries: int
-    disk_bytes: int
-    evictions: Mapping[str, int]
-    expired: int
-    purged: int
-    marked_stale: int
-    damaged: int
-    write_behind_bytes: int
-    dropped_writes: int
-    storage_errors: int
 
 
 class Tiers:
@@ -346,7 +323,7 @@ class Tiers:
             content = await self._disk.read_whole(content, stored.length)
         if isinstance(content, SharedFile) and entry.record in self._unverified:
             # Whatever happened to the file while no process of ours watched: better read it once than serve it.
-            if not await _intact(content, stored):
+            if not await content.holds(stored.length, stored.checksum):
                 content.release()
                 raise DamagedRecord("the body fails its length or checksum")
             self._unverified.discard(entry.record)
@@ -453,18 +430,3 @@ class Tiers:
 
 def _narrowed(covers: Callable[[Entry], bool], url: str | None, tag: str | None) -> Callable[[Entry], bool]:
     return lambda entry: (url is None or entry.url == url) and (tag is None or tag in entry.tags) and covers(entry)
-
-
-async def _intact(file: SharedFile, stored: StoredResponse) -> bool:
-    """Whether a body file holds the bytes that were stored."""
-    offset = checksum = 0
-    try:
-        while offset < stored.length:
-            piece = await file.read(offset, min(PIECE, stored.length - offset))
-            if not piece:
-                return False
-            offset += len(piece)
-            checksum = zlib.crc32(piece, checksum)
-    except (OSError, StorageError):
-        return False
-    return checksum == stored.checksum
