@@ -87,7 +87,7 @@ async def test_no_row_moves_whatever_the_state_says_at_any_width(
     await expect(state).to_contain_text("Held since")
     assert await tops(page, row) == live
     watched.see(5, origin_down=1.0)
-    await expect(page.locator("#alerts-badge")).to_be_visible()
+    await expect(page.locator("#alerts-badge")).to_be_visible(timeout=PATIENCE)
     await expect(state).to_contain_text("newer waits", timeout=PATIENCE)
     assert await tops(page, row) == live
 

@@ -231,7 +231,7 @@ class TestARevocation:
             assert (await link.ask("send_message", text("a", "anna")))["reason"] == "not-authenticated"
             await here.talking.pass_time(1.0)
             await bob.ask("send_message", text("after", "bob"))
-            await here.core.publish({"channel": "user:anna", "event": "hint"})
+            await here.core.publish({"channel": "user:anna", "event": "hint", "data": None})
             gone = await here.back(gone, drop=False)
             assert (link.contents, gone.contents) == (["before", "after"], ["before"])
             assert link.heard("hint") == gone.heard("hint") == []

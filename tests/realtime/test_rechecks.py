@@ -28,7 +28,7 @@ class TestARecheck:
             (told,) = link.heard("auth_error")
             assert (told["reason"], told["user"], told["left"]) == ("refused", "anna", ["A"])
             await bob.ask("send_message", text("for ben", "bob"))
-            await here.core.publish({"channel": "user:anna", "event": "hint"})
+            await here.core.publish({"channel": "user:anna", "event": "hint", "data": None})
             assert (link.contents, link.heard("hint")) == (["for ben"], [])
             assert (await link.ask("send_message", text("a", "anna")))["reason"] == "not-authenticated"
             assert here.core.stats.auth_refused == {"refused": 1}
