@@ -44,6 +44,8 @@ PAGES = (
 )
 MOST_SECONDS = 0.2
 MOST_BYTES = 200_000
+SETTLING = 30.0
+"""Seconds in which an edge gets to know the order of so much that is new, before anybody looks."""
 USUAL = 0.025
 """Seconds of a million empty rounds on an ordinary core."""
 
@@ -73,6 +75,7 @@ async def main() -> int:
             began = time.perf_counter()
             await fill(app, arguments.entries)
             print(f"{arguments.entries:,} responses stored in {time.perf_counter() - began:.1f} s\n")
+            await asyncio.sleep(SETTLING)
             passed = await _looks(app, arguments.paths or PAGES, arguments.looks)
         finally:
             await app.close()

@@ -229,6 +229,7 @@ class ControlRoom:
         heap = Heap(lambda: self._store.stats().memory_bytes, malloc_trim())
         self._watching.append(asyncio.create_task(heap.keep(), name="heap"))
         self._watching.append(asyncio.create_task(self._frame.prepare(), name="templates"))
+        self._watching.append(asyncio.create_task(self._cache.keep(), name="catalogue"))
         if self._kept_alerts is not None:
             await self._kept_alerts.start()
         await self.webhook.start()

@@ -5,6 +5,7 @@ A coded copy is no response of its own here: it goes with the one that it was ma
 
 from __future__ import annotations
 
+import asyncio
 from collections import OrderedDict
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import replace
@@ -28,6 +29,11 @@ from webui.branches import cache_tree
 from webui.cache_shown import CacheDetail, CacheList, CacheRow, CacheTree, Shelf, Variant
 from webui.listing import cache_list, entry_id
 from webui.query import CacheQuery
+
+KEPT_EVERY = 10.0
+"""Seconds between two times that the catalogue is brought up to date while nobody looks."""
+KEPT_SHARE = 0.01
+"""Of one core, at most, for that."""
 
 MOST_REMEMBERED = 2_000
 MOST_KINDS = 50
@@ -66,33 +72,40 @@ class CacheSource:
         self._public_url = public_url
         self._rules = rules
         self._catalogue = Catalogue(store)
+        self._refreshing = asyncio.Lock()
         self._remembered: OrderedDict[str, tuple[str, Vary]] = OrderedDict()
         self._every = 2
 
+    async def keep(self) -> None:
+        """Know the order of what is stored before somebody looks; to be cancelled.
+
+        To put a hundred thousand in order takes longer than an operator should wait for a page.
+        """
+        while True:
+            spent = await self._refresh()
+            await asyncio.sleep(max(KEPT_EVERY, spent / KEPT_SHARE))
+
+    async def _refresh(self) -> float:
+        """Bring the catalogue up to date, one look at a time; for how many seconds that held the loop altogether."""
+        async with self._refreshing:
+            return (await in_turns(self._catalogue.refresh())).seconds
+
     async def listed(self, query: CacheQuery) -> CacheList:
         """The page of stored responses that `query` asks for."""
-
-        def work() -> Generator[None, None, CacheList]:
-            yield from self._catalogue.refresh()
-            shelf, now = self._shelf(), self._now()
-            found = cache_list(self._catalogue.responses, query, now=now, shelf=shelf, row=self._row, masked=masked)
-            return (yield from found)
-
-        cost = await in_turns(work())
-        self._every = every(cost.seconds)
+        refreshed = await self._refresh()
+        shelf, now = self._shelf(), self._now()
+        found = cache_list(self._catalogue.responses, query, now=now, shelf=shelf, row=self._row, masked=masked)
+        cost = await in_turns(found)
+        self._every = every(refreshed + cost.seconds)
         return replace(cost.result, shelf=replace(cost.result.shelf, every=self._every))
 
     async def tree(self, query: CacheQuery) -> CacheTree:
         """The tree of what `query` accepts, open at `query.at`."""
-
-        def work() -> Generator[None, None, CacheTree]:
-            yield from self._catalogue.refresh()
-            shelf, now = self._shelf(), self._now()
-            tree = cache_tree(self._catalogue.responses, query, now=now, shelf=shelf, row=self._row, masked=masked)
-            return (yield from tree)
-
-        cost = await in_turns(work())
-        self._every = every(cost.seconds)
+        refreshed = await self._refresh()
+        shelf, now = self._shelf(), self._now()
+        tree = cache_tree(self._catalogue.responses, query, now=now, shelf=shelf, row=self._row, masked=masked)
+        cost = await in_turns(tree)
+        self._every = every(refreshed + cost.seconds)
         return replace(cost.result, shelf=replace(cost.result.shelf, every=self._every))
 
     async def detail(self, id_: str) -> CacheDetail | None:

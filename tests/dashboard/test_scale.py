@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING
 import pytest
 from pytest_aiohttp import AiohttpClient
 
+from proxy.dashboard import turns
 from proxy.dashboard.turns import every, in_turns
 from tests.dashboard.shelf import NOW, stored
+from webui.query import CacheQuery
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -84,3 +86,29 @@ async def test_no_step_of_a_look_at_a_full_store_is_long(full: EdgeUnderView) ->
     # Not a measurement, which a busy machine would spoil: but ordering 100,000 in one step would be most of the work.
     assert sum(taken) > 3 * max(taken)
     assert len(taken) > 200
+
+
+async def test_who_looks_at_the_same_time_sees_each_response_once(
+    edge: EdgeUnderView, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(turns, "TURN", 0.0)
+    shelf = edge.shelf
+    shelf.shelved.extend(stored(f"/first/{number}") for number in range(12_000))
+    await edge.cache.listed(CacheQuery(sort="url"))
+    shelf.shelved.extend(stored(f"/then/{number}") for number in range(2_500))
+    shelf.changes += 1
+    looks = []
+    for _ in range(12):
+        looks.append(asyncio.create_task(edge.cache.listed(CacheQuery(sort="url"))))
+        await asyncio.sleep(0)
+    assert [look.total for look in await asyncio.gather(*looks)] == [14_500] * 12
+
+
+async def test_the_order_is_known_before_anybody_looks(edge: EdgeUnderView) -> None:
+    for number in range(50):
+        edge.store(f"/{number}")
+    keeping = asyncio.create_task(edge.cache.keep())
+    async with asyncio.timeout(10):
+        while len(edge.cache._catalogue.responses) < 50:
+            await asyncio.sleep(0)
+    keeping.cancel()
