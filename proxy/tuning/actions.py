@@ -93,14 +93,20 @@ def _smaller_memory(state: State, floor: int, held: float | None) -> Step | Skip
     present = _free(state, MEMORY)
     if present is None:
         return None
-    smaller = max(floor, int(present * SMALLER) // 2**10 * 2**10)
+    smaller = _next_limit(present, floor)
     if smaller >= present:
         return None
-    if held is not None and held <= smaller:
-        return Skip(
-            f"the memory tier is left alone: it holds {_mib(held)}, so a limit of {_mib(smaller)} frees nothing"
-        )
+    while held is not None and held <= smaller:
+        if smaller <= floor:
+            return Skip(
+                f"the memory tier is left alone: it holds {_mib(held)}, so even a limit of {_mib(floor)} frees nothing"
+            )
+        smaller = _next_limit(smaller, floor)
     return Step("the memory tier is smaller", (Change(MEMORY, int(present), smaller),))
+
+
+def _next_limit(present: float, floor: int) -> int:
+    return max(floor, int(present * SMALLER) // 2**10 * 2**10)
 
 
 def _mib(size: float) -> str:

@@ -109,7 +109,7 @@ def test_a_memory_tier_that_does_not_use_its_space_is_left_alone_and_the_log_say
     assert actions(edge.alert("memory", "firing")) == ["clear-profiles"]
     cleared, skipped = edge.optimiser.events()
     assert (skipped.action, skipped.fate, skipped.changes) == ("shrink-memory", "skipped", ())
-    assert skipped.text == "the memory tier is left alone: it holds 3 MiB, so a limit of 48 MiB frees nothing"
+    assert skipped.text == "the memory tier is left alone: it holds 3 MiB, so even a limit of 16 MiB frees nothing"
     assert cleared.fate == "done"
     assert edge.wait(60) == []
     assert len(edge.optimiser.events()) == 2, "it is said once"
@@ -121,6 +121,16 @@ def test_a_memory_tier_that_does_not_use_its_space_is_left_alone_and_the_log_say
     edge.alert("memory", "resolved")
     assert actions(edge.wait(300)) == ["undo"]
     assert edge.state.effective(MEMORY).value == 64 * 2**20
+
+
+def test_memory_shrinks_to_the_first_limit_that_frees_something_at_once() -> None:
+    edge = Edge()
+    edge.figures = {"memory_tier": 44.0 * 2**20}
+    assert actions(edge.alert("memory", "firing")) == ["shrink-memory"]
+    assert edge.state.effective(MEMORY).value == 36 * 2**20
+    edge.figures = {"memory_tier": 17.0 * 2**20}
+    assert actions(edge.wait(60)) == ["shrink-memory"]
+    assert edge.state.effective(MEMORY).value == 16 * 2**20, "and never below the floor"
 
 
 def test_figures_are_taken_before_and_when_the_step_has_settled() -> None:
