@@ -60,9 +60,9 @@ from proxy.routing import RouteTable
 from proxy.storage.tiers import Tiers
 from proxy.tuning.api import TuningApi
 from proxy.tuning.control import Tuning
+from proxy.tuning.figures import MEMORY_TIER
 from proxy.tuning.kept import kept_at
 from proxy.tuning.levers import EdgeLevers
-from proxy.tuning.optimiser import MEMORY_TIER
 from proxy.upstream import Origin
 from proxy.version import __version__
 from webui.auth import security

@@ -7,8 +7,9 @@ from typing import TypeVar
 
 from proxy.errors import RequestRefused
 from proxy.tuning.control import Tuning
+from proxy.tuning.figures import Figures
 from proxy.tuning.knobs import KNOBS
-from proxy.tuning.optimiser import Event, Figures
+from proxy.tuning.optimiser import Event
 from proxy.tuning.presets import PRESETS
 from proxy.tuning.state import Change, State
 from webui import formats

@@ -9,6 +9,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 
 from proxy.tuning import presets
+from proxy.tuning.figures import MEMORY_TIER, MESSAGES, Figures
 from proxy.tuning.state import Change, State
 
 BATCH_DELAY = "realtime.batch.delay"
@@ -57,19 +58,16 @@ class Step:
     clear: Clear = field(default_factory=Clear)
 
 
-def next_step(
-    action: str, state: State, bounds: Bounds, done: Collection[str], held: float | None = None
-) -> Step | Skip | None:
-    """The next step of an action, None when it has come to its end. `done` are the actions taken already, `held` the
-    bytes in the memory tier, if that is known."""
+def next_step(action: str, state: State, bounds: Bounds, done: Collection[str], figures: Figures) -> Step | Skip | None:
+    """The next step of an action, None when it has come to its end. `done` are the actions taken already."""
     if action in done and action not in STEPWISE:
         return None
     if action in CLEARING:
         return _clearing(action)
     if action == "raise-batch-delay":
-        return _longer_batches(state, bounds.batch_delay)
+        return _longer_batches(state, bounds.batch_delay, figures.get(MESSAGES))
     if action == "shrink-memory":
-        return _smaller_memory(state, bounds.memory, held)
+        return _smaller_memory(state, bounds.memory, figures.get(MEMORY_TIER))
     return _preset(action, state)
 
 
@@ -79,13 +77,15 @@ def _clearing(action: str) -> Step:
     return Step("profiles are forgotten, reports are stale", clear=Clear(profiles=True, reports=True))
 
 
-def _longer_batches(state: State, cap: float) -> Step | None:
+def _longer_batches(state: State, cap: float, messages: float | None) -> Step | Skip | None:
     present = _free(state, BATCH_DELAY)
     if present is None:
         return None
     longer = round(min(cap, max(present * LONGER, present + SHORTEST_STEP)), 3)
     if longer <= present:
         return None
+    if messages == 0:
+        return Skip("the batch delay is left alone: nobody has sent a message in the last minute")
     return Step("messages are gathered for longer", (Change(BATCH_DELAY, present, longer),))
 
 

@@ -17,9 +17,10 @@ from proxy.config.model import Config
 from proxy.errors import RequestRefused
 from proxy.operations.timeline import Timeline
 from proxy.tuning.actions import Bounds
+from proxy.tuning.figures import Figures
 from proxy.tuning.kept import Kept, read_kept, starting_state, write_kept
 from proxy.tuning.knobs import KNOBS, with_values
-from proxy.tuning.optimiser import Act, Figures, Optimiser, Rule, Times, Undo, UndoRefused
+from proxy.tuning.optimiser import Act, Optimiser, Rule, Times, Undo, UndoRefused
 from proxy.tuning.presets import PRESETS, Value
 from proxy.tuning.state import Change, Chosen, State
 

@@ -7,21 +7,18 @@ operator did ever is. `now` is an argument (seconds); whoever calls carries out 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from proxy.tuning.actions import CLEARING, Bounds, Clear, Skip, Step, next_step
+from proxy.tuning.figures import Figures
 from proxy.tuning.state import Change, State
 
 MOST_EVENTS = 200
 MOST_PATIENCE = 8
 
-Figures = Mapping[str, float | None]
 Fate = Literal["stands", "done", "undone", "superseded", "skipped"]
-
-MEMORY_TIER = "memory_tier"
-"""Which of the figures tells what the memory tier holds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,7 +198,7 @@ class Optimiser:
     def _acted(self, watch: Watch, now: float, state: State, look: Callable[[], Figures]) -> Act | None:
         figures = look()
         for action in watch.rule.actions:
-            step = next_step(action, state, self._bounds, watch.done, figures.get(MEMORY_TIER))
+            step = next_step(action, state, self._bounds, watch.done, figures)
             if isinstance(step, Step):
                 watch.taken += 1
                 watch.done.add(action)

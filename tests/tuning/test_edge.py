@@ -163,7 +163,9 @@ async def test_coded_copies_are_neither_chosen_nor_made_while_compression_is_off
         assert "Content-Encoding" not in await edge.get("/text", wants)
 
 
-async def test_a_degradation_walks_through_fire_act_recover_undo(origin: ScriptedOrigin, tmp_path: Path) -> None:
+async def test_a_degradation_walks_through_fire_act_recover_undo(
+    origin: ScriptedOrigin, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The whole story on the real store and the real core; only the alert's own decision is told by the test."""
     report = (("Cache-Control", "max-age=600"), ("Content-Type", "application/json"))
     origin.on("/api/reports", reply(200, b"[]", report))
@@ -177,6 +179,8 @@ async def test_a_degradation_walks_through_fire_act_recover_undo(origin: Scripte
     realtime = {"auth": "trusted", "origin": {"profiles": "/profiles?ids={ids}"}}
     async with tuned(origin, cache_dir=tmp_path, clock=clock, routes=routes, realtime=realtime) as (edge, tuning):
         core = edge.app.realtime.core  # type: ignore[union-attr] # it is on
+        figures = tuning._figures
+        monkeypatch.setattr(tuning, "_figures", lambda: {**figures(), "messages_per_second": 2.0})
         for path in ("/api/reports", "/picture", "/api/reports"):
             await edge.get(path)
         assert origin.count("/api/reports") == 1

@@ -133,6 +133,18 @@ def test_memory_shrinks_to_the_first_limit_that_frees_something_at_once() -> Non
     assert edge.state.effective(MEMORY).value == 16 * 2**20, "and never below the floor"
 
 
+def test_messages_are_not_gathered_for_longer_while_there_are_none() -> None:
+    edge = Edge((Rule("response-time", ("raise-batch-delay",), 4),))
+    edge.figures = {"messages_per_second": 0.0}
+    assert edge.alert("response-time", "firing") == []
+    assert edge.delay == 0.05
+    (skipped,) = edge.optimiser.events()
+    assert skipped.fate == "skipped"
+    assert skipped.text == "the batch delay is left alone: nobody has sent a message in the last minute"
+    edge.figures = {"messages_per_second": 0.2}
+    assert actions(edge.wait(60)) == ["raise-batch-delay"]
+
+
 def test_figures_are_taken_before_and_when_the_step_has_settled() -> None:
     edge = Edge()
     edge.alert("memory", "firing")
