@@ -34,6 +34,7 @@ _FIGURES: Mapping[str, tuple[str, Callable[[float], str]]] = {
     "response_time": ("response time", formats.duration),
     "p95": ("p95", formats.duration),
     "error_ratio": ("errors", formats.ratio),
+    "origin_failures": ("origin failures", formats.ratio),
     "hit_ratio": ("hit ratio", formats.ratio),
     "poor_quality": ("poor connections", formats.ratio),
     "memory": ("memory", formats.ratio),

@@ -9,7 +9,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 
 from proxy.tuning import presets
-from proxy.tuning.figures import MEMORY_TIER, MESSAGES, Figures
+from proxy.tuning.figures import MEMORY_TIER, MESSAGES, Figures, origin_trouble
 from proxy.tuning.state import Change, State
 
 BATCH_DELAY = "realtime.batch.delay"
@@ -63,7 +63,7 @@ def next_step(action: str, state: State, bounds: Bounds, done: Collection[str], 
     if action in done and action not in STEPWISE:
         return None
     if action in CLEARING:
-        return _clearing(action)
+        return _clearing(action, origin_trouble(figures))
     if action == "raise-batch-delay":
         return _longer_batches(state, bounds.batch_delay, figures.get(MESSAGES))
     if action == "shrink-memory":
@@ -71,7 +71,10 @@ def next_step(action: str, state: State, bounds: Bounds, done: Collection[str], 
     return _preset(action, state)
 
 
-def _clearing(action: str) -> Step:
+def _clearing(action: str, trouble: str | None) -> Step | Skip:
+    if trouble is not None:
+        # What the origin cannot give again would be missed until it can, and every miss would wait for it.
+        return Skip(f"nothing is cleared: {trouble}")
     if action == "clear-profiles":
         return Step("profiles are forgotten", clear=Clear(profiles=True))
     return Step("profiles are forgotten, reports are stale", clear=Clear(profiles=True, reports=True))

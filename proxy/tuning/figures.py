@@ -14,3 +14,27 @@ MEMORY_TIER = "memory_tier"
 
 MESSAGES = "messages_per_second"
 """Chat messages accepted per second, in the last minute."""
+
+ORIGIN_DOWN = "origin_down"
+"""1 when the application cannot be reached."""
+
+ORIGIN_FAILURES = "origin_failures"
+"""Share of the last minute's requests to the origin that it did not answer in time, or with an error."""
+
+ORIGIN_SILENT = "origin_silent"
+"""For how many seconds the origin, although asked, has answered nothing at all."""
+
+FAILING = 0.1
+SILENT = 3.0
+"""Seconds. A request that is overdue is counted as failed when its deadline is over only, which may be a minute."""
+
+
+def origin_trouble(figures: Figures) -> str | None:
+    """Why the origin cannot be relied on to give again what is cleared, as a clause; None when it can."""
+    if figures.get(ORIGIN_DOWN):
+        return "the origin is down"
+    if (silent := figures.get(ORIGIN_SILENT) or 0.0) >= SILENT:
+        return f"the origin has not answered for {silent:.0f} s"
+    if (failures := figures.get(ORIGIN_FAILURES) or 0.0) >= FAILING:
+        return f"{failures * 100:.0f} % of the last minute's requests to the origin have failed"
+    return None

@@ -21,7 +21,7 @@ from proxy.errors import RequestRefused
 from proxy.operations.timeline import Event as TimelineEvent
 from proxy.tuning.control import Tuning
 from tests.edge import CACHE_FIRST, Clock, EdgeUnderTest, edge_before
-from tests.origin import ScriptedOrigin, reply
+from tests.origin import ScriptedOrigin, reply, silence
 
 MEMORY, DELAY = "cache.memory", "realtime.batch.delay"
 
@@ -221,6 +221,31 @@ async def test_a_degradation_walks_through_fire_act_recover_undo(
         assert tuning.overrides() == {}
         assert [each.fate for each in tuning.optimiser.events()] == ["undone", "undone", "done"]
         assert "undone" in told(edge)[0].text
+
+
+async def test_reports_still_answer_from_the_store_while_the_origin_hangs_and_their_alert_fires(
+    origin: ScriptedOrigin,
+) -> None:
+    origin.on("/api/reports", reply(200, b"[]", [("Cache-Control", "max-age=600")]))
+    origin.on("/slow", silence())
+    routes = [{"name": "api", "match": "/**", "strategy": "network-first"}]
+    async with tuned(origin, routes=routes) as (edge, tuning):
+        await edge.get("/api/reports")
+        waits = asyncio.create_task(edge.get("/slow"))
+        await origin.until_asked("/slow")
+        edge.clock.advance(6)
+        await alerted(tuning, "response-time", "firing")
+        assert [(event.fate, event.text) for event in tuning.optimiser.events()[-1:]] == [
+            ("skipped", "nothing is cleared: the origin has not answered for 6 s")
+        ]
+        assert (await edge.get("/api/reports")).cache_status.startswith("cachewire; hit")
+        assert origin.count("/api/reports") == 1
+        waits.cancel()
+        origin.on("/", reply(200, b"here again"))
+        await edge.get("/")
+        edge.clock.advance(60)
+        await tuning.act()
+        assert tuning.optimiser.events()[0].action == "clear-caches"
 
 
 async def test_the_edge_acts_by_itself_when_it_is_told_of_an_alert(origin: ScriptedOrigin) -> None:

@@ -133,6 +133,27 @@ def test_memory_shrinks_to_the_first_limit_that_frees_something_at_once() -> Non
     assert edge.state.effective(MEMORY).value == 16 * 2**20, "and never below the floor"
 
 
+@pytest.mark.parametrize(
+    ("figures", "why"),
+    [
+        ({"origin_down": 1.0}, "the origin is down"),
+        ({"origin_silent": 6.2}, "the origin has not answered for 6 s"),
+        ({"origin_failures": 0.4}, "40 % of the last minute's requests to the origin have failed"),
+    ],
+)
+def test_nothing_is_cleared_that_the_origin_cannot_give_again_until_it_can(figures: dict[str, float], why: str) -> None:
+    edge = Edge((Rule("response-time", ("clear-caches",), 6), Rule("memory", ("clear-profiles",), 6)))
+    edge.figures = figures
+    assert edge.alert("response-time", "firing") == []
+    assert edge.alert("memory", "firing") == []
+    assert edge.wait(60) == []
+    assert [(event.fate, event.text) for event in edge.optimiser.events()] == [
+        ("skipped", f"nothing is cleared: {why}")
+    ] * 2
+    edge.figures = {"origin_down": 0.0, "origin_silent": 0.3, "origin_failures": 0.02}
+    assert actions(edge.wait(60)) == ["clear-caches", "clear-profiles"]
+
+
 def test_messages_are_not_gathered_for_longer_while_there_are_none() -> None:
     edge = Edge((Rule("response-time", ("raise-batch-delay",), 4),))
     edge.figures = {"messages_per_second": 0.0}
