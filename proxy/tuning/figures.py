@@ -38,3 +38,13 @@ def origin_trouble(figures: Figures) -> str | None:
     if (failures := figures.get(ORIGIN_FAILURES) or 0.0) >= FAILING:
         return f"{failures * 100:.0f} % of the last minute's requests to the origin have failed"
     return None
+
+
+CLEARLY = 1.25
+"""So many times as much as before is worse for certain: less may be the minute's own ups and downs."""
+
+
+def worse(reading: str, before: Figures, after: Figures) -> bool:
+    """Whether what an alert looks at is clearly higher after a step than before it."""
+    then, now = before.get(reading), after.get(reading)
+    return then is not None and now is not None and now > max(then, 0.0) * CLEARLY

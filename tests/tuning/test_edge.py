@@ -248,6 +248,22 @@ async def test_reports_still_answer_from_the_store_while_the_origin_hangs_and_th
         assert tuning.optimiser.events()[0].action == "clear-caches"
 
 
+async def test_the_timeline_tells_why_a_harmful_step_was_undone(
+    origin: ScriptedOrigin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with tuned(origin) as (edge, tuning):
+        figures = {"poor_quality": 0.4}
+        monkeypatch.setattr(tuning, "_figures", lambda: dict(figures))
+        await alerted(tuning, "quality-poor", "firing")
+        assert chat(edge).batch.max_messages == 25
+        figures["poor_quality"] = 0.8
+        edge.clock.advance(30)
+        await tuning.act()
+        assert tuning.overrides() == {}
+        assert told(edge)[0].text == "undone: what quality-poor had changed (#1), as it was clearly worse after it"
+        assert told(edge)[0].by == "automatic"
+
+
 async def test_the_edge_acts_by_itself_when_it_is_told_of_an_alert(origin: ScriptedOrigin) -> None:
     origin.on("/", reply(200, b"x" * 110 * 2**10, {"Cache-Control": "max-age=60"}))
     auto = {"auto": {"memory_floor": "8KiB"}}

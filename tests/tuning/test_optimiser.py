@@ -178,6 +178,45 @@ def test_figures_are_taken_before_and_when_the_step_has_settled() -> None:
     assert (event.before, event.after) == ({"response_time": 0.9}, {"response_time": 0.2})
 
 
+def test_a_step_after_which_it_was_clearly_worse_is_undone_and_not_repeated() -> None:
+    edge = Edge((Rule("response-time", ("raise-batch-delay", "clear-profiles"), 6, "response_time"),))
+    edge.alert("response-time", "firing")
+    assert edge.delay == 0.075
+    edge.figures = {"response_time": 4.8}
+    (undo,) = edge.wait(30)
+    assert isinstance(undo, Undo)
+    assert (undo.by, undo.why) == ("automatic", "it was clearly worse after it")
+    assert edge.delay == 0.05
+    (event,) = edge.optimiser.events()
+    assert (event.fate, event.ended_by, event.harmful) == ("undone", "automatic", True)
+    assert event.text == "messages are gathered for longer, and it was clearly worse after it: not done again"
+    assert actions(edge.wait(30)) == ["clear-profiles"], "the next action has its turn"
+    edge.wait(600)
+    assert edge.delay == 0.05
+    edge.alert("response-time", "resolved")
+    edge.wait(300)
+    assert actions(edge.alert("response-time", "firing")) == ["raise-batch-delay"], "another day is another day"
+
+
+def test_a_step_after_which_it_was_hardly_worse_stands_and_goes_on() -> None:
+    edge = Edge((Rule("response-time", ("raise-batch-delay",), 6, "response_time"),))
+    edge.alert("response-time", "firing")
+    edge.figures = {"response_time": 1.1}
+    assert edge.wait(30) == []
+    assert actions(edge.wait(30)) == ["raise-batch-delay"]
+
+
+def test_what_made_it_worse_is_not_undone_while_auto_optimisation_is_switched_off() -> None:
+    edge = Edge((Rule("response-time", ("raise-batch-delay",), 6, "response_time"),))
+    edge.alert("response-time", "firing")
+    edge.figures = {"response_time": 4.8}
+    edge.optimiser.enabled = False
+    assert edge.wait(30) == []
+    assert edge.delay == 0.075
+    edge.optimiser.enabled = True
+    assert actions(edge.act()) == ["undo"]
+
+
 def test_an_alert_that_comes_back_within_the_calm_goes_on_where_it_was() -> None:
     edge = Edge()
     edge.alert("response-time", "firing")
