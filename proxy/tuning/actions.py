@@ -25,6 +25,10 @@ CLEARING = frozenset({"clear-caches", "clear-profiles"})
 STEPWISE = frozenset({"raise-batch-delay", "shrink-memory"})
 """What is repeated until it has come to its end; everything else is done once."""
 
+JUDGED_BY = {"shrink-memory": MEMORY_TIER}
+"""The figure that tells whether an action has done harm, where that is not its alert's own: memory that others go on to
+take is no reason to give the tier its space back."""
+
 
 @dataclass(frozen=True, slots=True)
 class Clear:

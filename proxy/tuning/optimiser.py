@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from proxy.tuning.actions import CLEARING, Bounds, Clear, Skip, Step, next_step
+from proxy.tuning.actions import CLEARING, JUDGED_BY, Bounds, Clear, Skip, Step, next_step
 from proxy.tuning.figures import Figures, worse
 from proxy.tuning.state import Change, State
 
@@ -47,7 +47,7 @@ class Event:
 
     `fate`: what it changed stands, it left nothing to undo (`done`), it was undone, an operator has changed
     everything about it since (`superseded`), or it was not taken after all (`skipped`), as its text says. `harmful`:
-    what its alert looks at was clearly worse after it.
+    what it is judged by was clearly worse after it.
     """
 
     number: int
@@ -275,7 +275,7 @@ class Optimiser:
 
     def _settle(self, event: Event, after: Figures) -> None:
         watch = self._watches[event.rule]
-        harmful = worse(watch.rule.reading, event.before, after)
+        harmful = worse(JUDGED_BY.get(event.action, watch.rule.reading), event.before, after)
         text = event.text
         if harmful:
             watch.harmful.add(event.action)

@@ -198,6 +198,16 @@ def test_a_step_after_which_it_was_clearly_worse_is_undone_and_not_repeated() ->
     assert actions(edge.alert("response-time", "firing")) == ["raise-batch-delay"], "another day is another day"
 
 
+def test_memory_that_others_take_is_no_reason_to_undo_that_the_tier_shrank() -> None:
+    edge = Edge((Rule("memory", ("shrink-memory",), 6, "memory"),))
+    edge.figures = {"memory": 1.06, "memory_tier": 44.0 * 2**20}
+    edge.alert("memory", "firing")
+    edge.figures = {"memory": 1.43, "memory_tier": 36.0 * 2**20}
+    assert edge.wait(30) == []
+    assert edge.state.effective(MEMORY).value == 36 * 2**20
+    assert actions(edge.wait(30)) == ["shrink-memory"]
+
+
 def test_a_step_after_which_it_was_hardly_worse_stands_and_goes_on() -> None:
     edge = Edge((Rule("response-time", ("raise-batch-delay",), 6, "response_time"),))
     edge.alert("response-time", "firing")
