@@ -60,9 +60,9 @@ from proxy.routing import RouteTable
 from proxy.storage.tiers import Tiers
 from proxy.tuning.api import TuningApi
 from proxy.tuning.control import Tuning
+from proxy.tuning.figures import MEMORY_TIER, ORIGIN_SILENT
 from proxy.tuning.kept import kept_at
 from proxy.tuning.levers import EdgeLevers
-from proxy.tuning.optimiser import MEMORY_TIER
 from proxy.upstream import Origin
 from proxy.version import __version__
 from webui.auth import security
@@ -181,7 +181,11 @@ class ControlRoom:
         self.tuning = Tuning(
             config,
             EdgeLevers(config, store=store, routes=routes, purger=purger, compression=compression, realtime=realtime),
-            figures=lambda: {**self.readings.sample().values(), MEMORY_TIER: float(store.stats().memory_bytes)},
+            figures=lambda: {
+                **self.readings.sample().values(),
+                MEMORY_TIER: float(store.stats().memory_bytes),
+                ORIGIN_SILENT: None if (since := origin.health.unanswered_since) is None else now() - since,
+            },
             timeline=self.timeline,
             now=now,
             path=kept_at(config.cache),

@@ -52,6 +52,7 @@ class OriginHealth:
     `down` after a failed connection (of two probes in a row), or three failures of any kind in a row; the next response
     makes it `up`, and so does a probe that connects, if the last failure was that nothing did. The counts and
     `last_success` are of requests alone.
+    `unanswered_since` is the first request since the last response, also when whoever asked has left since.
     `errors` counts requests without a response and bodies that broke off; `retries` counts requests sent again,
     those on a stale connection included.
     """
@@ -62,6 +63,7 @@ class OriginHealth:
     last_error: str = ""
     last_success: float | None = None
     last_failure: float | None = None
+    unanswered_since: float | None = None
     requests: int = 0
     errors: int = 0
     retries: int = 0
@@ -103,6 +105,7 @@ class Origin:
         self._last_error = ""
         self._last_success: float | None = None
         self._last_failure: float | None = None
+        self._unanswered_since: float | None = None
         self._refused_at: float | None = None
         self._unconnected = False
         self._probes_failed = 0
@@ -119,6 +122,7 @@ class Origin:
             last_error=self._last_error,
             last_success=self._last_success,
             last_failure=self._last_failure,
+            unanswered_since=self._unanswered_since,
             requests=self._requests,
             errors=self._errors,
             retries=self._retries,
@@ -175,6 +179,8 @@ class Origin:
         self, request: OriginRequest, head: bytes, interim: Interim | None, *, upgrade: bool
     ) -> OriginResponse | Tunnel:
         self._requests += 1
+        if self._unanswered_since is None:
+            self._unanswered_since = self._now()
         deadline = asyncio.get_running_loop().time() + self._settings.response_timeout
         idempotent = request.method in IDEMPOTENT
         left = self._settings.retries if idempotent and not self._known_down() else 0
@@ -256,6 +262,7 @@ class Origin:
 
     def _succeeded(self) -> None:
         self._last_success = self._now()
+        self._unanswered_since = None
         self._connected()
         self._become("up", self._last_success)
 

@@ -60,11 +60,13 @@ def rate(per_second: float | None) -> str:
 
 
 def ratio(share: float | None) -> str:
-    """A share of one as per cent: `93.1 %`. Only the whole is `100 %`, only nothing is `0 %`."""
+    """A share of one as per cent: `93.1 %`. Only the whole is `100 %`, only nothing is `0 %`; beyond it as it is."""
     if share is None:
         return NOTHING
     if share in (0, 1):
         return f"{share * 100:.0f} %"
+    if share > 1:
+        return f"{share * 100:.1f} %"  # of a budget more can be in use than there is
     return f"{min(max(share * 100, 0.1), 99.9):.1f} %"
 
 

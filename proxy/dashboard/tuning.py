@@ -7,8 +7,9 @@ from typing import TypeVar
 
 from proxy.errors import RequestRefused
 from proxy.tuning.control import Tuning
+from proxy.tuning.figures import Figures
 from proxy.tuning.knobs import KNOBS
-from proxy.tuning.optimiser import Event, Figures
+from proxy.tuning.optimiser import Event
 from proxy.tuning.presets import PRESETS
 from proxy.tuning.state import Change, State
 from webui import formats
@@ -33,6 +34,7 @@ _FIGURES: Mapping[str, tuple[str, Callable[[float], str]]] = {
     "response_time": ("response time", formats.duration),
     "p95": ("p95", formats.duration),
     "error_ratio": ("errors", formats.ratio),
+    "origin_failures": ("origin failures", formats.ratio),
     "hit_ratio": ("hit ratio", formats.ratio),
     "poor_quality": ("poor connections", formats.ratio),
     "memory": ("memory", formats.ratio),

@@ -128,6 +128,7 @@ class Rates:
     p50: float | None
     p95: float | None
     slowest: float | None
+    origin_requests: int
     origin_requests_per_second: float
     origin_errors: int
     origin_p50: float | None
@@ -241,6 +242,7 @@ class Ledger:
         durations = Histogram.merged(s.durations for s in seconds)
         origin = Histogram.merged(s.origin_durations for s in seconds)
         requests = sum(s.requests for s in seconds)
+        origin_requests = sum(s.origin_requests for s in seconds)
         timed = sum(s.timed for s in seconds)
         return Rates(
             window=elapsed,
@@ -257,7 +259,8 @@ class Ledger:
             p50=durations.quantile(0.5),
             p95=durations.quantile(0.95),
             slowest=durations.largest if requests else None,
-            origin_requests_per_second=sum(s.origin_requests for s in seconds) / elapsed,
+            origin_requests=origin_requests,
+            origin_requests_per_second=origin_requests / elapsed,
             origin_errors=sum(s.origin_errors for s in seconds),
             origin_p50=origin.quantile(0.5),
             origin_p95=origin.quantile(0.95),

@@ -44,6 +44,8 @@ class Readings:
     """Share of the memory budget in use."""
     origin_down: float | None = None
     """1 when the application cannot be reached, 0 when it can; None until it was asked."""
+    origin_failures: float | None = None
+    """Share of the requests to the origin that it did not answer in time, or with a status of 500 or above."""
     outbox_queued: float | None = None
     """Writes that wait; None without an outbox."""
     outbox_oldest: float | None = None
@@ -148,6 +150,7 @@ class Reader:
             poor_quality=slow.poor,
             memory=slow.memory.share,
             origin_down=None if up is None else float(not up),
+            origin_failures=rates.origin_errors / rates.origin_requests if rates.origin_requests >= FEW_TIMED else None,
             outbox_queued=None if kept is None else float(kept.queued_writes),
             outbox_oldest=None if kept is None else kept.oldest_write,
             outbox_growth=None if kept is None else float(self._growth(kept)),

@@ -9,6 +9,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 
 from proxy.tuning import presets
+from proxy.tuning.figures import MEMORY_TIER, MESSAGES, Figures, origin_trouble
 from proxy.tuning.state import Change, State
 
 BATCH_DELAY = "realtime.batch.delay"
@@ -23,6 +24,10 @@ CLEARING = frozenset({"clear-caches", "clear-profiles"})
 
 STEPWISE = frozenset({"raise-batch-delay", "shrink-memory"})
 """What is repeated until it has come to its end; everything else is done once."""
+
+JUDGED_BY = {"shrink-memory": MEMORY_TIER}
+"""The figure that tells whether an action has done harm, where that is not its alert's own: memory that others go on to
+take is no reason to give the tier its space back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,35 +62,37 @@ class Step:
     clear: Clear = field(default_factory=Clear)
 
 
-def next_step(
-    action: str, state: State, bounds: Bounds, done: Collection[str], held: float | None = None
-) -> Step | Skip | None:
-    """The next step of an action, None when it has come to its end. `done` are the actions taken already, `held` the
-    bytes in the memory tier, if that is known."""
+def next_step(action: str, state: State, bounds: Bounds, done: Collection[str], figures: Figures) -> Step | Skip | None:
+    """The next step of an action, None when it has come to its end. `done` are the actions taken already."""
     if action in done and action not in STEPWISE:
         return None
     if action in CLEARING:
-        return _clearing(action)
+        return _clearing(action, origin_trouble(figures))
     if action == "raise-batch-delay":
-        return _longer_batches(state, bounds.batch_delay)
+        return _longer_batches(state, bounds.batch_delay, figures.get(MESSAGES))
     if action == "shrink-memory":
-        return _smaller_memory(state, bounds.memory, held)
+        return _smaller_memory(state, bounds.memory, figures.get(MEMORY_TIER))
     return _preset(action, state)
 
 
-def _clearing(action: str) -> Step:
+def _clearing(action: str, trouble: str | None) -> Step | Skip:
+    if trouble is not None:
+        # What the origin cannot give again would be missed until it can, and every miss would wait for it.
+        return Skip(f"nothing is cleared: {trouble}")
     if action == "clear-profiles":
         return Step("profiles are forgotten", clear=Clear(profiles=True))
     return Step("profiles are forgotten, reports are stale", clear=Clear(profiles=True, reports=True))
 
 
-def _longer_batches(state: State, cap: float) -> Step | None:
+def _longer_batches(state: State, cap: float, messages: float | None) -> Step | Skip | None:
     present = _free(state, BATCH_DELAY)
     if present is None:
         return None
     longer = round(min(cap, max(present * LONGER, present + SHORTEST_STEP)), 3)
     if longer <= present:
         return None
+    if messages == 0:
+        return Skip("the batch delay is left alone: nobody has sent a message in the last minute")
     return Step("messages are gathered for longer", (Change(BATCH_DELAY, present, longer),))
 
 
@@ -93,14 +100,20 @@ def _smaller_memory(state: State, floor: int, held: float | None) -> Step | Skip
     present = _free(state, MEMORY)
     if present is None:
         return None
-    smaller = max(floor, int(present * SMALLER) // 2**10 * 2**10)
+    smaller = _next_limit(present, floor)
     if smaller >= present:
         return None
-    if held is not None and held <= smaller:
-        return Skip(
-            f"the memory tier is left alone: it holds {_mib(held)}, so a limit of {_mib(smaller)} frees nothing"
-        )
+    while held is not None and held <= smaller:
+        if smaller <= floor:
+            return Skip(
+                f"the memory tier is left alone: it holds {_mib(held)}, so even a limit of {_mib(floor)} frees nothing"
+            )
+        smaller = _next_limit(smaller, floor)
     return Step("the memory tier is smaller", (Change(MEMORY, int(present), smaller),))
+
+
+def _next_limit(present: float, floor: int) -> int:
+    return max(floor, int(present * SMALLER) // 2**10 * 2**10)
 
 
 def _mib(size: float) -> str:

@@ -15,11 +15,13 @@ from typing import Any, Protocol
 
 from proxy.config.model import Config
 from proxy.errors import RequestRefused
+from proxy.operations.alert_rules import SHIPPED
 from proxy.operations.timeline import Timeline
 from proxy.tuning.actions import Bounds
+from proxy.tuning.figures import Figures
 from proxy.tuning.kept import Kept, read_kept, starting_state, write_kept
 from proxy.tuning.knobs import KNOBS, with_values
-from proxy.tuning.optimiser import Act, Figures, Optimiser, Rule, Times, Undo, UndoRefused
+from proxy.tuning.optimiser import Act, Optimiser, Rule, Times, Undo, UndoRefused
 from proxy.tuning.presets import PRESETS, Value
 from proxy.tuning.state import Change, Chosen, State
 
@@ -226,7 +228,8 @@ class Tuning:
         after = self.state.values()
         changes = [Change(key, before[key], value) for key, value in after.items() if before[key] != value]
         numbers = ", ".join(str(event.number) for event in undo.events)
-        text = f"undone: what {undo.events[0].rule} had changed (#{numbers})"
+        why = f", as {undo.why}" if undo.why else ""
+        text = f"undone: what {undo.events[0].rule} had changed (#{numbers}){why}"
         self._timeline.add("tuning", undo.by, text, **_told(changes))
 
     async def _watch(self) -> None:
@@ -283,11 +286,15 @@ class Tuning:
 def _optimiser(config: Config, kept: Kept) -> Optimiser:
     auto = config.tuning.auto
     return Optimiser(
-        [Rule(rule.alert, rule.do, rule.most) for rule in auto.rules],
+        [Rule(rule.alert, rule.do, rule.most, _reading(rule.alert)) for rule in auto.rules],
         Times(auto.cool_down, auto.settle, auto.calm),
         Bounds(auto.batch_delay_cap, auto.memory_floor),
         enabled=auto.enabled if kept.auto is None else kept.auto,
     )
+
+
+def _reading(alert: str) -> str:
+    return SHIPPED[alert].reading if alert in SHIPPED else ""
 
 
 def _kept(keep: bool) -> str:

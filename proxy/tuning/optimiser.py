@@ -1,36 +1,35 @@
 """PURE: when which rule does what, and when it is undone.
 
 The rule of this room: one step at a time, never two of one rule within its cool-down, never more than its `most`
-before its alert was calm; what a rule did is undone when its alert has been resolved for `calm`, and nothing that an
-operator did ever is. `now` is an argument (seconds); whoever calls carries out what is decided.
+before its alert was calm. What a rule did is undone when its alert has been resolved for `calm`, or when what the alert
+looks at was clearly worse after it, which is not repeated then; nothing that an operator did ever is. `now` is an
+argument (seconds); whoever calls carries out what is decided.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from proxy.tuning.actions import CLEARING, Bounds, Clear, Skip, Step, next_step
+from proxy.tuning.actions import CLEARING, JUDGED_BY, Bounds, Clear, Skip, Step, next_step
+from proxy.tuning.figures import Figures, worse
 from proxy.tuning.state import Change, State
 
 MOST_EVENTS = 200
 MOST_PATIENCE = 8
 
-Figures = Mapping[str, float | None]
 Fate = Literal["stands", "done", "undone", "superseded", "skipped"]
-
-MEMORY_TIER = "memory_tier"
-"""Which of the figures tells what the memory tier holds."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """What follows when `alert` fires."""
+    """What follows when `alert` fires. `reading` names the figure that the alert looks at."""
 
     alert: str
     actions: tuple[str, ...]
     most: int = 6
+    reading: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +46,8 @@ class Event:
     """One step that was taken, with the figures before and after it.
 
     `fate`: what it changed stands, it left nothing to undo (`done`), it was undone, an operator has changed
-    everything about it since (`superseded`), or it was not taken after all (`skipped`), as its text says.
+    everything about it since (`superseded`), or it was not taken after all (`skipped`), as its text says. `harmful`:
+    what it is judged by was clearly worse after it.
     """
 
     number: int
@@ -61,6 +61,7 @@ class Event:
     fate: Fate = "stands"
     ended: float | None = None
     ended_by: str = ""
+    harmful: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,10 +74,11 @@ class Act:
 
 @dataclass(frozen=True, slots=True)
 class Undo:
-    """Take back what these events changed."""
+    """Take back what these events changed. `why`: a clause for the log, empty where it goes without saying."""
 
     events: tuple[Event, ...]
     by: str
+    why: str = ""
 
 
 class UndoRefused(ValueError):
@@ -93,6 +95,7 @@ class Watch:
     taken: int = 0
     done: set[str] = field(default_factory=set)
     skipped: set[str] = field(default_factory=set)
+    harmful: set[str] = field(default_factory=set)
     yielded: bool = False
     patience: int = 1
     quiet_until: float = float("-inf")
@@ -144,6 +147,8 @@ class Optimiser:
         self._settled(now, look)
         if not self.enabled:
             return None
+        if undo := self._harmed(now):
+            return undo
         for watch in self._watches.values():
             if watch.resolved is not None and now >= watch.resolved + self._calm(watch):
                 if undo := self._calmed(watch, now):
@@ -162,15 +167,9 @@ class Optimiser:
             raise UndoRefused(f"there is no event {number}; it may have left the log")
         if event.fate != "stands":
             raise UndoRefused(f"event {number} has nothing to undo: {_FATES[event.fate]}")
-        keys = {change.key for change in event.changes}
-        built = [
-            each
-            for each in self._standing(event.rule)
-            if each.number >= number and keys & {change.key for change in each.changes}
-        ]
         if watch := self._watches.get(event.rule):
             watch.yielded = True
-        return Undo(tuple(self._end(each, "undone", by, now) for each in reversed(built)), by)
+        return Undo(self._unbuilt(event, by, now), by)
 
     def yielded(self, state: State, by: str, now: float) -> None:
         """An operator has changed something: rules that had set it yield; events of which nothing stands are over."""
@@ -201,7 +200,9 @@ class Optimiser:
     def _acted(self, watch: Watch, now: float, state: State, look: Callable[[], Figures]) -> Act | None:
         figures = look()
         for action in watch.rule.actions:
-            step = next_step(action, state, self._bounds, watch.done, figures.get(MEMORY_TIER))
+            if action in watch.harmful:
+                continue
+            step = next_step(action, state, self._bounds, watch.done, figures)
             if isinstance(step, Step):
                 watch.taken += 1
                 watch.done.add(action)
@@ -214,12 +215,20 @@ class Optimiser:
         watch.quiet_until = now + self.times.cool_down
         return None
 
+    def _harmed(self, now: float) -> Undo | None:
+        for event in self._events.values():
+            watch = self._watches.get(event.rule)
+            if event.harmful and event.fate == "stands" and not (watch and watch.yielded):
+                return Undo(self._unbuilt(event, "automatic", now), "automatic", "it was clearly worse after it")
+        return None
+
     def _calmed(self, watch: Watch, now: float) -> Undo | None:
         standing = list(self._standing(watch.rule.alert))
         acted = watch.taken > 0
         watch.since, watch.resolved, watch.taken, watch.yielded = now, None, 0, False
         watch.done.clear()
         watch.skipped.clear()
+        watch.harmful.clear()
         watch.calm_since = now if acted else None
         if not standing:
             return None
@@ -245,6 +254,16 @@ class Optimiser:
     def _standing(self, rule: str) -> Iterator[Event]:
         return (event for event in list(self._events.values()) if event.rule == rule and event.fate == "stands")
 
+    def _unbuilt(self, event: Event, by: str, now: float) -> tuple[Event, ...]:
+        """End an event and what the same rule built on it, the newest first."""
+        keys = {change.key for change in event.changes}
+        built = [
+            each
+            for each in self._standing(event.rule)
+            if each.number >= event.number and keys & {change.key for change in each.changes}
+        ]
+        return tuple(self._end(each, "undone", by, now) for each in reversed(built))
+
     def _end(self, event: Event, fate: Fate, by: str, now: float) -> Event:
         ended = self._events[event.number] = replace(event, fate=fate, ended=now, ended_by=by)
         return ended
@@ -252,7 +271,16 @@ class Optimiser:
     def _settled(self, now: float, look: Callable[[], Figures]) -> None:
         for event in list(self._events.values()):
             if self._unsettled(event) and now >= event.at + self.times.settle:
-                self._events[event.number] = replace(event, after=look())
+                self._settle(event, look())
+
+    def _settle(self, event: Event, after: Figures) -> None:
+        watch = self._watches[event.rule]
+        harmful = worse(JUDGED_BY.get(event.action, watch.rule.reading), event.before, after)
+        text = event.text
+        if harmful:
+            watch.harmful.add(event.action)
+            text = f"{text}, and it was clearly worse after it: not done again"
+        self._events[event.number] = replace(event, after=after, harmful=harmful, text=text)
 
     def _unsettled(self, event: Event) -> bool:
         return event.after is None and event.fate in ("stands", "done")

@@ -49,6 +49,11 @@ def test_a_ratio_is_100_per_cent_only_when_nothing_is_missing(share: float, text
     assert formats.ratio(share) == text
 
 
+@pytest.mark.parametrize(("share", "text"), [(1.677, "167.7 %"), (1.2054, "120.5 %"), (1.0004, "100.0 %")])
+def test_a_share_beyond_the_whole_is_shown_as_it_is(share: float, text: str) -> None:
+    assert formats.ratio(share) == text
+
+
 @pytest.mark.parametrize(("value", "text"), [(0.04, "0.0"), (12.54, "12.5"), (99.96, "100"), (12345.6, "12,346")])
 def test_rates_drop_the_decimal_where_it_says_nothing(value: float, text: str) -> None:
     assert formats.rate(value) == text

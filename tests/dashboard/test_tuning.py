@@ -184,7 +184,7 @@ class TestAutoOptimisation:
         tuning.alerted(Transition("memory", "firing"))
         await tuning.act()
         shown = text(await page(operator))
-        assert "it holds 0 MiB, so a limit of 48 MiB frees nothing" in shown
+        assert "it holds 0 MiB, so even a limit of 16 MiB frees nothing" in shown
         assert "not done" in shown
 
     async def test_it_is_switched_off_and_on(self, operator: aiohttp.ClientSession, tuning: Tuning) -> None:

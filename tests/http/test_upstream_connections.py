@@ -459,6 +459,19 @@ async def test_one_slow_answer_does_not_mean_down_but_three_in_a_row_do(origin: 
         assert states == ["up", "up", "down"]
 
 
+async def test_health_tells_since_when_nothing_was_answered(origin: ScriptedOrigin, clock: Clock) -> None:
+    origin.on("/slow", silence())
+    async with client(origin, clock, response_timeout="0.02s") as upstream:
+        assert upstream.health.unanswered_since is None
+        for _ in range(2):
+            with pytest.raises(OriginTimeout):
+                await upstream.send(get("/slow"))
+            assert upstream.health.unanswered_since == 1000.0
+            clock.time += 5
+        await fetch(upstream)
+        assert upstream.health.unanswered_since is None
+
+
 async def test_the_scripted_origin_sees_every_connection_end(origin: ScriptedOrigin, clock: Clock) -> None:
     async def half(wire: Wire) -> None:
         await wire.send(head(200, {"Content-Length": "2"}) + b"a")

@@ -104,6 +104,15 @@ def test_the_origin_is_down_when_it_was_asked_in_vain(edge: Edge, up: bool | Non
     assert edge.after(1).origin_down == down
 
 
+def test_what_the_origin_failed_at_is_a_share_of_what_it_was_asked(edge: Edge) -> None:
+    overdue = replace(FAST, verdict="stale", reason="origin-timeout", duration=3.0)
+    for outcome in (FAST, SLOW, SLOW, FAILED, overdue):
+        edge.ledger.record(outcome)
+    assert edge.after(1).origin_failures is None, "few say nothing"
+    edge.ledger.record(SLOW)
+    assert edge.after(1).origin_failures == pytest.approx(2 / 5)
+
+
 @pytest.mark.parametrize(
     ("grades", "poor"), [(None, None), (Grades(4, 4), None), (Grades(1, 5), 0.2), (Grades(0, 8000), 0.0)]
 )
@@ -216,7 +225,8 @@ def test_every_name_is_a_figure(edge: Edge) -> None:
 
 def test_the_names_that_rules_rely_on_stay() -> None:
     relied_on = {
-        "response_time", "error_ratio", "poor_quality", "memory", "origin_down", "outbox_queued", "outbox_oldest",
-        "outbox_growth", "disk", "redis_lost", "requests_per_second", "hit_ratio", "messages_per_second", "p95",
+        "response_time", "error_ratio", "poor_quality", "memory", "origin_down", "origin_failures", "outbox_queued",
+        "outbox_oldest", "outbox_growth", "disk", "redis_lost", "requests_per_second", "hit_ratio",
+        "messages_per_second", "p95",
     }  # fmt: skip
     assert set(Readings.names()) == relied_on

@@ -21,7 +21,7 @@ from proxy.errors import RequestRefused
 from proxy.operations.timeline import Event as TimelineEvent
 from proxy.tuning.control import Tuning
 from tests.edge import CACHE_FIRST, Clock, EdgeUnderTest, edge_before
-from tests.origin import ScriptedOrigin, reply
+from tests.origin import ScriptedOrigin, reply, silence
 
 MEMORY, DELAY = "cache.memory", "realtime.batch.delay"
 
@@ -163,7 +163,9 @@ async def test_coded_copies_are_neither_chosen_nor_made_while_compression_is_off
         assert "Content-Encoding" not in await edge.get("/text", wants)
 
 
-async def test_a_degradation_walks_through_fire_act_recover_undo(origin: ScriptedOrigin, tmp_path: Path) -> None:
+async def test_a_degradation_walks_through_fire_act_recover_undo(
+    origin: ScriptedOrigin, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The whole story on the real store and the real core; only the alert's own decision is told by the test."""
     report = (("Cache-Control", "max-age=600"), ("Content-Type", "application/json"))
     origin.on("/api/reports", reply(200, b"[]", report))
@@ -177,6 +179,8 @@ async def test_a_degradation_walks_through_fire_act_recover_undo(origin: Scripte
     realtime = {"auth": "trusted", "origin": {"profiles": "/profiles?ids={ids}"}}
     async with tuned(origin, cache_dir=tmp_path, clock=clock, routes=routes, realtime=realtime) as (edge, tuning):
         core = edge.app.realtime.core  # type: ignore[union-attr] # it is on
+        figures = tuning._figures
+        monkeypatch.setattr(tuning, "_figures", lambda: {**figures(), "messages_per_second": 2.0})
         for path in ("/api/reports", "/picture", "/api/reports"):
             await edge.get(path)
         assert origin.count("/api/reports") == 1
@@ -217,6 +221,47 @@ async def test_a_degradation_walks_through_fire_act_recover_undo(origin: Scripte
         assert tuning.overrides() == {}
         assert [each.fate for each in tuning.optimiser.events()] == ["undone", "undone", "done"]
         assert "undone" in told(edge)[0].text
+
+
+async def test_reports_still_answer_from_the_store_while_the_origin_hangs_and_their_alert_fires(
+    origin: ScriptedOrigin,
+) -> None:
+    origin.on("/api/reports", reply(200, b"[]", [("Cache-Control", "max-age=600")]))
+    origin.on("/slow", silence())
+    routes = [{"name": "api", "match": "/**", "strategy": "network-first"}]
+    async with tuned(origin, routes=routes) as (edge, tuning):
+        await edge.get("/api/reports")
+        waits = asyncio.create_task(edge.get("/slow"))
+        await origin.until_asked("/slow")
+        edge.clock.advance(6)
+        await alerted(tuning, "response-time", "firing")
+        assert [(event.fate, event.text) for event in tuning.optimiser.events()[-1:]] == [
+            ("skipped", "nothing is cleared: the origin has not answered for 6 s")
+        ]
+        assert (await edge.get("/api/reports")).cache_status.startswith("cachewire; hit")
+        assert origin.count("/api/reports") == 1
+        waits.cancel()
+        origin.on("/", reply(200, b"here again"))
+        await edge.get("/")
+        edge.clock.advance(60)
+        await tuning.act()
+        assert tuning.optimiser.events()[0].action == "clear-caches"
+
+
+async def test_the_timeline_tells_why_a_harmful_step_was_undone(
+    origin: ScriptedOrigin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with tuned(origin) as (edge, tuning):
+        figures = {"poor_quality": 0.4}
+        monkeypatch.setattr(tuning, "_figures", lambda: dict(figures))
+        await alerted(tuning, "quality-poor", "firing")
+        assert chat(edge).batch.max_messages == 25
+        figures["poor_quality"] = 0.8
+        edge.clock.advance(30)
+        await tuning.act()
+        assert tuning.overrides() == {}
+        assert told(edge)[0].text == "undone: what quality-poor had changed (#1), as it was clearly worse after it"
+        assert told(edge)[0].by == "automatic"
 
 
 async def test_the_edge_acts_by_itself_when_it_is_told_of_an_alert(origin: ScriptedOrigin) -> None:

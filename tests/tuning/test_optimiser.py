@@ -109,7 +109,7 @@ def test_a_memory_tier_that_does_not_use_its_space_is_left_alone_and_the_log_say
     assert actions(edge.alert("memory", "firing")) == ["clear-profiles"]
     cleared, skipped = edge.optimiser.events()
     assert (skipped.action, skipped.fate, skipped.changes) == ("shrink-memory", "skipped", ())
-    assert skipped.text == "the memory tier is left alone: it holds 3 MiB, so a limit of 48 MiB frees nothing"
+    assert skipped.text == "the memory tier is left alone: it holds 3 MiB, so even a limit of 16 MiB frees nothing"
     assert cleared.fate == "done"
     assert edge.wait(60) == []
     assert len(edge.optimiser.events()) == 2, "it is said once"
@@ -123,6 +123,49 @@ def test_a_memory_tier_that_does_not_use_its_space_is_left_alone_and_the_log_say
     assert edge.state.effective(MEMORY).value == 64 * 2**20
 
 
+def test_memory_shrinks_to_the_first_limit_that_frees_something_at_once() -> None:
+    edge = Edge()
+    edge.figures = {"memory_tier": 44.0 * 2**20}
+    assert actions(edge.alert("memory", "firing")) == ["shrink-memory"]
+    assert edge.state.effective(MEMORY).value == 36 * 2**20
+    edge.figures = {"memory_tier": 17.0 * 2**20}
+    assert actions(edge.wait(60)) == ["shrink-memory"]
+    assert edge.state.effective(MEMORY).value == 16 * 2**20, "and never below the floor"
+
+
+@pytest.mark.parametrize(
+    ("figures", "why"),
+    [
+        ({"origin_down": 1.0}, "the origin is down"),
+        ({"origin_silent": 6.2}, "the origin has not answered for 6 s"),
+        ({"origin_failures": 0.4}, "40 % of the last minute's requests to the origin have failed"),
+    ],
+)
+def test_nothing_is_cleared_that_the_origin_cannot_give_again_until_it_can(figures: dict[str, float], why: str) -> None:
+    edge = Edge((Rule("response-time", ("clear-caches",), 6), Rule("memory", ("clear-profiles",), 6)))
+    edge.figures = figures
+    assert edge.alert("response-time", "firing") == []
+    assert edge.alert("memory", "firing") == []
+    assert edge.wait(60) == []
+    assert [(event.fate, event.text) for event in edge.optimiser.events()] == [
+        ("skipped", f"nothing is cleared: {why}")
+    ] * 2
+    edge.figures = {"origin_down": 0.0, "origin_silent": 0.3, "origin_failures": 0.02}
+    assert actions(edge.wait(60)) == ["clear-caches", "clear-profiles"]
+
+
+def test_messages_are_not_gathered_for_longer_while_there_are_none() -> None:
+    edge = Edge((Rule("response-time", ("raise-batch-delay",), 4),))
+    edge.figures = {"messages_per_second": 0.0}
+    assert edge.alert("response-time", "firing") == []
+    assert edge.delay == 0.05
+    (skipped,) = edge.optimiser.events()
+    assert skipped.fate == "skipped"
+    assert skipped.text == "the batch delay is left alone: nobody has sent a message in the last minute"
+    edge.figures = {"messages_per_second": 0.2}
+    assert actions(edge.wait(60)) == ["raise-batch-delay"]
+
+
 def test_figures_are_taken_before_and_when_the_step_has_settled() -> None:
     edge = Edge()
     edge.alert("memory", "firing")
@@ -133,6 +176,55 @@ def test_figures_are_taken_before_and_when_the_step_has_settled() -> None:
     edge.wait(1)
     (event,) = edge.optimiser.events()
     assert (event.before, event.after) == ({"response_time": 0.9}, {"response_time": 0.2})
+
+
+def test_a_step_after_which_it_was_clearly_worse_is_undone_and_not_repeated() -> None:
+    edge = Edge((Rule("response-time", ("raise-batch-delay", "clear-profiles"), 6, "response_time"),))
+    edge.alert("response-time", "firing")
+    assert edge.delay == 0.075
+    edge.figures = {"response_time": 4.8}
+    (undo,) = edge.wait(30)
+    assert isinstance(undo, Undo)
+    assert (undo.by, undo.why) == ("automatic", "it was clearly worse after it")
+    assert edge.delay == 0.05
+    (event,) = edge.optimiser.events()
+    assert (event.fate, event.ended_by, event.harmful) == ("undone", "automatic", True)
+    assert event.text == "messages are gathered for longer, and it was clearly worse after it: not done again"
+    assert actions(edge.wait(30)) == ["clear-profiles"], "the next action has its turn"
+    edge.wait(600)
+    assert edge.delay == 0.05
+    edge.alert("response-time", "resolved")
+    edge.wait(300)
+    assert actions(edge.alert("response-time", "firing")) == ["raise-batch-delay"], "another day is another day"
+
+
+def test_memory_that_others_take_is_no_reason_to_undo_that_the_tier_shrank() -> None:
+    edge = Edge((Rule("memory", ("shrink-memory",), 6, "memory"),))
+    edge.figures = {"memory": 1.06, "memory_tier": 44.0 * 2**20}
+    edge.alert("memory", "firing")
+    edge.figures = {"memory": 1.43, "memory_tier": 36.0 * 2**20}
+    assert edge.wait(30) == []
+    assert edge.state.effective(MEMORY).value == 36 * 2**20
+    assert actions(edge.wait(30)) == ["shrink-memory"]
+
+
+def test_a_step_after_which_it_was_hardly_worse_stands_and_goes_on() -> None:
+    edge = Edge((Rule("response-time", ("raise-batch-delay",), 6, "response_time"),))
+    edge.alert("response-time", "firing")
+    edge.figures = {"response_time": 1.1}
+    assert edge.wait(30) == []
+    assert actions(edge.wait(30)) == ["raise-batch-delay"]
+
+
+def test_what_made_it_worse_is_not_undone_while_auto_optimisation_is_switched_off() -> None:
+    edge = Edge((Rule("response-time", ("raise-batch-delay",), 6, "response_time"),))
+    edge.alert("response-time", "firing")
+    edge.figures = {"response_time": 4.8}
+    edge.optimiser.enabled = False
+    assert edge.wait(30) == []
+    assert edge.delay == 0.075
+    edge.optimiser.enabled = True
+    assert actions(edge.act()) == ["undo"]
 
 
 def test_an_alert_that_comes_back_within_the_calm_goes_on_where_it_was() -> None:
