@@ -219,6 +219,7 @@ class ControlRoom:
             history=self.history,
             realtime=realtime_figures,
             refused=tuple if realtime is None else realtime.refused,
+            failed=self.realtime_room.pages.failed_messages,
         )
 
     async def start(self) -> None:

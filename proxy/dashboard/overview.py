@@ -10,6 +10,7 @@ from itertools import islice
 from proxy.config.model import Config
 from proxy.dashboard.figures import Figures
 from proxy.masking import masked
+from proxy.operations.failed_messages import FailedMessages
 from proxy.operations.history import History
 from proxy.operations.ledger import Ledger
 from proxy.operations.metrics import KeptFigures
@@ -45,8 +46,10 @@ class OverviewSource:
         realtime: Callable[[], RealtimeFigures | None] = lambda: None,
         refused: Callable[[], Sequence[RefusedSessions]] = tuple,
         kept: Callable[[], KeptFigures] = KeptFigures,
+        failed: Callable[[], FailedMessages | None] = lambda: None,
     ) -> None:
         self._refused = refused
+        self._failed = failed
         self._history = history
         self._realtime = realtime
         self._kept = kept
@@ -82,6 +85,8 @@ class OverviewSource:
                 origin_errors=rates.origin_errors,
                 recovered_ratio=self._recovered_ratio(origin),
                 refused=next((snapshot.Refused(**asdict(each)) for each in self._refused()), None),
+                failed=self._failed_shown(),
+                dead_writes=kept.dead_writes,
                 queues=bool(kept.queued_writes or any(route.offline_queue for route in self._config.routes)),
             ),
             public_url=self._public_url(),
@@ -129,6 +134,13 @@ class OverviewSource:
             self._errors_seen.popleft()
         return count - self._errors_seen[0][1]
 
+    def _failed_shown(self) -> snapshot.FailedMessages | None:
+        failed = self._failed()
+        if failed is None:
+            return None
+        refused = "origin-refused" in failed.reasons
+        return snapshot.FailedMessages(failed.lately, failed.of, failed.because, refused)
+
     def _realtime_shown(self) -> snapshot.RealtimeShown | None:
         figures = self._realtime()
         if figures is None:
@@ -144,6 +156,7 @@ class OverviewSource:
             good=figures.quality.get("good", 0),
             poor=figures.quality.get("poor", 0),
             queue_drops=sum(figures.counters.queue_drops.values()),
+            failed=0 if (failed := self._failed()) is None else failed.lately,
         )
 
     def _origin_shown(self) -> snapshot.Origin:
