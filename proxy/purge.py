@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from proxy.errors import RequestRefused
 from proxy.policy.globs import Glob
-from proxy.policy.matching import normalised_escapes, under
+from proxy.policy.matching import normalised_escapes, typed_target, under
 from proxy.policy.messages import Request
 from proxy.storage.base import Entry
 
@@ -61,13 +61,13 @@ def covering(kind: str, value: str, listed: Listed) -> Callable[[Entry], bool]:
     if kind == "route":
         return lambda entry: entry.route == value
     absolute = "://" in value
-    value = normalised_escapes(value)
     if kind == "url":
         request = request_for(value)
         url, keys = listed(request)
         if not absolute:
             return lambda entry: target_of(entry.url) == target_of(url)
         return lambda entry: entry.url == url or any(under(entry.key, key) for key in keys)
+    value = normalised_escapes(value)
     if not absolute and not value.startswith(("/", "*")):
         _refuse(f"the {kind} {value!r} begins with neither / nor a scheme such as http://")
     if kind == "prefix":
@@ -86,15 +86,19 @@ def target_of(url: str) -> str:
 
 
 def request_for(url: str, scheme: str = "http", host: str = "") -> Request:
-    """The GET request of an absolute URL, or of a path on `host`. Raises RequestRefused(400) for anything else."""
+    """The GET request of an absolute URL, or of a path on `host`, as a browser makes it of what is typed.
+
+    Raises RequestRefused(400) for anything else.
+    """
+    url = url.strip()
     if url.startswith("/"):
-        return Request("GET", url.partition("#")[0], host.lower(), scheme=scheme)
+        return Request("GET", typed_target(url.partition("#")[0]), host.lower(), scheme=scheme)
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.netloc or "@" in parts.netloc:
         what = f"{url!r} is not a URL; write http://host/path, or a path that begins with /"
         raise RequestRefused(400, "bad-url", what)
     target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-    return Request("GET", target, parts.netloc.lower(), scheme=parts.scheme)
+    return Request("GET", typed_target(target), parts.netloc.lower(), scheme=parts.scheme)
 
 
 def _refuse(what: str) -> NoReturn:
