@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NoReturn
 from urllib.parse import urlsplit
 
@@ -62,11 +62,13 @@ def covering(kind: str, value: str, listed: Listed) -> Callable[[Entry], bool]:
         return lambda entry: entry.route == value
     absolute = "://" in value
     if kind == "url":
-        request = request_for(value)
-        url, keys = listed(request)
+        # Browsers escape what other clients send as it is: both are meant.
+        found = [listed(request) for request in (request_for(value), _request(value))]
+        urls, keys = {url for url, _ in found}, {key for _, also in found for key in also}
         if not absolute:
-            return lambda entry: target_of(entry.url) == target_of(url)
-        return lambda entry: entry.url == url or any(under(entry.key, key) for key in keys)
+            targets = {target_of(url) for url in urls}
+            return lambda entry: target_of(entry.url) in targets
+        return lambda entry: entry.url in urls or any(under(entry.key, key) for key in keys)
     value = normalised_escapes(value)
     if not absolute and not value.startswith(("/", "*")):
         _refuse(f"the {kind} {value!r} begins with neither / nor a scheme such as http://")
@@ -90,15 +92,20 @@ def request_for(url: str, scheme: str = "http", host: str = "") -> Request:
 
     Raises RequestRefused(400) for anything else.
     """
+    asked = _request(url, scheme, host)
+    return replace(asked, target=typed_target(asked.target))
+
+
+def _request(url: str, scheme: str = "http", host: str = "") -> Request:
     url = url.strip()
     if url.startswith("/"):
-        return Request("GET", typed_target(url.partition("#")[0]), host.lower(), scheme=scheme)
+        return Request("GET", url.partition("#")[0], host.lower(), scheme=scheme)
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.netloc or "@" in parts.netloc:
         what = f"{url!r} is not a URL; write http://host/path, or a path that begins with /"
         raise RequestRefused(400, "bad-url", what)
     target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-    return Request("GET", typed_target(target), parts.netloc.lower(), scheme=parts.scheme)
+    return Request("GET", target, parts.netloc.lower(), scheme=parts.scheme)
 
 
 def _refuse(what: str) -> NoReturn:

@@ -160,3 +160,14 @@ async def test_a_typed_url_is_explained_as_what_a_browser_makes_of_it(typed: str
                 purge = {"url": url, "dry_run": True}
                 async with session.post(f"{address}/api/cache/purge", json=purge) as response:
                     assert (await response.json())["count"] == 1
+
+
+async def test_a_url_is_purged_as_browsers_and_as_other_clients_ask_for_it() -> None:
+    async with ScriptedOrigin() as origin, edge_before(origin) as edge:
+        origin.default = reply(body=b"one", headers={"Cache-Control": "max-age=60"})
+        await edge.get("/r?q=it's")
+        await edge.get("/r?q=it%27s")
+        purge = {"url": f"http://{edge.host}/r?q=it's", "dry_run": True}
+        address = f"http://{edge.app.admin_address}/api/cache/purge"
+        async with aiohttp.ClientSession() as session, session.post(address, json=purge) as response:
+            assert (await response.json())["count"] == 2
