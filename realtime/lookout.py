@@ -145,6 +145,10 @@ class Lookout:
         """The grades seen in each of the last minutes, oldest first, the one under way last."""
         return self._trend.minutes(self._now())
 
+    def known(self) -> int:
+        """How many of the minutes of `trend`, the last ones, anything is known of."""
+        return self._trend.known(self._now())
+
     def _step(self, walk: Iterator[None]) -> None:
         if self._walk is walk:  # else somebody could not wait for it
             if next(walk, _END) is _END:

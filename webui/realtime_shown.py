@@ -167,6 +167,8 @@ class Realtime:
     users: int = 0
     quality: Quality = field(default_factory=Quality)
     trend: Sequence[Quality] = ()
+    known: int = 0
+    """How many minutes of `trend`, the last ones, anything is known of: before them, the edge was not running."""
     reports: Reports = field(default_factory=Reports)
     totals: Totals = field(default_factory=Totals)
     window: Window | None = None

@@ -57,6 +57,7 @@ class RealtimePages:
             users=census.users,
             quality=shown.Quality(*census.quality),
             trend=[shown.Quality(*minute) for minute in core.lookout.trend()],
+            known=core.lookout.known(),
             reports=_reports(asdict(census.reported)),
             totals=self._totals(self._realtime),
             window=shown.Window(batch.mode, batch.delay, batch.max_messages),

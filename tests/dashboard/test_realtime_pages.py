@@ -83,6 +83,13 @@ class TestRealtime:
                 assert re.search(r"Failed.*<strong>1</strong>", await visitor.page(path), re.DOTALL), path
             assert "1 failed" in await visitor.page(f"/realtime/sessions/{anna.sid}")
 
+    async def test_nothing_is_said_of_the_minutes_before_the_start(self, visitor: Visitor) -> None:
+        assert "Nobody has been connected since the start." in await visitor.page()
+        await visitor.talking.member("anna", "c1")
+        page = await visitor.page()
+        assert page.count("nothing is known of the time before the start") == 14
+        assert "nobody was connected" not in page
+
     async def test_refused_newcomers_are_shown_by_reason_with_what_would_help(self, visitor: Visitor) -> None:
         assert "Refused newcomers" not in await visitor.page()
         visitor.room.refused = [RefusedSessions("address", "It has its share.", "Raise it.", 12, 30, whence="from one")]
