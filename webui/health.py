@@ -89,10 +89,11 @@ def _of_writes(dead: int) -> Health | None:
     if not dead:
         return None
     writes, they = ("write was", "it") if dead == 1 else ("writes were", "them")
+    advice = f"Look at what it said; queue {they} again or discard {they}."
     return Health(
         "degraded",
         f"{count(dead)} accepted {writes} given up: the origin did not take {they}.",
-        "Look at what it said; queue them again or discard them.",
+        advice,
         (DEAD,),
     )
 

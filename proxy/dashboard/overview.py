@@ -66,6 +66,7 @@ class OverviewSource:
     def overview(self) -> snapshot.Overview:
         """Everything the first page shows, as of now."""
         rates = self._ledger.rates(WINDOW)
+        window = covered(rates.window)
         figures = self._figures.store()
         kept = self._kept()
         origin = self._origin_shown()
@@ -81,7 +82,7 @@ class OverviewSource:
                 requests=self._ledger.total,
                 error_ratio=rates.failure_ratio,
                 storage_errors=self._recent_storage_errors(figures.storage_errors),
-                window=rates.window,
+                window=window,
                 origin_errors=rates.origin_errors,
                 recovered_ratio=self._recovered_ratio(origin),
                 refused=next((snapshot.Refused(**asdict(each)) for each in self._refused()), None),
@@ -90,7 +91,7 @@ class OverviewSource:
                 queues=bool(kept.queued_writes or any(route.offline_queue for route in self._config.routes)),
             ),
             public_url=self._public_url(),
-            window=rates.window,
+            window=window,
             requests_total=self._ledger.total,
             requests_per_second=rates.requests_per_second,
             bytes_per_second=rates.bytes_per_second,
@@ -172,6 +173,11 @@ class OverviewSource:
             requests_per_second=rates.origin_requests_per_second,
             open_connections=health.open_connections,
         )
+
+
+def covered(window: float) -> float:
+    """What a window is said to cover: the second under way is a part of it, so a minute is called so, and not 59 s."""
+    return WINDOW if WINDOW - 1 <= window <= WINDOW else window
 
 
 def _shown(number: int, outcome: Outcome) -> snapshot.RecentExchange:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from proxy.dashboard.overview import covered
+from webui.formats import age
 from webui.frame import ORDER
 from webui.health import judge
 from webui.snapshot import FailedMessages, Origin, Refused
@@ -136,3 +138,8 @@ def test_accepted_writes_that_were_given_up_degrade_and_lead_to_the_outbox() -> 
     assert (health.state, health.mends[0].path) == ("degraded", "/outbox?show=dead")
     assert health.sentence == "4 accepted writes were given up: the origin did not take them."
     assert judge(UP, now=1000, requests=5, error_ratio=0.0, dead_writes=0).state == "healthy"
+
+
+def test_a_window_of_a_minute_is_called_a_minute_whatever_of_its_last_second_has_passed() -> None:
+    assert {age(covered(seconds)) for seconds in (59.0, 59.3, 59.999, 60.0)} == {"1 min"}
+    assert age(covered(21.6)) == "21 s"
