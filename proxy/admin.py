@@ -14,7 +14,7 @@ from proxy.operations.metrics import Metrics
 from proxy.operations.timeline import Timeline
 from proxy.policy.messages import Fields, Request
 from proxy.purge import Listed, parse_purge, request_for
-from proxy.purging import Purger
+from proxy.purging import Purger, note_purge
 
 MOST_LISTED = 10_000
 PUBLISH = "/api/realtime/publish"
@@ -113,8 +113,7 @@ class AdminApi:
             return problem_response(error)
         count = await self._purger.purge(purge.covers, soft=purge.soft, dry_run=purge.dry_run)
         if self._timeline is not None and not purge.dry_run:
-            done = "was marked stale" if purge.soft else "was purged"
-            self._timeline.add("purge", actor(request), f"{masked(purge.words)} {done}", purged=count)
+            note_purge(self._timeline, actor(request), masked(purge.words), count, soft=purge.soft)
         return web.json_response({"count": count, "soft": purge.soft, "dry_run": purge.dry_run})
 
     async def realtime(self, request: web.Request) -> web.Response:

@@ -30,6 +30,7 @@ from proxy.config.loading import Loaded
 from proxy.config.model import Config, PrecacheEntry
 from proxy.config.units import Address
 from proxy.control_room import ControlRoom
+from proxy.dashboard.outbox import note_given_up
 from proxy.edge import Edge
 from proxy.errors import CachewireError, ConfigurationError
 from proxy.exchange import HttpExchange
@@ -40,9 +41,10 @@ from proxy.listening import BACKLOG
 from proxy.operations.ledger import Ledger
 from proxy.operations.metrics import KeptFigures
 from proxy.operations.performance import performance
+from proxy.operations.timeline import Timeline
 from proxy.outbox import Outbox
 from proxy.outbox_delivery import Delivery, Sleep
-from proxy.outbox_store import Counts, OutboxStore
+from proxy.outbox_store import Counts, OutboxStore, Write
 from proxy.policy.messages import Fields, Request
 from proxy.precache import PINNED, Precacher, Progress, items, read_manifest
 from proxy.purging import PurgeMethod, Purger
@@ -93,6 +95,7 @@ class App:
         self.purger = Purger(self.store, self.flights, now)
         self.updates = Updates()
         self.outbox: Outbox | None = None
+        self.timeline = Timeline(self._now)
         self.precacher: Precacher | None = None
         self.realtime: RealtimeCore | None = None
         self.access_log: AccessLog | None = None
@@ -268,7 +271,7 @@ class App:
             store,
             self.background,
             delivered=delivered,
-            settled=(lambda _write: None) if self.realtime is None else self.realtime.write_settled,
+            settled=self._write_settled,
             now=self._now,
             sleep=self._sleep,
         )
@@ -277,6 +280,11 @@ class App:
         await outbox.open()
         self.origin.on_up = outbox.wake
         return outbox
+
+    def _write_settled(self, write: Write) -> None:
+        note_given_up(self.timeline, write)
+        if self.realtime is not None:
+            self.realtime.write_settled(write)
 
     async def _realtime(self, edge: Edge) -> RealtimeCore:
         public_url = self.config.precache.public_url
@@ -360,6 +368,7 @@ class App:
             compression=edge.compression,
             outbox=self.outbox,
             realtime=self.realtime,
+            timeline=self.timeline,
             now=self._now,
             connections=self._connections,
             public_address=lambda: self.public_address,

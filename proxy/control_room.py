@@ -88,6 +88,7 @@ class ControlRoom:
         compression: Compression | None,
         outbox: Outbox | None,
         realtime: RealtimeCore | None,
+        timeline: Timeline,
         now: Callable[[], float],
         connections: Callable[[], int],
         public_address: Callable[[], Address],
@@ -104,7 +105,7 @@ class ControlRoom:
         self._config = config
         self._store = store
         self._now = now
-        self.timeline = Timeline(now)
+        self.timeline = timeline
         self.pulse = Pulse()
         self.figures = Figures(store, origin)
         self._memory = partial(memory.look, config.alerts.memory_budget)
@@ -223,6 +224,7 @@ class ControlRoom:
             history=self.history,
             realtime=realtime_figures,
             refused=tuple if realtime is None else realtime.refused,
+            failed=self.realtime_room.pages.failed_messages,
         )
 
     async def start(self) -> None:

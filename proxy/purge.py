@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NoReturn
 from urllib.parse import urlsplit
 
 from proxy.errors import RequestRefused
 from proxy.policy.globs import Glob
-from proxy.policy.matching import normalised_escapes, under
+from proxy.policy.matching import normalised_escapes, typed_target, under
 from proxy.policy.messages import Request
 from proxy.storage.base import Entry
 
@@ -61,13 +61,15 @@ def covering(kind: str, value: str, listed: Listed) -> Callable[[Entry], bool]:
     if kind == "route":
         return lambda entry: entry.route == value
     absolute = "://" in value
-    value = normalised_escapes(value)
     if kind == "url":
-        request = request_for(value)
-        url, keys = listed(request)
+        # Browsers escape what other clients send as it is: both are meant.
+        found = [listed(request) for request in (request_for(value), _request(value))]
+        urls, keys = {url for url, _ in found}, {key for _, also in found for key in also}
         if not absolute:
-            return lambda entry: target_of(entry.url) == target_of(url)
-        return lambda entry: entry.url == url or any(under(entry.key, key) for key in keys)
+            targets = {target_of(url) for url in urls}
+            return lambda entry: target_of(entry.url) in targets
+        return lambda entry: entry.url in urls or any(under(entry.key, key) for key in keys)
+    value = normalised_escapes(value)
     if not absolute and not value.startswith(("/", "*")):
         _refuse(f"the {kind} {value!r} begins with neither / nor a scheme such as http://")
     if kind == "prefix":
@@ -86,7 +88,16 @@ def target_of(url: str) -> str:
 
 
 def request_for(url: str, scheme: str = "http", host: str = "") -> Request:
-    """The GET request of an absolute URL, or of a path on `host`. Raises RequestRefused(400) for anything else."""
+    """The GET request of an absolute URL, or of a path on `host`, as a browser makes it of what is typed.
+
+    Raises RequestRefused(400) for anything else.
+    """
+    asked = _request(url, scheme, host)
+    return replace(asked, target=typed_target(asked.target))
+
+
+def _request(url: str, scheme: str = "http", host: str = "") -> Request:
+    url = url.strip()
     if url.startswith("/"):
         return Request("GET", url.partition("#")[0], host.lower(), scheme=scheme)
     parts = urlsplit(url)

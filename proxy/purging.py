@@ -9,6 +9,7 @@ from collections.abc import Callable
 from proxy.errors import RequestRefused
 from proxy.fetching import Landing
 from proxy.flight import Flights
+from proxy.operations.timeline import Timeline
 from proxy.policy.codings import coding_of
 from proxy.policy.messages import Request
 from proxy.purge import Listed, parse_purge
@@ -16,6 +17,14 @@ from proxy.storage.base import Entry, Store
 
 _ENTRIES_PER_STEP = 2_000
 """Entries that are counted before others have their turn."""
+
+
+def note_purge(timeline: Timeline, by: str, what: str, count: int, *, soft: bool) -> None:
+    """Note what was purged, or marked stale, and how many responses that were."""
+    if soft:
+        timeline.add("purge", by, f"{what} was marked stale", marked_stale=count)
+    else:
+        timeline.add("purge", by, f"{what} was purged", purged=count)
 
 
 class Purger:

@@ -14,13 +14,14 @@ MOST = 10_000
 
 
 class Activity:
-    """One conversation: `messages` in `batches` since it was first heard of, the last one at `last`."""
+    """One conversation: `messages` in `batches` since it was first heard of, the last at `last`; `failed` besides."""
 
-    __slots__ = ("_before", "_minute", "_now", "batches", "last", "messages")
+    __slots__ = ("_before", "_minute", "_now", "batches", "failed", "last", "messages")
 
     def __init__(self, now: float) -> None:
         self.batches = 0
         self.messages = 0
+        self.failed = 0
         self.last = now
         self._minute = int(now // MINUTE)
         self._now = 0
@@ -64,15 +65,22 @@ class Activities:
 
     def note(self, conversation: str, messages: int, now: float) -> None:
         """A batch of this conversation has left."""
+        self._of(conversation, now).note(messages, now)
+
+    def fail(self, conversation: str, now: float) -> None:
+        """A message of this conversation has failed."""
+        self._of(conversation, now).failed += 1
+
+    def find(self, conversation: str) -> Activity | None:
+        return self._by_conversation.get(conversation)
+
+    def _of(self, conversation: str, now: float) -> Activity:
         activity = self._by_conversation.get(conversation)
         if activity is None:
             if len(self._by_conversation) >= self._most:
                 self._forget()
             activity = self._by_conversation[conversation] = Activity(now)
-        activity.note(messages, now)
-
-    def find(self, conversation: str) -> Activity | None:
-        return self._by_conversation.get(conversation)
+        return activity
 
     def _forget(self) -> None:
         """Keep the livelier half, so that this is seldom done."""

@@ -348,7 +348,9 @@ class Chat:
 
     def _message_failed(self, socket: Socket, user: str, failure: dict[str, Any]) -> None:
         """A message that was taken has failed: tell the client it came from, or wherever its user is by now."""
+        self.activities.fail(failure["conversation_id"], self._now())
         if (member := self.members.get(socket.id)) is not None:
+            member.failed += 1
             member.socket.emit(_MESSAGE_ERROR, failure)  # another socket, if the client has recovered since
         else:
             self._namespace.emit((socket.id, USER + user), _MESSAGE_ERROR, failure)

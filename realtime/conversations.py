@@ -35,7 +35,7 @@ from realtime.sending import (
     name_of,
 )
 from realtime.settings import BatchSettings
-from realtime.stats import RealtimeStats
+from realtime.stats import RealtimeStats, count
 from realtime.stopping import Stop, Stopped
 from realtime.tasks import Tasks
 
@@ -196,6 +196,8 @@ class Conversations:
             )
         full = messages > settings.queued_messages or bytes_ > settings.queued_bytes
         if full or in_all > settings.queued_bytes_in_all:
+            for _ in drafts:
+                count(self._stats.messages_failed, "queue-full")
             raise Refusal("queue-full", "Too many messages are waiting.", conversation_id=conversation, retry_after=1)
         self._waiting[conversation] = messages, bytes_
         self._bytes = in_all
@@ -328,6 +330,7 @@ class Conversations:
             return [UNKNOWN if error.unconfirmed else SHUTTING_DOWN] * len(batch)
         except OriginRefused as error:
             if len(batch) == 1 or error.status not in _OF_A_MESSAGE:
+                self._stats.persist_status = error.status
                 return [Refusal("origin-refused", str(error), status=error.status)] * len(batch)
         half = len(batch) // 2
         first = await self._persisted(conversation, batch[:half])
@@ -391,6 +394,7 @@ class Conversations:
                 if item.draft.client_id is not None:
                     failure["client_id"] = item.draft.client_id
                 self._stats.persist_failures += 1
+                count(self._stats.messages_failed, outcome.reason)
                 self._failed(item.sending.socket, item.draft.sender, failure)
                 self._end(item, None, failure)
             else:

@@ -58,6 +58,8 @@ class SessionLine(NamedTuple):
     cause: Cause = "nothing"
     reported: float | None = None
     silent_for: float = 0.0
+    failed: int = 0
+    """Of its messages, those that failed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +103,8 @@ class ConversationLine(NamedTuple):
     messages: int
     fill: float | None
     quiet: float | None
+    failed: int = 0
+    """Messages that were not delivered, and whose senders were told; none of `messages`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +144,10 @@ class Lookout:
     def trend(self) -> list[Distribution]:
         """The grades seen in each of the last minutes, oldest first, the one under way last."""
         return self._trend.minutes(self._now())
+
+    def known(self) -> int:
+        """How many of the minutes of `trend`, the last ones, anything is known of."""
+        return self._trend.known(self._now())
 
     def _step(self, walk: Iterator[None]) -> None:
         if self._walk is walk:  # else somebody could not wait for it
@@ -213,6 +221,7 @@ class Lookout:
             quality.cause,
             quality.reported,
             quality.silent_for,
+            member.failed,
         )
 
     def _conversation(self, name: str, users: int, now: float) -> ConversationLine:
@@ -220,8 +229,11 @@ class Lookout:
         sessions, waiting = chat.audience.size(name), chat.conversations.waiting(name)
         if activity is None:
             return ConversationLine(name, sessions, users, waiting, 0.0, 0, None, None)
+        said, failed = activity.messages, activity.failed
+        if not said:
+            return ConversationLine(name, sessions, users, waiting, 0.0, 0, None, None, failed)
         rate, quiet = activity.rate(now), now - activity.last
-        return ConversationLine(name, sessions, users, waiting, rate, activity.messages, activity.fill, quiet)
+        return ConversationLine(name, sessions, users, waiting, rate, said, activity.fill, quiet, failed)
 
 
 def _counted(lines: Sequence[SessionLine], reports: Iterable[ClientReport | None]) -> Census:

@@ -50,8 +50,8 @@ class Member:
     """
 
     __slots__ = (
-        "_busy", "_queue", "_tasks", "gone", "messages", "outside", "proofs", "proved", "report", "reported_at",
-        "reports", "room", "socket", "until", "users",
+        "_busy", "_queue", "_tasks", "failed", "gone", "messages", "outside", "proofs", "proved", "report",
+        "reported_at", "reports", "room", "socket", "until", "users",
     )  # fmt: skip
 
     def __init__(self, socket: Socket, proofs: Proofs, tasks: Tasks) -> None:
@@ -68,6 +68,7 @@ class Member:
         self._busy = False
         self._queue: deque[tuple[Handle, Any, asyncio.Future[Any]]] | None = None
         self.messages = 0  # that it has sent
+        self.failed = 0  # of these, as far as it was told
         self.reports = 0
         self.reported_at = 0.0
 

@@ -166,17 +166,24 @@ class Trend:
     not sums: how often anybody looked is part of the sums.
     """
 
-    __slots__ = ("_minutes",)
+    __slots__ = ("_first", "_minutes")
 
     def __init__(self) -> None:
+        self._first: int | None = None
         self._minutes: deque[tuple[int, Distribution]] = deque(maxlen=TREND_MINUTES)
 
     def observe(self, seen: Distribution, now: float) -> None:
         """Add one look at all sessions."""
         minute = floor(now / 60)
+        if self._first is None:
+            self._first = minute
         if self._minutes and self._minutes[-1][0] == minute:
             seen = self._minutes.pop()[1].plus(seen)
         self._minutes.append((minute, seen))
+
+    def known(self, now: float) -> int:
+        """How many of the last minutes there are since the first look, the one under way among them."""
+        return 0 if self._first is None else min(floor(now / 60) - self._first + 1, TREND_MINUTES)
 
     def minutes(self, now: float) -> list[Distribution]:
         """The last minutes, oldest first, the one under way last; those without a look are all zero."""

@@ -34,6 +34,8 @@ AUTHENTICATION = (
 
 LIMITS = ("acks", "connects", "events", "fragments", "messages", "packets", "user-messages")
 
+MESSAGE_FAILURES = ("internal", "origin-away", "origin-refused", "queue-full", "shutting-down")
+
 ADMISSION = ("address", "draining", "full", "handshakes")
 
 FORGOTTEN = ("address", "blank", "full")
@@ -44,6 +46,7 @@ REASONS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "invalid": INVALID,
         "queue_drops": QUEUE_DROPS,
         "auth_refused": AUTHENTICATION,
+        "messages_failed": MESSAGE_FAILURES,
         "rate_limited": LIMITS,
         "sessions_refused": ADMISSION,
         "recovery_given_up": FORGOTTEN,

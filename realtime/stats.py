@@ -41,6 +41,10 @@ class RealtimeStats:
     """How many batches had up to each of BATCH_BOUNDS messages and more than the bound before."""
     deliveries: int = 0
     persist_failures: int = 0
+    messages_failed: dict[str, int] = field(default_factory=dict)
+    """Chat messages that their senders were told have failed, by why."""
+    persist_status: int | None = None
+    """With which the application has last refused messages."""
     persist_retries: int = 0
     auth_refused: dict[str, int] = field(default_factory=dict)
     joins_refused: int = 0

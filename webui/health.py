@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from webui.formats import age, count, ratio
-from webui.snapshot import Health, Mend, Origin, Refused
+from webui.snapshot import FailedMessages, Health, Mend, Origin, Refused
 
 ERRORS_DEGRADED = 0.01
 ERRORS_FAILING = 0.05
+MESSAGES_FAILING = 0.5
 
 FAILED = Mend("traffic", "/traffic?only=errors", "What failed, and why")
 BY_ROUTE = Mend("routes", "/routes?sort=errors", "Errors by route")
@@ -14,6 +17,8 @@ WAITING = Mend("outbox", "/outbox", "Writes that wait")
 REFUSED = Mend("traffic", "/traffic?verdict=refused", "Who was refused")
 SESSIONS = Mend("realtime", "/realtime", "Sessions, and why newcomers are refused")
 STORED = Mend("cache", "/cache", "What is stored")
+UNSAID = Mend("realtime", "/realtime/conversations?sort=failed", "Conversations with failed messages")
+DEAD = Mend("outbox", "/outbox?show=dead", "Dead letters")
 DONE = Mend("timeline", "/timeline", "What was changed lately")
 
 
@@ -28,15 +33,88 @@ def judge(
     origin_errors: int | None = None,
     recovered_ratio: float | None = None,
     refused: Refused | None = None,
+    failed: FailedMessages | None = None,
+    dead_writes: int = 0,
     queues: bool = True,
 ) -> Health:
     """The verdict over a recent window: `requests`, the share of 5xx answers in it, and storage failures since.
 
     The answers that a limit of the realtime core refused (`refused`: most of them) are none of `error_ratio`.
     `origin_errors` are the origin's own, None where nobody knows; `recovered_ratio` is the share since it came back,
-    None unless it was down within the window. `queues` says whether writes may wait here. The worst finding speaks; an
-    origin that is away outranks the errors it causes.
+    None unless it was down within the window. `failed` are chat messages, `dead_writes` those accepted writes that were
+    given up. `queues` says whether writes may wait here. The worst finding speaks; an origin that is away outranks the
+    errors it causes. What becomes of messages and writes is said beside whatever else is wrong.
     """
+    answers = _of_answers(
+        origin,
+        now=now,
+        requests=requests,
+        error_ratio=error_ratio,
+        storage_errors=storage_errors,
+        window=window,
+        origin_errors=origin_errors,
+        recovered_ratio=recovered_ratio,
+        refused=refused,
+        queues=queues,
+    )
+    findings = [each for each in (answers, _of_messages(failed), _of_writes(dead_writes)) if each is not None]
+    worst = max(findings, key=lambda each: _STATES.index(each.state))
+    said = [each for each in findings if each is not worst and each.state in ("degraded", "failing")]
+    mends = dict.fromkeys(mend for each in (worst, *said) for mend in each.mends)
+    advice = " ".join((worst.advice, *(f"{each.sentence} {each.advice}" for each in said))).strip()
+    return replace(worst, advice=advice, mends=tuple(mends))
+
+
+_STATES = ("healthy", "waiting", "degraded", "failing")
+
+
+def _of_messages(failed: FailedMessages | None) -> Health | None:
+    if failed is None or not failed.lately or failed.lately / failed.of < ERRORS_DEGRADED:
+        return None
+    return Health(
+        "failing" if failed.lately / failed.of >= MESSAGES_FAILING else "degraded",
+        f"Chat messages fail: {count(failed.lately)} of {count(failed.of)} in the last minute."
+        f" {_begun(failed.because)}.",
+        "Their senders were told. "
+        + (
+            "See in the application's log why it refuses to keep them (realtime.origin.persist)."
+            if failed.refused
+            else "See whether the application answers at realtime.origin.persist, and how long that takes."
+        ),
+        (UNSAID,),
+    )
+
+
+def _of_writes(dead: int) -> Health | None:
+    if not dead:
+        return None
+    writes, they = ("write was", "it") if dead == 1 else ("writes were", "them")
+    advice = f"Look at what it said; queue {they} again or discard {they}."
+    return Health(
+        "degraded",
+        f"{count(dead)} accepted {writes} given up: the origin did not take {they}.",
+        advice,
+        (DEAD,),
+    )
+
+
+def _begun(sentence: str) -> str:
+    return sentence[:1].upper() + sentence[1:]
+
+
+def _of_answers(
+    origin: Origin,
+    *,
+    now: float,
+    requests: int,
+    error_ratio: float | None,
+    storage_errors: int,
+    window: float,
+    origin_errors: int | None,
+    recovered_ratio: float | None,
+    refused: Refused | None,
+    queues: bool,
+) -> Health:
     errors = error_ratio or 0.0
     waiting = (WAITING,) if queues else ()
     others = " that no limit refused" if refused is not None and refused.lately else ""

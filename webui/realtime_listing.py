@@ -37,6 +37,8 @@ class Session(Sought, Protocol):
     @property
     def messages(self) -> int: ...
     @property
+    def failed(self) -> int: ...
+    @property
     def cause(self) -> str: ...
     @property
     def reported(self) -> float | None: ...
@@ -59,6 +61,8 @@ class Conversation(Protocol):
     def rate(self) -> float: ...
     @property
     def messages(self) -> int: ...
+    @property
+    def failed(self) -> int: ...
     @property
     def fill(self) -> float | None: ...
     @property
@@ -102,6 +106,7 @@ def session_row(session: Session, now: float) -> SessionRow:
         messages=session.messages,
         reason=_reason(session),
         names=tuple(_shortened(name) for name in islice(session.users, MOST_NAMED)),
+        failed=session.failed,
     )
 
 
@@ -123,7 +128,7 @@ def _shortened(name: str) -> str:
 
 def conversation_row(line: Conversation) -> ConversationRow:
     return ConversationRow(
-        line.id, line.sessions, line.users, line.waiting, line.rate, line.messages, line.fill, line.quiet
+        line.id, line.sessions, line.users, line.waiting, line.rate, line.messages, line.fill, line.quiet, line.failed
     )
 
 
@@ -151,6 +156,7 @@ _CONVERSATION_KEYS: dict[str, Callable[[Conversation], Any]] = {
     "users": attrgetter("users", "id"),
     "waiting": attrgetter("waiting", "id"),
     "messages": attrgetter("messages", "id"),
+    "failed": attrgetter("failed", "id"),
     "fill": lambda each: (each.fill or 0.0, each.id),
     "quiet": lambda each: (float("inf") if each.quiet is None else each.quiet, each.id),
     "id": attrgetter("id"),

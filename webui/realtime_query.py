@@ -157,8 +157,8 @@ class ConversationQuery(ListQuery):
 
     PATH: ClassVar[str] = "/realtime/conversations"
     SORTS: ClassVar[Mapping[str, bool]] = {
-        "rate": True, "sessions": True, "users": True, "waiting": True, "messages": True, "fill": True, "quiet": False,
-        "id": False,
+        "rate": True, "sessions": True, "users": True, "waiting": True, "messages": True, "failed": True, "fill": True,
+        "quiet": False, "id": False,
     }  # fmt: skip
 
     sort: str = "rate"

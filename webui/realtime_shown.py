@@ -53,7 +53,7 @@ class Reports:
 class SessionRow:
     """One session of the list. `queued` bytes wait for it; `slow`: because its client does not read.
 
-    `reason` says what the grade is of; `names` are the first of its users.
+    `reason` says what the grade is of; `names` are the first of its users; `failed` of its `messages` were refused.
     """
 
     sid: str
@@ -69,6 +69,7 @@ class SessionRow:
     messages: int
     reason: str = ""
     names: Sequence[str] = ()
+    failed: int = 0
 
     @property
     def short(self) -> str:
@@ -92,7 +93,10 @@ class SessionList:
 
 @dataclass(frozen=True, slots=True)
 class ConversationRow:
-    """One conversation. `rate` is messages per second, `fill` messages per batch, `quiet` the time since the last."""
+    """One conversation. `rate` is messages per second, `fill` messages per batch, `quiet` the time since the last.
+
+    `failed` were not delivered, and are none of `messages`.
+    """
 
     id: str
     sessions: int
@@ -102,6 +106,7 @@ class ConversationRow:
     messages: int
     fill: float | None
     quiet: float | None
+    failed: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +129,10 @@ class Totals:
 
     messages: int = 0
     messages_per_second: float = 0.0
+    failed: int = 0
+    failed_lately: int = 0
+    """Messages that failed, since the start and in the last minute; why is in `failed_because`."""
+    failed_because: str = ""
     deliveries: int = 0
     deliveries_per_second: float = 0.0
     batches: int = 0
@@ -158,6 +167,8 @@ class Realtime:
     users: int = 0
     quality: Quality = field(default_factory=Quality)
     trend: Sequence[Quality] = ()
+    known: int = 0
+    """How many minutes of `trend`, the last ones, anything is known of: before them, the edge was not running."""
     reports: Reports = field(default_factory=Reports)
     totals: Totals = field(default_factory=Totals)
     window: Window | None = None

@@ -49,6 +49,19 @@ class Refused:
 
 
 @dataclass(frozen=True, slots=True)
+class FailedMessages:
+    """Chat messages of the last minute: `lately` of `of` failed. `because` says why, without a full stop.
+
+    `refused`: the application was asked and said no to some of them.
+    """
+
+    lately: int
+    of: int
+    because: str
+    refused: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Origin:
     """The application behind the edge, as its client sees it. `since` is when `state` began."""
 
@@ -107,6 +120,8 @@ class RealtimeShown:
     good: int
     poor: int
     queue_drops: int = 0
+    failed: int = 0
+    """Messages that failed in the last minute."""
 
     @property
     def sessions(self) -> int:

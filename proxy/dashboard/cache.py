@@ -23,7 +23,7 @@ from proxy.operations.timeline import Timeline
 from proxy.policy.codings import coded_key, coding_of, source_key
 from proxy.policy.matching import is_private
 from proxy.policy.messages import Rules, StoredResponse, Vary
-from proxy.purging import Purger
+from proxy.purging import Purger, note_purge
 from proxy.storage.base import Entry
 from webui.branches import cache_tree
 from webui.cache_shown import CacheDetail, CacheList, CacheRow, CacheTree, Shelf, Variant
@@ -145,8 +145,7 @@ class CacheSource:
             return entry.vary == vary and source_key(entry.key) == key
 
         purged = await self._purger.purge(meant, soft=soft, url=found.url)
-        done = "was marked stale" if soft else "was purged"
-        self._timeline.add("purge", by, f"the stored response of {masked(found.url)} {done}", purged=purged)
+        note_purge(self._timeline, by, f"the stored response of {masked(found.url)}", purged, soft=soft)
         return purged
 
     async def purge(self, query: CacheQuery, *, by: str, soft: bool = False) -> int:
@@ -157,8 +156,7 @@ class CacheSource:
             return accepted(self._source(entry))
 
         purged = await self._purger.purge(meant, soft=soft)
-        done = "was marked stale" if soft else "was purged"
-        self._timeline.add("purge", by, f"{masked(query.words)} {done}", purged=purged)
+        note_purge(self._timeline, by, masked(query.words), purged, soft=soft)
         return purged
 
     # Looking

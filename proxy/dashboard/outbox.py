@@ -99,6 +99,13 @@ class OutboxSource:
         return tuple(_row(kept, now) for kept in await self._outbox.page(state, query.limit, query.offset))
 
 
+def note_given_up(timeline: Timeline, write: Write) -> None:
+    """Note a write that was accepted and will not be delivered, once it is settled so."""
+    if write.state == "dead":
+        text = f"{_named(write)} was given up: {_in_words(write.last_error)}"
+        timeline.add("outbox", "automatic", text, attempts=write.attempts)
+
+
 def _row(kept: Kept, now: float) -> WriteRow:
     write = kept.write
     queued = write.state == "queued"

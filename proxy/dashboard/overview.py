@@ -10,6 +10,7 @@ from itertools import islice
 from proxy.config.model import Config
 from proxy.dashboard.figures import Figures
 from proxy.masking import masked
+from proxy.operations.failed_messages import FailedMessages
 from proxy.operations.history import History
 from proxy.operations.ledger import Ledger
 from proxy.operations.metrics import KeptFigures
@@ -45,8 +46,10 @@ class OverviewSource:
         realtime: Callable[[], RealtimeFigures | None] = lambda: None,
         refused: Callable[[], Sequence[RefusedSessions]] = tuple,
         kept: Callable[[], KeptFigures] = KeptFigures,
+        failed: Callable[[], FailedMessages | None] = lambda: None,
     ) -> None:
         self._refused = refused
+        self._failed = failed
         self._history = history
         self._realtime = realtime
         self._kept = kept
@@ -63,6 +66,7 @@ class OverviewSource:
     def overview(self) -> snapshot.Overview:
         """Everything the first page shows, as of now."""
         rates = self._ledger.rates(WINDOW)
+        window = covered(rates.window)
         figures = self._figures.store()
         kept = self._kept()
         origin = self._origin_shown()
@@ -78,14 +82,16 @@ class OverviewSource:
                 requests=self._ledger.total,
                 error_ratio=rates.failure_ratio,
                 storage_errors=self._recent_storage_errors(figures.storage_errors),
-                window=rates.window,
+                window=window,
                 origin_errors=rates.origin_errors,
                 recovered_ratio=self._recovered_ratio(origin),
                 refused=next((snapshot.Refused(**asdict(each)) for each in self._refused()), None),
+                failed=self._failed_shown(),
+                dead_writes=kept.dead_writes,
                 queues=bool(kept.queued_writes or any(route.offline_queue for route in self._config.routes)),
             ),
             public_url=self._public_url(),
-            window=rates.window,
+            window=window,
             requests_total=self._ledger.total,
             requests_per_second=rates.requests_per_second,
             bytes_per_second=rates.bytes_per_second,
@@ -129,6 +135,13 @@ class OverviewSource:
             self._errors_seen.popleft()
         return count - self._errors_seen[0][1]
 
+    def _failed_shown(self) -> snapshot.FailedMessages | None:
+        failed = self._failed()
+        if failed is None:
+            return None
+        refused = "origin-refused" in failed.reasons
+        return snapshot.FailedMessages(failed.lately, failed.of, failed.because, refused)
+
     def _realtime_shown(self) -> snapshot.RealtimeShown | None:
         figures = self._realtime()
         if figures is None:
@@ -144,6 +157,7 @@ class OverviewSource:
             good=figures.quality.get("good", 0),
             poor=figures.quality.get("poor", 0),
             queue_drops=sum(figures.counters.queue_drops.values()),
+            failed=0 if (failed := self._failed()) is None else failed.lately,
         )
 
     def _origin_shown(self) -> snapshot.Origin:
@@ -159,6 +173,11 @@ class OverviewSource:
             requests_per_second=rates.origin_requests_per_second,
             open_connections=health.open_connections,
         )
+
+
+def covered(window: float) -> float:
+    """What a window is said to cover: the second under way is a part of it, so a minute is called so, and not 59 s."""
+    return WINDOW if WINDOW - 1 <= window <= WINDOW else window
 
 
 def _shown(number: int, outcome: Outcome) -> snapshot.RecentExchange:

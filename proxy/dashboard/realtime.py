@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import asdict
 
+from proxy.operations.failed_messages import FailedMessages, failed_messages
 from proxy.operations.flow import Flow
 from proxy.operations.timeline import Timeline
 from proxy.realtime_core import RealtimeCore
@@ -20,7 +21,8 @@ SLOWEST, LIVELIEST = 10, 10
 class RealtimePages:
     """webui's RealtimeSource and RealtimeActions. `realtime` is None where the core is switched off.
 
-    `flow` has the rates of messages, deliveries, batches and batch_messages; `now` is the wall clock.
+    `flow` has the rates of messages, deliveries, batches and batch_messages, and of failed messages by why;
+    `now` is the wall clock.
     """
 
     def __init__(
@@ -55,6 +57,7 @@ class RealtimePages:
             users=census.users,
             quality=shown.Quality(*census.quality),
             trend=[shown.Quality(*minute) for minute in core.lookout.trend()],
+            known=core.lookout.known(),
             reports=_reports(asdict(census.reported)),
             totals=self._totals(self._realtime),
             window=shown.Window(batch.mode, batch.delay, batch.max_messages),
@@ -66,6 +69,13 @@ class RealtimePages:
             all_conversations=len(conversations),
             refused=[Refused(**asdict(each)) for each in self._realtime.refused()],
         )
+
+    def failed_messages(self) -> FailedMessages:
+        """The chat messages that failed in the last minute, and why."""
+        if self._realtime is None:
+            return failed_messages({}, {})
+        stats = self._realtime.core.stats
+        return failed_messages(self._flow.lately(), stats.messages_failed, stats.persist_status)
 
     def sessions(self, query: SessionQuery) -> shown.SessionList:
         """The sessions alone."""
@@ -124,12 +134,15 @@ class RealtimePages:
         return True
 
     def _totals(self, realtime: RealtimeCore) -> shown.Totals:
-        stats, rates = realtime.core.figures(), self._flow.rates()
+        stats, rates, failed = realtime.core.figures(), self._flow.rates(), self.failed_messages()
         drops = {kind: count for kind, count in stats.queue_drops.items() if kind != "slow-client"}
         recent = rates["batch_messages"] / rates["batches"] if rates["batches"] else None
         return shown.Totals(
             messages=stats.messages,
             messages_per_second=rates["messages"],
+            failed=failed.in_all,
+            failed_lately=failed.lately,
+            failed_because=failed.because,
             deliveries=stats.deliveries,
             deliveries_per_second=rates["deliveries"],
             batches=stats.batches,

@@ -16,6 +16,7 @@ from proxy.dashboard.figures import Figures
 from proxy.dashboard.realtime import RealtimePages
 from proxy.dashboard.realtime_api import RealtimeApi
 from proxy.operations.client_series import client_series
+from proxy.operations.failed_messages import PREFIX
 from proxy.operations.flow import Flow
 from proxy.operations.ledger import Ledger
 from proxy.operations.memory import Memory
@@ -96,4 +97,5 @@ class RealtimeRoom:
             stats = self._realtime.core.stats
             for name in ("messages", "deliveries", "batches", "batch_messages"):
                 totals[name] = getattr(stats, name)
+            totals |= {f"{PREFIX}{reason}": count for reason, count in stats.messages_failed.items()}
         return totals

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 
+from proxy.dashboard.readings import WRITTEN
 from proxy.operations import timeline
 from proxy.operations.timeline import Event, Timeline
 from webui.timeline_shown import KINDS, Happening, TimelineList, TimelineQuery
@@ -40,8 +41,15 @@ def _is_asked_for(event: Event, query: TimelineQuery) -> bool:
 
 
 def _shown(event: Event) -> Happening:
-    figures = tuple((_label(name), _text(value)) for name, value in event.figures.items())
+    figures = tuple(_figure(name, value) for name, value in event.figures.items())
     return Happening(event.number, event.at, event.kind, event.by, _shortened(event.text), figures)
+
+
+def _figure(name: str, value: object) -> tuple[str, str]:
+    if name in WRITTEN and isinstance(value, int | float):
+        label, written = WRITTEN[name]
+        return label, written(value)
+    return _label(name), _text(value)
 
 
 def _label(name: str) -> str:
@@ -50,9 +58,11 @@ def _label(name: str) -> str:
 
 
 def _text(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     if isinstance(value, float):
         return f"{value:,.3g}" if abs(value) < 1000 else f"{value:,.0f}"
-    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else _shortened(str(value))
+    return f"{value:,}" if isinstance(value, int) else _shortened(str(value))
 
 
 def _shortened(text: str) -> str:

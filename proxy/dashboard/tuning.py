@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from typing import TypeVar
 
+from proxy.dashboard.readings import WRITTEN
 from proxy.errors import RequestRefused
 from proxy.tuning.control import Tuning
 from proxy.tuning.figures import Figures
@@ -27,23 +28,6 @@ from webui.tuning_shown import (
 T = TypeVar("T")
 
 SHOWN_EVENTS = 50
-
-_WHOLE: Callable[[float], str] = "{:.0f}".format
-
-_FIGURES: Mapping[str, tuple[str, Callable[[float], str]]] = {
-    "response_time": ("response time", formats.duration),
-    "p95": ("p95", formats.duration),
-    "error_ratio": ("errors", formats.ratio),
-    "origin_failures": ("origin failures", formats.ratio),
-    "hit_ratio": ("hit ratio", formats.ratio),
-    "poor_quality": ("poor connections", formats.ratio),
-    "memory": ("memory", formats.ratio),
-    "memory_tier": ("memory tier", formats.size),
-    "requests_per_second": ("requests/s", formats.rate),
-    "messages_per_second": ("messages/s", formats.rate),
-    "outbox_queued": ("waiting writes", _WHOLE),
-    "outbox_oldest": ("oldest write", formats.age),
-}
 
 
 class TuningSource:
@@ -174,7 +158,7 @@ def _event(event: Event) -> ShownEvent:
 def _figures(before: Figures, after: Figures | None) -> tuple[tuple[str, str, str], ...]:
     """The figures that can be told before or after, in words."""
     shown = []
-    for name, (label, written) in _FIGURES.items():
+    for name, (label, written) in WRITTEN.items():
         values = before.get(name), None if after is None else after.get(name)
         if any(value is not None for value in values):
             then, now = (formats.NOTHING if value is None else written(value) for value in values)

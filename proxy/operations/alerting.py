@@ -157,7 +157,7 @@ class AlertWatch:
                 await self._keep(name, self._difference(name, section))
             self._take(meaning, section)
         after = self.settings_of(name)
-        moved = {key: f"{before[key]} -> {after[key]}" for key in after if after[key] != before[key]}
+        moved = {key: f"{_written(before[key])} → {_written(after[key])}" for key in after if after[key] != before[key]}
         what = "changed" if moved else "left as it is"
         self.timeline.add("alert", by, f"alert {name} was {what}{' and kept' if keep else ''}", **moved)
 
@@ -165,7 +165,7 @@ class AlertWatch:
         """Go by the configuration again, now and after a restart. Raises RequestRefused."""
         meaning = _meaning(name)
         async with self._changing:
-            moved = {key: f"{now} -> {then}" for key, (then, now) in self.changes_of(name).items()}
+            moved = {key: f"{_written(now)} → {_written(then)}" for key, (then, now) in self.changes_of(name).items()}
             if name in self._kept:
                 await self._keep(name, {})
             self._take(meaning, self._configured(name))
@@ -259,3 +259,7 @@ def _changed(meaning: Meaning, section: RuleSection, changes: Mapping[str, objec
     except ValidationError as error:
         wrong = sentences(error, ("alerts", "rules", meaning.key))
         raise RequestRefused(400, "bad-setting", " ".join(wrong)) from None
+
+
+def _written(value: object) -> object:
+    return ("yes" if value else "no") if isinstance(value, bool) else value

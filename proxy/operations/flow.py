@@ -23,8 +23,12 @@ class Flow:
         while len(self._noted) > 1 and self._noted[1][0] <= now - WINDOW:
             self._noted.popleft()
 
+    def lately(self) -> dict[str, float]:
+        """What came to each total, by name, over the last minute or as long as there is something to compare with."""
+        before = self._noted[0][1]
+        return {name: total - before.get(name, 0.0) for name, total in self._read().items()}
+
     def rates(self) -> dict[str, float]:
         """Per second, by name, over the last minute or as long as there is something to compare with."""
-        at, before = self._noted[0]
-        elapsed = max(self._now() - at, 1.0)
-        return {name: (total - before.get(name, 0.0)) / elapsed for name, total in self._read().items()}
+        elapsed = max(self._now() - self._noted[0][0], 1.0)
+        return {name: grown / elapsed for name, grown in self.lately().items()}

@@ -22,6 +22,8 @@ class Counters(Protocol):
     @property
     def auth_refused(self) -> Mapping[str, int]: ...
     @property
+    def messages_failed(self) -> Mapping[str, int]: ...
+    @property
     def rate_limited(self) -> Mapping[str, int]: ...
     @property
     def batch_sizes(self) -> Sequence[int]: ...
@@ -63,7 +65,7 @@ _PLAIN = (
     ("handler_errors", "handler_errors", "Events whose handling failed."),
     ("messages", "messages", "Chat messages accepted."),
     ("deliveries", "deliveries", "Messages delivered, counted for each session that got one."),
-    ("persist_failures", "persist_failures", "Batches that the application did not take; their senders were told."),
+    ("persist_failures", "persist_failures", "Messages that were taken and not delivered; their senders were told."),
     ("persist_retries", "persist_retries", "Further attempts to persist a batch."),
     ("joins_refused", "refused_joins", "Conversations and channels that a client was not let into."),
     ("recovered", "recovered_sessions", "Sessions that came back and missed nothing."),
@@ -84,6 +86,7 @@ _LABELLED = (
     ("invalid", "invalid_packets", "What clients sent and broke a rule, by which.", "reason"),
     ("queue_drops", "queue_drops", "What a slow client was not sent, by kind.", "kind"),
     ("auth_refused", "refused_authentications", "Users that were not believed, by why.", "reason"),
+    ("messages_failed", "failed_messages", "Chat messages that failed, by why.", "reason"),
     ("rate_limited", "rate_limited_events", "Events beyond a limit, by which.", "limit"),
     ("sessions_refused", "refused_sessions", "New sessions that were refused, by why.", "reason"),
     ("recovery_given_up", "forgotten_sessions", "Sessions that were away and forgotten for want of room.", "reason"),

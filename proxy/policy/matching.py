@@ -210,9 +210,19 @@ def normalised_path(path: str) -> str:
 
 def normalised_escapes(text: str) -> str:
     """A part of a URL, or a pattern for URLs, as a person writes it, escaped as `normalised_url` escapes."""
-    return _decoded(
-        re.sub(r'[^\x21-\x7e]|["<>\\^`|]', lambda m: "".join(f"%{byte:02X}" for byte in m[0].encode()), text)
-    )
+    return _decoded(_escaped(r'[^\x21-\x7e]|["<>\\^`|]', text))
+
+
+def typed_target(target: str) -> str:
+    """What a browser asks for when a person types this path and query: escaped as UTF-8, by the URL standard's sets."""
+    path, mark, query = target.partition("?")
+    path = _escaped(r'[^\x21-\x7e]|["<>^`{}]', path.replace("\\", "/"))
+    query = _escaped(r"""[^\x21-\x7e]|["'<>]""", query)
+    return f"{path}{mark}{query}"
+
+
+def _escaped(meant: str, text: str) -> str:
+    return re.sub(meant, lambda m: "".join(f"%{byte:02X}" for byte in m[0].encode(errors="replace")), text)
 
 
 def has_dot_segments(path: str) -> bool:

@@ -305,7 +305,7 @@ def _told(changes: Any) -> dict[str, str]:
     """Changes as the timeline's figures: `before → after` by key."""
     texts: dict[str, str] = {}
     for change in changes:
-        text: Callable[[Value], str] = KNOBS[change.key].text
+        text: Callable[[Value], str] = KNOBS[change.key].in_words
         texts[change.key] = f"{text(change.before)} → {text(change.after)}"
     return texts
 

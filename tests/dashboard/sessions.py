@@ -10,6 +10,7 @@ from aiohttp import web
 
 from proxy.dashboard.realtime import RealtimePages
 from proxy.dashboard.realtime_api import RealtimeApi
+from proxy.operations.failed_messages import PREFIX
 from proxy.operations.flow import Flow
 from proxy.operations.refusals import RefusedSessions
 from proxy.operations.timeline import Timeline
@@ -60,4 +61,8 @@ class RoomUnderView:
 
     def _totals(self) -> dict[str, float]:
         names = ("messages", "deliveries", "batches", "batch_messages")
-        return {name: 0 if self._talking is None else getattr(self._talking.core.stats, name) for name in names}
+        if self._talking is None:
+            return dict.fromkeys(names, 0)
+        stats = self._talking.core.stats
+        failed = {f"{PREFIX}{why}": count for why, count in stats.messages_failed.items()}
+        return {name: getattr(stats, name) for name in names} | failed

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from proxy.dashboard.overview import covered
+from webui.formats import age
 from webui.frame import ORDER
 from webui.health import judge
-from webui.snapshot import Origin, Refused
+from webui.snapshot import FailedMessages, Origin, Refused
 
 UP = Origin("http://127.0.0.1:3000", "up")
 DOWN = replace(UP, state="down", since=900.0)
@@ -105,3 +107,39 @@ def test_whatever_is_wrong_names_the_pages_where_it_can_be_looked_at() -> None:
         assert health.mends
         assert all(mend.page in ORDER and mend.path.startswith(f"/{mend.page}") for mend in health.mends)
     assert judge(UP, now=1000, requests=5, error_ratio=0.0).mends == ()
+
+
+REFUSED_MESSAGES = FailedMessages(30, 40, "the application refused them (lately with 422)", refused=True)
+
+
+def test_chat_messages_that_fail_are_said_with_how_many_why_and_where_to_look() -> None:
+    health = judge(UP, now=1000, requests=5, error_ratio=0.0, failed=REFUSED_MESSAGES)
+    assert health.state == "failing"
+    assert health.sentence == (
+        "Chat messages fail: 30 of 40 in the last minute. The application refused them (lately with 422)."
+    )
+    assert "realtime.origin.persist" in health.advice
+    assert [mend.path for mend in health.mends] == ["/realtime/conversations?sort=failed"]
+    some = replace(REFUSED_MESSAGES, lately=4)
+    assert judge(UP, now=1000, requests=5, error_ratio=0.0, failed=some).state == "degraded"
+    none = replace(REFUSED_MESSAGES, lately=0)
+    assert judge(UP, now=1000, requests=5, error_ratio=0.0, failed=none).state == "healthy"
+
+
+def test_messages_that_fail_are_said_beside_an_origin_that_is_away() -> None:
+    health = judge(DOWN, now=1000, requests=5, error_ratio=0.5, failed=REFUSED_MESSAGES)
+    assert "origin has been down" in health.sentence
+    assert "30 of 40" in health.advice
+    assert "/realtime/conversations?sort=failed" in [mend.path for mend in health.mends]
+
+
+def test_accepted_writes_that_were_given_up_degrade_and_lead_to_the_outbox() -> None:
+    health = judge(UP, now=1000, requests=5, error_ratio=0.0, dead_writes=4)
+    assert (health.state, health.mends[0].path) == ("degraded", "/outbox?show=dead")
+    assert health.sentence == "4 accepted writes were given up: the origin did not take them."
+    assert judge(UP, now=1000, requests=5, error_ratio=0.0, dead_writes=0).state == "healthy"
+
+
+def test_a_window_of_a_minute_is_called_a_minute_whatever_of_its_last_second_has_passed() -> None:
+    assert {age(covered(seconds)) for seconds in (59.0, 59.3, 59.999, 60.0)} == {"1 min"}
+    assert age(covered(21.6)) == "21 s"

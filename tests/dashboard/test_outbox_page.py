@@ -85,7 +85,8 @@ def counts(edge: EdgeUnderTest) -> tuple[int, int, int]:
 
 
 def told(edge: EdgeUnderTest) -> list[str]:
-    return [event.text for event in edge.app.control_room.timeline.events() if event.kind == "outbox"]
+    happened = edge.app.control_room.timeline.events()
+    return [event.text for event in happened if event.kind == "outbox" and event.by != "automatic"]
 
 
 async def given_up(edge: EdgeUnderTest, origin: ScriptedOrigin, *targets: str) -> None:

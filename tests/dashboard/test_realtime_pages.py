@@ -14,7 +14,7 @@ from pytest_aiohttp import AiohttpClient
 
 from proxy.operations.refusals import RefusedSessions
 from tests.dashboard.sessions import RoomUnderView
-from tests.realtime.talking import Talker, Talking, talk, text
+from tests.realtime.talking import Answer, Talker, Talking, talk, text
 
 HOSTILE = "<script>alert(1)</script>\"'&/x"
 LIVE = {"HX-Request": "true"}
@@ -63,6 +63,32 @@ class TestRealtime:
             assert shown in page
         assert re.search(r"poor</span></a> <strong>1<", page.replace("\n", ""))
         assert "50 ms adaptive" in page
+
+    async def test_messages_that_the_application_refuses_are_counted_apart_everywhere(
+        self, aiohttp_client: AiohttpClient
+    ) -> None:
+        async def application(method: str, target: str, fields: list[tuple[str, str]], body: bytes) -> Answer:
+            return 422, [], b"{}"
+
+        async with talk(application, origin={"persist": "/messages"}) as talking:
+            visitor = Visitor(talking, room := RoomUnderView(talking), await aiohttp_client(room.application()))
+            anna = await talking.member("anna", "c1")
+            anna.emit("send_message", text("hello", "anna", "c1"))
+            await talking.pass_time(1)
+            failed = room.pages.failed_messages()
+            assert (failed.lately, failed.of) == (1, 1)
+            assert failed.because == "the application refused them (lately with 422)"
+            assert "the application refused them (lately with 422)" in await visitor.page()
+            for path in ("/realtime/conversations?sort=failed", "/realtime/conversation?id=c1"):
+                assert re.search(r"Failed.*<strong>1</strong>", await visitor.page(path), re.DOTALL), path
+            assert "1 failed" in await visitor.page(f"/realtime/sessions/{anna.sid}")
+
+    async def test_nothing_is_said_of_the_minutes_before_the_start(self, visitor: Visitor) -> None:
+        assert "Nobody has been connected since the start." in await visitor.page()
+        await visitor.talking.member("anna", "c1")
+        page = await visitor.page()
+        assert page.count("nothing is known of the time before the start") == 14
+        assert "nobody was connected" not in page
 
     async def test_refused_newcomers_are_shown_by_reason_with_what_would_help(self, visitor: Visitor) -> None:
         assert "Refused newcomers" not in await visitor.page()

@@ -12,6 +12,7 @@ from pytest_aiohttp import AiohttpClient
 
 from proxy.dashboard.timeline import TimelineSource
 from proxy.operations.timeline import MOST, Timeline
+from proxy.purging import note_purge
 from tests.dashboard.shelf import NOW
 from webui.auth import security
 from webui.frame import Frame
@@ -167,3 +168,31 @@ def test_an_address_leads_back_to_its_question(kind: str, by: str, before: int) 
 
     query = TimelineQuery(kind, by, before)
     assert TimelineQuery.parse(dict(parse_qsl(urlsplit(query.path).query))) == query
+
+
+async def test_readings_are_written_as_on_the_page_tuning(client: Client, timeline: Timeline) -> None:
+    figures = {"memory": 0.0035, "outbox_oldest": 161.0, "origin_down": 1.0, "memory_tier": 55815.0, "p95": 0.0123}
+    timeline.add("tuning", "automatic", "origin-down fires: stale is given sooner", **figures)
+    page = await text(client)
+    for written in (
+        "memory <b>0.4 %</b>",
+        "oldest write <b>2 min</b>",
+        "origin down <b>yes</b>",
+        "memory tier <b>54.5 KiB</b>",
+        "p95 <b>12 ms</b>",
+    ):
+        assert written in page
+
+
+async def test_what_was_marked_stale_is_not_counted_as_purged(client: Client, timeline: Timeline) -> None:
+    note_purge(timeline, "token", "what is tagged t", 3, soft=True)
+    page = await text(client)
+    assert "what is tagged t was marked stale" in page
+    assert "marked stale <b>3</b>" in page
+
+
+async def test_the_edge_itself_has_one_name_everywhere(client: Client, timeline: Timeline) -> None:
+    timeline.add("process", "automatic", "the first of all")
+    short = await text(client, "/elsewhere")
+    assert "by the edge itself" in short
+    assert "automatic" not in short

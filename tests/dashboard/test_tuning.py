@@ -305,3 +305,10 @@ async def test_a_value_that_is_not_set_is_shown_in_words(operator: aiohttp.Clien
         page = await answer.text()
     assert "<code>the route&#39;s own</code>" in page
     assert "<code>null</code>" not in page
+
+
+async def test_units_in_hints_are_written_as_they_are_read(operator: aiohttp.ClientSession) -> None:
+    shown = await page(operator)
+    assert "MiB" in shown
+    assert not re.search(r"[0-9][kmgt]ib\b", shown)
+    assert "A size such as" in shown

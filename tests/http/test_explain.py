@@ -134,3 +134,40 @@ async def test_no_credential_is_kept_to_explain_a_row_and_its_absence_is_said() 
         said = await _row(edge)
         assert "explained without: accept, cookie, x-session-token." in said
         assert "geheim" not in said
+
+
+@pytest.mark.parametrize(
+    ("typed", "asked"),
+    [
+        ("/r?q=café", "/r?q=caf%C3%A9"),
+        ("/r?q=<script>", "/r?q=%3Cscript%3E"),
+        ("/naïve menu?q=a b", "/na%C3%AFve%20menu?q=a%20b"),
+        ("/{it's}?q={it's|so}", "/%7Bit's%7D?q={it%27s|so}"),
+        ("/r?q=caf%C3%A9#top", "/r?q=caf%C3%A9"),
+    ],
+)
+async def test_a_typed_url_is_explained_as_what_a_browser_makes_of_it(typed: str, asked: str) -> None:
+    async with ScriptedOrigin() as origin, edge_before(origin) as edge:
+        origin.default = reply(body=b"one", headers={"Cache-Control": "max-age=60"})
+        await edge.get(asked)
+        for url in (typed, f"http://{edge.host}{typed}"):
+            address = f"http://{edge.app.admin_address}"
+            async with aiohttp.ClientSession() as session:
+                async with session.get(f"{address}/api/explain", params={"url": url}) as response:
+                    assert (await response.json())["next"] == "hit"
+                async with session.get(f"{address}/traffic/explain", params={"url": url}) as response:
+                    assert "The next such request is a hit" in await response.text()
+                purge = {"url": url, "dry_run": True}
+                async with session.post(f"{address}/api/cache/purge", json=purge) as response:
+                    assert (await response.json())["count"] == 1
+
+
+async def test_a_url_is_purged_as_browsers_and_as_other_clients_ask_for_it() -> None:
+    async with ScriptedOrigin() as origin, edge_before(origin) as edge:
+        origin.default = reply(body=b"one", headers={"Cache-Control": "max-age=60"})
+        await edge.get("/r?q=it's")
+        await edge.get("/r?q=it%27s")
+        purge = {"url": f"http://{edge.host}/r?q=it's", "dry_run": True}
+        address = f"http://{edge.app.admin_address}/api/cache/purge"
+        async with aiohttp.ClientSession() as session, session.post(address, json=purge) as response:
+            assert (await response.json())["count"] == 2

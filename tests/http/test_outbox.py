@@ -370,6 +370,24 @@ class TestDelivery:
             assert (letter["response_status"], letter["last_error"]) == (422, "the origin answered 422")
             assert letter["answer"] == ("no such room " * 1000)[:4096]
 
+    async def test_a_write_that_is_given_up_stands_in_the_timeline_and_degrades_the_verdict(
+        self, origin: ScriptedOrigin, naps: Naps
+    ) -> None:
+        origin.on("/bad?token=abc", reply(503), reply(404))
+        async with queueing(origin, naps) as edge:
+            await post(edge, "/bad?token=abc")
+            await naps.until(1)
+            await naps.end()
+            await eventually(lambda: depth(edge) == 0)
+            (event,) = (await admin(edge, "GET", "/api/timeline?kind=outbox"))["events"]
+            assert event["text"] == "POST /bad?token=******** was given up: the origin answered 404"
+            assert event["by"] == "automatic"
+            overview = f"http://{edge.app.admin_address}/"
+            async with aiohttp.ClientSession() as session, session.get(overview) as response:
+                page = await response.text()
+            assert "1 accepted write was given up" in page
+            assert 'href="/outbox?show=dead"' in page
+
     async def test_after_its_retention_a_write_is_a_dead_letter(self, origin: ScriptedOrigin, naps: Naps) -> None:
         async with queueing(origin, naps, {"retention": "10s"}) as edge:
             await origin.stop()

@@ -121,7 +121,7 @@ async def test_a_change_counts_at_once_and_is_noted_with_before_and_after() -> N
     assert watched.states()[-1] == ("memory", "firing")
     event = watched.timeline.events()[-1]
     assert (event.kind, event.by, event.text) == ("alert", "anna", "alert memory was changed")
-    assert dict(event.figures) == {"threshold": "80% -> 50%", "for": "2s -> 1s"}
+    assert dict(event.figures) == {"threshold": "80% → 50%", "for": "2s → 1s"}
     assert watched.watch.changes_of("memory") == {"threshold": ("80%", "50%"), "for": ("2s", "1s")}
 
 
@@ -131,7 +131,7 @@ async def test_reset_goes_back_to_the_configuration_and_not_to_the_defaults() ->
     await watched.watch.reset("memory", by="ben")
     assert watched.watch.settings_of("memory")["for"] == "2s"
     assert watched.watch.changes_of("memory") == {}
-    assert dict(watched.timeline.events()[0].figures) == {"enabled": "False -> True", "for": "9s -> 2s"}
+    assert dict(watched.timeline.events()[0].figures) == {"enabled": "no → yes", "for": "9s → 2s"}
 
 
 @pytest.mark.parametrize(

@@ -149,6 +149,15 @@ def test_minutes_in_which_nobody_looked_are_empty_and_old_ones_leave() -> None:
     assert trend.minutes(now=9999 * 60.0) == [Distribution()] * 15
 
 
+def test_nothing_is_known_of_the_minutes_before_the_first_look() -> None:
+    trend = Trend()
+    assert trend.known(now=90.0) == 0
+    trend.observe(Distribution(good=1), now=90.0)
+    assert trend.known(now=119.0) == 1
+    assert trend.known(now=120.0) == 2
+    assert trend.known(now=9999 * 60.0) == 15
+
+
 def test_the_trend_holds_no_more_than_it_shows() -> None:
     trend = Trend()
     for minute in range(1000):
