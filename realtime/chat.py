@@ -331,8 +331,9 @@ class Chat:
         """Have the application delete a message, asked by each of the users in turn, its sender first."""
         users = [*reversed([*member.users_in(details["conversation_id"])])]
         users.sort(key=lambda user: known is None or user != known.sender)
-        groups, unproved = by_proof(member, users)
         try:
+            await self.participation.settle(member)
+            groups, unproved = by_proof(member, users)
             for credentials, askers in groups.items():
                 if await origin.deletes(details["conversation_id"], message, askers, credentials):
                     return self._deleted(details)

@@ -47,7 +47,9 @@ AGAIN: Final = 5.0
 """Seconds until the application is asked once more about those who have returned, when it has not answered."""
 
 GRACE: Final = 10.0
-"""Seconds in which those who have returned and are known by a token that is not here any more may bring it again."""
+"""Seconds in which those who have returned and are known by a token that is not here any more may bring it again; they
+begin when the application answers.
+"""
 
 HOLD: Final = 2.0
 """Seconds for which a connection that returns waits, at most, for what the application says about its users."""
@@ -109,14 +111,15 @@ class Participation:
             recheck,
             namespace,
             members,
-            sessions=self._sessions,
-            consent=consent,
+            confirmation=self._confirmation,
+            may_bring=self._may_bring,
             endings=self._endings,
             tasks=self._tasks,
             wake=wake,
             now=now,
         )
         self.expire, self.leave = self._endings.expire, self._endings.leave
+        self.settle = self._confirmation.settle
 
     def apply(self, settings: ChatSettings) -> None:
         """Use other settings from now on."""
@@ -154,7 +157,7 @@ class Participation:
         former = look(socket.id) if socket.recovered else None
         if former is None:
             return Proofs(token)
-        return Proofs(former.greeting if token is None else token, former.own)
+        return Proofs(former.greeting if token is None else token, former.own, former.brought)
 
     def returning(self, member: Member) -> Awaitable[None] | None:
         """A connection is about to recover: end what has ended, before it gets what it missed."""
@@ -203,6 +206,8 @@ class Participation:
         try:
             identity = await self._authentication.identify(Claim(claimed, token), member.socket.handshake.headers)
         except AuthenticationRefused as refused:
+            if refused.reason == "origin-away" and token is not None and member.bring(claimed, token):
+                self._repeat(member)
             raise self._refused(member, claimed, token, refused) from None
         user = identity.user
         if self._own_profile is not None:
@@ -330,6 +335,7 @@ class Participation:
     async def _join_with_consent(self, consent: Consent, member: Member, conversation: str) -> dict[str, Any] | None:
         revocations = self._revocations.latest
         try:
+            await self.settle(member)
             stay, unproved = await among(consent, member, conversation, member.users)
         except OriginAway:
             self._check_anybody(member, conversation)
@@ -367,21 +373,35 @@ class Participation:
         try:
             async with asyncio.timeout(HOLD):
                 await self._confirmation.everything(member, NEVER, lambda: True)
-        except TimeoutError:
+        except (TimeoutError, OriginAway):
             pass  # nobody has said no: it is asked again when it is here
 
     async def _ask_again(self, member: Member) -> None:
-        """Whether those who have returned are still who they are, and still have consent."""
-        complete = await self._confirmation.everything(
-            member, None, lambda: self._now() < self._grace.get(member.socket.id, 0.0)
-        )
+        """Whether those who have returned are still who they are, and still have consent; and whose the tokens are
+        that were brought while the application was away.
+        """
+        complete = False
+        try:
+            complete = await self._confirmation.everything(member, None, lambda: self._may_bring(member))
+        except OriginAway:
+            if not member.gone:  # an outage takes nothing from the time in which a token may be brought again
+                self._grace[member.socket.id] = self._now() + GRACE
         if member.gone:
             return
         if complete:
             self._grace.pop(member.socket.id, None)
         else:
+            self._repeat(member)
+
+    def _repeat(self, member: Member) -> None:
+        """Ask about this connection in a while."""
+        if member.socket.id not in self._asked_again:
             self._asked_again.set(member.socket.id, self._now() + AGAIN)
             self._wake(self._asked_again.earliest)
+
+    def _may_bring(self, member: Member) -> bool:
+        """Whether there is time left to bring tokens again that a restart has lost."""
+        return self._now() < self._grace.get(member.socket.id, 0.0)
 
 
 def revoked() -> Refusal:
