@@ -23,7 +23,7 @@ from realtime.limits import TokenBuckets
 from realtime.member import CHANNEL, CONVERSATION, SHAPES, USER, Handle, Member
 from realtime.namespace import Namespace
 from realtime.origin import Origin, OriginAway
-from realtime.participation import Participation
+from realtime.participation import AGAIN, Participation
 from realtime.payloads import (
     Draft,
     Refusal,
@@ -338,7 +338,9 @@ class Chat:
                 if await origin.deletes(details["conversation_id"], message, askers, credentials):
                     return self._deleted(details)
         except OriginAway:
-            raise Refusal("origin-away", "The application does not answer; try again.", **details) from None
+            raise Refusal(
+                "origin-away", "The application does not answer; try again.", retry_after=AGAIN, **details
+            ) from None
         if unproved:
             raise reauthenticate(unproved, **details)
         raise Refusal("not-allowed", "The application does not let you delete this message.", **details)

@@ -234,6 +234,8 @@ class Participation:
     def _refused(self, member: Member, claimed: str | None, token: str | None, why: AuthenticationRefused) -> Refusal:
         """How a user is told no. When the application says it, whoever was known by the same ends."""
         refusal = Refusal(why.reason, str(why))
+        if why.reason == "origin-away":
+            refusal.details.update(retry_after=AGAIN)
         if why.reason != "refused" or member.gone:
             return refusal
         for user in [user for user in member.users if user == claimed or member.is_known_by(user, token)]:
@@ -341,7 +343,7 @@ class Participation:
             self._check_anybody(member, conversation)
             if len(inside(member, conversation)) < len(member.users):
                 message = "The application does not answer; try again in a moment."
-                raise Refusal("origin-away", message, conversation_id=conversation) from None
+                raise Refusal("origin-away", message, conversation_id=conversation, retry_after=AGAIN) from None
             return self._joined(member, conversation)  # who was let in before stays until somebody says no
         if member.gone:
             return None

@@ -119,6 +119,21 @@ class TestATokenBroughtInAnOutage:
             assert (await anna.ask("send_message", text("a", "anna")))["reason"] == "not-authenticated"
 
 
+class TestWhatCannotBeAnsweredInAnOutage:
+    async def test_is_refused_with_when_to_try_again(self) -> None:
+        async with world(delete="/messages/{conversation}/{message}") as here:
+            anna = await here.come("anna", joins="7")
+            here.application.away = True
+            for event, payload in (
+                ("authenticate", {"token": "for-anna.2"}),
+                ("join_conversation", "A"),
+                ("delete_message", {"conversation_id": "7", "message_id": "m"}),
+            ):
+                refused = await anna.ask(event, payload)
+                assert (refused["reason"], refused["retry_after"]) == ("origin-away", 5.0)
+            assert [told["retry_after"] for told in anna.heard("auth_error")] == [5.0]
+
+
 class TestATokenThatIsNotBroughtAgain:
     async def test_has_its_ten_seconds_when_the_application_answers(self, tmp_path: Path) -> None:
         async with restarted_in_an_outage(tmp_path, "anna") as (here, anna):
