@@ -33,6 +33,7 @@ from realtime.payloads import (
     parse_message,
     parse_place,
 )
+from realtime.proofs import Proofs
 from realtime.publishing import Lookup, Publisher, PurgeTags, rule_for
 from realtime.quality import Grade, ReportRefused, Verdict, judged, parse_client_report
 from realtime.reception import Reception
@@ -85,7 +86,14 @@ class Chat:
         self.reception = Reception(namespace, settings.limits.events, stats=stats, now=now)
         self.members: Mapping[str, Member] = self.reception.members
         self.signs = Signs(
-            namespace, self.audience, self.members, settings.typing, settings.presence_grace, now, self.alarm.nearer
+            namespace,
+            self.audience,
+            self.members,
+            settings.typing,
+            settings.presence_grace,
+            returns_within,
+            now,
+            self.alarm.nearer,
         )
         self._namespace = namespace
         self._settings = settings
@@ -166,6 +174,13 @@ class Chat:
     async def give_up(self) -> None:
         """After `drain`: refuse the messages that the application has not taken, and tell their senders."""
         await self.conversations.give_up()
+
+    def remember(self) -> None:
+        """Know what is known of before a restart."""
+        self.conversations.remember()
+        self.signs.restore(
+            Member(socket, Proofs(), self.tasks) for socket in self._namespace.restored(self._settings.presence_grace)
+        )
 
     async def close(self) -> None:
         """End what is under way; whoever waits for it is not told any more."""

@@ -178,8 +178,8 @@ class Participation:
         self._watch(member)
         self._rechecks.watch(member.users)
         for conversation in member.conversations:
-            presence = self._signs.joined(conversation, member.users_in(conversation), member.socket.id)
-            member.socket.emit("presence_update", presence, volatile=True)
+            users, socket = member.users_in(conversation), member.socket
+            self._signs.returned(conversation, users, socket.id, socket.away_since)
         if not self._confirmation.is_fresh(member):
             self._grace[member.socket.id] = self._now() + GRACE
             self._tasks.spawn(self._ask_again(member), "consent")
