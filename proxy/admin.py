@@ -176,8 +176,10 @@ def limit_of(request: web.Request) -> int:
 async def _json(request: web.Request) -> object:
     try:
         return json.loads(await request.read())
-    except ValueError as error:
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise RequestRefused(400, "bad-json", f"the body is not JSON: {error}") from error
+    except ValueError:  # of the numbers in JSON, only whole ones of thousands of digits
+        raise RequestRefused(400, "bad-json", "the body has a number of too many digits") from None
     except RecursionError:
         raise RequestRefused(400, "bad-json", "the body is nested too deeply") from None
 

@@ -228,14 +228,23 @@ class AskOrigin:
             raise AuthenticationRefused("another-user", "This session belongs to another user.")
         return Identity(user)
 
-    async def confirms(self, user: str, credentials: Credentials) -> bool:
-        """Whether these credentials are still this user's. Raises OriginAway."""
+    async def whose(self, credentials: Credentials) -> str | None:
+        """The user whose credentials these are; None: nobody's. Raises OriginAway."""
         try:
-            return bool(credentials) and (await self._user(credentials))["id"] == user
+            return str((await self._user(credentials))["id"]) if credentials else None
         except AuthenticationRefused as refused:
             if refused.reason == "origin-away":
                 raise OriginAway(str(refused)) from None
-            return False
+            return None
+
+    async def confirms(self, user: str, credentials: Credentials) -> bool:
+        """Whether these credentials are still this user's. Raises OriginAway."""
+        return await self.whose(credentials) == user
+
+    async def must_answer(self) -> None:
+        """Raises OriginAway unless the application has answered lately, or does now."""
+        if not self._origin.has_answered:
+            await self._origin.user(Credentials())
 
     def remembers(self, user: str, credentials: Credentials) -> bool:
         """Whether the application has said so lately."""

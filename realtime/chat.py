@@ -23,7 +23,7 @@ from realtime.limits import TokenBuckets
 from realtime.member import CHANNEL, CONVERSATION, SHAPES, USER, Handle, Member
 from realtime.namespace import Namespace
 from realtime.origin import Origin, OriginAway
-from realtime.participation import Participation
+from realtime.participation import AGAIN, Participation
 from realtime.payloads import (
     Draft,
     Refusal,
@@ -33,6 +33,7 @@ from realtime.payloads import (
     parse_message,
     parse_place,
 )
+from realtime.proofs import Proofs
 from realtime.publishing import Lookup, Publisher, PurgeTags, rule_for
 from realtime.quality import Grade, ReportRefused, Verdict, judged, parse_client_report
 from realtime.reception import Reception
@@ -85,7 +86,14 @@ class Chat:
         self.reception = Reception(namespace, settings.limits.events, stats=stats, now=now)
         self.members: Mapping[str, Member] = self.reception.members
         self.signs = Signs(
-            namespace, self.audience, self.members, settings.typing, settings.presence_grace, now, self.alarm.nearer
+            namespace,
+            self.audience,
+            self.members,
+            settings.typing,
+            settings.presence_grace,
+            returns_within,
+            now,
+            self.alarm.nearer,
         )
         self._namespace = namespace
         self._settings = settings
@@ -166,6 +174,13 @@ class Chat:
     async def give_up(self) -> None:
         """After `drain`: refuse the messages that the application has not taken, and tell their senders."""
         await self.conversations.give_up()
+
+    def remember(self) -> None:
+        """Know what is known of before a restart."""
+        self.conversations.remember()
+        self.signs.restore(
+            Member(socket, Proofs(), self.tasks) for socket in self._namespace.restored(self._settings.presence_grace)
+        )
 
     async def close(self) -> None:
         """End what is under way; whoever waits for it is not told any more."""
@@ -331,13 +346,16 @@ class Chat:
         """Have the application delete a message, asked by each of the users in turn, its sender first."""
         users = [*reversed([*member.users_in(details["conversation_id"])])]
         users.sort(key=lambda user: known is None or user != known.sender)
-        groups, unproved = by_proof(member, users)
         try:
+            await self.participation.settle(member)
+            groups, unproved = by_proof(member, users)
             for credentials, askers in groups.items():
                 if await origin.deletes(details["conversation_id"], message, askers, credentials):
                     return self._deleted(details)
         except OriginAway:
-            raise Refusal("origin-away", "The application does not answer; try again.", **details) from None
+            raise Refusal(
+                "origin-away", "The application does not answer; try again.", retry_after=AGAIN, **details
+            ) from None
         if unproved:
             raise reauthenticate(unproved, **details)
         raise Refusal("not-allowed", "The application does not let you delete this message.", **details)

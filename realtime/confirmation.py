@@ -1,7 +1,8 @@
 """What was granted is asked about once more: whether users are still who they are, and still have their parts.
 
 The rule of this room: only an answer ends anything. Without one everybody stays, and whoever asked is told that not
-all is known; what was answered meanwhile holds. A token that is not here any more cannot be asked with.
+all is known; what was answered meanwhile holds. A token that is not here any more cannot be asked with, and ends nobody
+while nothing could be. One that was brought while nobody answered is asked about first, beside the one it may replace.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from realtime.authentication import AskOrigin
 from realtime.consent import Consent
 from realtime.endings import Endings
 from realtime.member import Member
-from realtime.origin import Credentials, OriginAway
+from realtime.origin import Credentials
 from realtime.payloads import Refusal
 from realtime.proofs import ProofLost
 
@@ -35,6 +36,8 @@ class Confirmation:
     def is_fresh(self, member: Member) -> bool:
         """Whether all that a connection was granted was granted lately, or asks nobody."""
         groups, lost = by_proof(member, member.users)
+        if self.sessions is not None and member.proofs.brought:
+            return False
         if lost and (self.sessions is not None or (self.consent is not None and member.conversations)):
             return False
         if (sessions := self.sessions) is not None and not all(
@@ -50,27 +53,41 @@ class Confirmation:
     async def everything(self, member: Member, before: float | None, is_patient: Callable[[], bool]) -> bool:
         """Ask about everything that a connection was granted; False when not all of it could be asked about.
 
-        What ends does so with `before`. While `is_patient`, whoever's token is lost may bring it again.
+        What ends does so with `before`. While `is_patient`, whoever's token is lost may bring it again. Raises
+        OriginAway: what was not asked by then need not wait for it one after the other.
         """
         complete = True
         async with self._turns:
-            try:
-                if self.sessions is not None:
-                    complete = await self._users(self.sessions, member, before, is_patient)
-                consent = self.consent
-                if consent is None:
-                    return complete
-                for conversation in member.conversations:
-                    known = await self._conversation(consent, member, conversation, before, is_patient)
-                    complete = complete and known
-            except OriginAway:
-                complete = False  # the others need not wait for it one after the other
+            await self.settle(member)
+            if self.sessions is not None:
+                complete = await self._users(self.sessions, member, before, is_patient)
+            if self.consent is None:
+                return complete
+            for conversation in member.conversations:
+                known = await self._conversation(self.consent, member, conversation, before, is_patient)
+                complete = complete and known
         return complete
+
+    async def settle(self, member: Member) -> None:
+        """Ask whose the tokens are that came while the application was away: each is what its user, if that is here,
+        is known by from now on. Raises OriginAway.
+        """
+        if self.sessions is None:
+            return
+        for token in list(member.proofs.brought):
+            user = await self.sessions.whose(Credentials.of(member.socket.handshake.headers, token))
+            if member.gone:
+                return  # what it has brought is kept for its return
+            users = member.proofs.brought.pop(token, ())
+            if user is not None and user in users:
+                member.prove(user, token)
 
     async def _users(
         self, sessions: AskOrigin, member: Member, before: float | None, is_patient: Callable[[], bool]
     ) -> bool:
         groups, lost = by_proof(member, member.users)
+        if lost:
+            await sessions.must_answer()
         complete = not (lost and is_patient())
         for credentials, user in [(proof, user) for proof, users in groups.items() for user in users]:
             confirmed = await sessions.confirms(user, credentials)
@@ -86,6 +103,8 @@ class Confirmation:
         users = list(inside(member, conversation))
         proofs, _ = by_proof(member, users)
         stays, unproved = await among(consent, member, conversation, users)
+        if unproved:
+            await consent.must_answer(conversation, unproved)
         if member.gone or not users:
             return True
         if by_proof(member, users)[0] != proofs:

@@ -71,6 +71,11 @@ class Consent:
             self._known.popitem(last=False)
         return answer
 
+    async def must_answer(self, conversation: str, users: Sequence[str]) -> None:
+        """Raises OriginAway unless the application has answered lately, or does now."""
+        if not self._origin.has_answered:
+            await self._origin.consents(conversation, users, Credentials())
+
     def remembers(self, conversation: str, users: Sequence[str], credentials: Credentials) -> bool:
         """Whether the application has let these users in lately."""
         until, known, *_ = self._known.get(self._key(conversation, users, credentials), _UNKNOWN)

@@ -102,7 +102,7 @@ class Core:
     async def start(self) -> None:
         """Read the journal. Raises OSError when it cannot be had."""
         await self.hub.start()
-        self.chat.conversations.remember()
+        self.chat.remember()
 
     async def handle(self, request: web.BaseRequest, caller: Caller | None = None) -> web.StreamResponse:
         """Everything below the core's path."""

@@ -91,6 +91,7 @@ class Member:
         self.proved.pop(name, None)
         self.until.pop(name, None)
         self.proofs.own.pop(name, None)
+        self.proofs.settle(name)
         if name in self.users:
             self.users = self.socket.data["users"] = {id_: user for id_, user in self.users.items() if id_ != name}
 
@@ -104,6 +105,24 @@ class Member:
             return user in self.users and self.token_of(user) == token
         except ProofLost:
             return False
+
+    def bring(self, user: str | None, token: str) -> bool:
+        """Keep a token that could not be asked about, for `user` (None: whoever is here); False when it is nobody's
+        here, or what somebody is known by already.
+        """
+        users = {name for name in self.users if user in (None, name)}
+        if not users or any(self.is_known_by(name, token) for name in users):
+            return False
+        self.proofs.bring(token, users)
+        return True
+
+    def prove(self, user: str, token: str) -> None:
+        """This user is known by this token of its own from now on."""
+        self.socket.data["proved"] = self.proved
+        self.proved[user] = "own"
+        self.proofs.own[user] = token
+        self.proofs.settle(user)
+        self.socket.touch()
 
     def proof_for(self, user: str | None, token: str | None) -> tuple[str | None, How | None]:
         """What proves who somebody is that claims to be `user` and shows `token`; where it is nobody in particular, the

@@ -88,6 +88,10 @@ class Namespace(Handlers):
         """Those who were in `room` and may return."""
         return [] if self._recovery is None else [Absent(self, session) for session in self._recovery.away_in(room)]
 
+    def restored(self, seconds: float) -> list[Absent]:
+        """Right after a start: those who were here when the process before ended, or in the last `seconds` of it."""
+        return [] if self._recovery is None else [Absent(self, it) for it in self._recovery.lost_last(seconds)]
+
     # For sockets and peers
 
     def is_away(self, session: Session) -> bool:
@@ -239,6 +243,7 @@ class Namespace(Handlers):
         session = self._recovery.find(pid, self._hub.now())
         if session is not None:
             self._displace(session.id)
+        away_since = None if session is None else session.gone_at
         missed = None if session is None else self._recovery.resume(session, offset)
         if session is None or missed is None:
             self._hub.stats.recovery_failed += 1
@@ -246,6 +251,7 @@ class Namespace(Handlers):
         self._hub.stats.recovered += 1
         socket = Socket(session.id, self, peer, session)
         socket.restore(session.data)
+        socket.away_since = away_since
         for room in session.rooms:
             self._rooms.setdefault(room, {})[socket] = socket.sink
         for kept in missed:

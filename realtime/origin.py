@@ -33,6 +33,7 @@ _ABOUT_SOME = (400, 404, 413, 414, 422)  # refusals that may be about one of sev
 _NOT_YET = (408, 425, 429)  # say that nothing was done, and may be tried again; a 5xx says neither yes nor no
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 _MOST_LEVELS = 100  # of an answer, as of a client's packet
+_LATELY = 2.0  # seconds for which an answer says that there are others
 _LONGEST_BACKOFF = 2.0  # seconds: an application that is back is not kept waiting for longer
 _LONGEST_WAIT = 5.0  # seconds: what Retry-After may ask for between two attempts
 
@@ -117,16 +118,24 @@ class Origin:
         self._now = now
         self._sleep = sleep
         self._stop = Stop()
+        self._answered = float("-inf")
+
+    @property
+    def has_answered(self) -> bool:
+        """Whether the application has answered lately who somebody is, or who may join."""
+        return self._now() - self._answered < _LATELY
 
     async def user(self, credentials: Credentials) -> dict[str, Any] | None:
         """Whose credentials these are; None when they are nobody's (401, 403, or an answer without a user)."""
         assert self.settings.session is not None
         status, body = await self._get(self.settings.session, credentials.fields)
         if status in (401, 403):
+            self._answered = self._now()
             return None
         document = _object(body) if status == 200 else None
         if document is None:
             raise OriginAway(f"the session was answered with {status}")
+        self._answered = self._now()
         user = document.get("user", document)
         return user if isinstance(user, dict) and _is_id(user.get("id")) else None
 
@@ -135,10 +144,11 @@ class Origin:
         assert self.settings.authorize is not None
         target = _filled(self.settings.authorize, conversation=[conversation], users=users)
         status, body = await self._get(target, credentials.fields)
-        if status in (401, 403, 404):
-            return False
-        if not 200 <= status < 300:
+        if not 200 <= status < 300 and status not in (401, 403, 404):
             raise OriginAway(f"the consent was answered with {status}")
+        self._answered = self._now()
+        if status >= 400:
+            return False
         return (_object(body) or {}).get("allowed", True) is True
 
     async def deletes(self, conversation: str, message: str, users: Sequence[str], credentials: Credentials) -> bool:

@@ -47,7 +47,9 @@ AGAIN: Final = 5.0
 """Seconds until the application is asked once more about those who have returned, when it has not answered."""
 
 GRACE: Final = 10.0
-"""Seconds in which those who have returned and are known by a token that is not here any more may bring it again."""
+"""Seconds in which those who have returned and are known by a token that is not here any more may bring it again; they
+begin when the application answers.
+"""
 
 HOLD: Final = 2.0
 """Seconds for which a connection that returns waits, at most, for what the application says about its users."""
@@ -109,14 +111,15 @@ class Participation:
             recheck,
             namespace,
             members,
-            sessions=self._sessions,
-            consent=consent,
+            confirmation=self._confirmation,
+            may_bring=self._may_bring,
             endings=self._endings,
             tasks=self._tasks,
             wake=wake,
             now=now,
         )
         self.expire, self.leave = self._endings.expire, self._endings.leave
+        self.settle = self._confirmation.settle
 
     def apply(self, settings: ChatSettings) -> None:
         """Use other settings from now on."""
@@ -154,7 +157,7 @@ class Participation:
         former = look(socket.id) if socket.recovered else None
         if former is None:
             return Proofs(token)
-        return Proofs(former.greeting if token is None else token, former.own)
+        return Proofs(former.greeting if token is None else token, former.own, former.brought)
 
     def returning(self, member: Member) -> Awaitable[None] | None:
         """A connection is about to recover: end what has ended, before it gets what it missed."""
@@ -175,8 +178,8 @@ class Participation:
         self._watch(member)
         self._rechecks.watch(member.users)
         for conversation in member.conversations:
-            presence = self._signs.joined(conversation, member.users_in(conversation), member.socket.id)
-            member.socket.emit("presence_update", presence, volatile=True)
+            users, socket = member.users_in(conversation), member.socket
+            self._signs.returned(conversation, users, socket.id, socket.away_since)
         if not self._confirmation.is_fresh(member):
             self._grace[member.socket.id] = self._now() + GRACE
             self._tasks.spawn(self._ask_again(member), "consent")
@@ -203,6 +206,8 @@ class Participation:
         try:
             identity = await self._authentication.identify(Claim(claimed, token), member.socket.handshake.headers)
         except AuthenticationRefused as refused:
+            if refused.reason == "origin-away" and token is not None and member.bring(claimed, token):
+                self._repeat(member)
             raise self._refused(member, claimed, token, refused) from None
         user = identity.user
         if self._own_profile is not None:
@@ -229,6 +234,8 @@ class Participation:
     def _refused(self, member: Member, claimed: str | None, token: str | None, why: AuthenticationRefused) -> Refusal:
         """How a user is told no. When the application says it, whoever was known by the same ends."""
         refusal = Refusal(why.reason, str(why))
+        if why.reason == "origin-away":
+            refusal.details.update(retry_after=AGAIN)
         if why.reason != "refused" or member.gone:
             return refusal
         for user in [user for user in member.users if user == claimed or member.is_known_by(user, token)]:
@@ -330,12 +337,13 @@ class Participation:
     async def _join_with_consent(self, consent: Consent, member: Member, conversation: str) -> dict[str, Any] | None:
         revocations = self._revocations.latest
         try:
+            await self.settle(member)
             stay, unproved = await among(consent, member, conversation, member.users)
         except OriginAway:
             self._check_anybody(member, conversation)
             if len(inside(member, conversation)) < len(member.users):
                 message = "The application does not answer; try again in a moment."
-                raise Refusal("origin-away", message, conversation_id=conversation) from None
+                raise Refusal("origin-away", message, conversation_id=conversation, retry_after=AGAIN) from None
             return self._joined(member, conversation)  # who was let in before stays until somebody says no
         if member.gone:
             return None
@@ -367,21 +375,35 @@ class Participation:
         try:
             async with asyncio.timeout(HOLD):
                 await self._confirmation.everything(member, NEVER, lambda: True)
-        except TimeoutError:
+        except (TimeoutError, OriginAway):
             pass  # nobody has said no: it is asked again when it is here
 
     async def _ask_again(self, member: Member) -> None:
-        """Whether those who have returned are still who they are, and still have consent."""
-        complete = await self._confirmation.everything(
-            member, None, lambda: self._now() < self._grace.get(member.socket.id, 0.0)
-        )
+        """Whether those who have returned are still who they are, and still have consent; and whose the tokens are
+        that were brought while the application was away.
+        """
+        complete = False
+        try:
+            complete = await self._confirmation.everything(member, None, lambda: self._may_bring(member))
+        except OriginAway:
+            if not member.gone:  # an outage takes nothing from the time in which a token may be brought again
+                self._grace[member.socket.id] = self._now() + GRACE
         if member.gone:
             return
         if complete:
             self._grace.pop(member.socket.id, None)
         else:
+            self._repeat(member)
+
+    def _repeat(self, member: Member) -> None:
+        """Ask about this connection in a while."""
+        if member.socket.id not in self._asked_again:
             self._asked_again.set(member.socket.id, self._now() + AGAIN)
             self._wake(self._asked_again.earliest)
+
+    def _may_bring(self, member: Member) -> bool:
+        """Whether there is time left to bring tokens again that a restart has lost."""
+        return self._now() < self._grace.get(member.socket.id, 0.0)
 
 
 def revoked() -> Refusal:

@@ -139,11 +139,15 @@ def _draft(payload: Mapping[str, Any], where: str, batch: str | None, limits: Li
         raise Refusal("invalid", "All messages of a batch belong to its conversation.")
     sender = parse_id(payload.get("sender_id"), "sender_id", limits)
     content, size = _content(payload.get("content"), limits)
+    is_plain = payload.keys() <= _KNOWN
+    kind = parse_id(payload.get("message_type", "text"), "message_type", limits)
+    if not content and is_plain and kind == "text":
+        raise Refusal("invalid", "content must not be empty in a text with nothing beside it.")
     message: dict[str, Any] = {"sender_id": sender, "content": content}
-    message["message_type"] = parse_id(payload.get("message_type", "text"), "message_type", limits)
+    message["message_type"] = kind
     if payload.get("client_id") is not None:
         message["client_id"] = parse_id(payload["client_id"], "client_id", limits)
-    if payload.keys() <= _KNOWN:
+    if is_plain:
         return Draft(where, message, size + _AROUND)
     return _with_more(payload, where, message, limits)
 

@@ -15,6 +15,9 @@ MOST_BYTES: Final = 32 * 2**20
 How = Literal["own", "greeting"]
 """By which token a user is known: one that came with its `authenticate`, or that of the connection's CONNECT packet."""
 
+MOST_BROUGHT: Final = 10
+"""Tokens of one connection that wait for the application to answer; of more the oldest is forgotten."""
+
 _AROUND = 300  # bytes, about, of a connection's proofs beside their texts
 
 
@@ -23,16 +26,26 @@ class ProofLost(LookupError):
 
 
 class Proofs:
-    """The tokens of one connection: `greeting` came with its CONNECT packet, `own` are its users' by their ids."""
+    """The tokens of one connection: `greeting` came with its CONNECT packet, `own` are its users' by their ids.
 
-    __slots__ = ("greeting", "own")
+    `brought` are those that came while the application was away, with the users whose each may be: they prove nothing
+    until it has said whose they are.
+    """
 
-    def __init__(self, greeting: str | None = None, own: dict[str, str] | None = None) -> None:
+    __slots__ = ("brought", "greeting", "own")
+
+    def __init__(
+        self,
+        greeting: str | None = None,
+        own: dict[str, str] | None = None,
+        brought: dict[str, set[str]] | None = None,
+    ) -> None:
         self.greeting = greeting
         self.own: dict[str, str] = own or {}
+        self.brought: dict[str, set[str]] = brought or {}
 
     def __bool__(self) -> bool:
-        return self.greeting is not None or bool(self.own)
+        return self.greeting is not None or bool(self.own or self.brought)
 
     def __repr__(self) -> str:
         return f"Proofs({len(self.own)} own)"
@@ -44,10 +57,24 @@ class Proofs:
             raise ProofLost(user)
         return token
 
+    def bring(self, token: str, users: set[str]) -> None:
+        """Keep a token of one of these users until the application can be asked whose it is."""
+        self.brought.pop(token, None)
+        self.brought[token] = users
+        if len(self.brought) > MOST_BROUGHT:
+            del self.brought[next(iter(self.brought))]
+
+    def settle(self, user: str) -> None:
+        """What was brought is not this user's: it has ended, or is known by another token that came later."""
+        for token, users in list(self.brought.items()):
+            users.discard(user)
+            if not users:
+                del self.brought[token]
+
     @property
     def size(self) -> int:
         """What they take in memory, about, in bytes."""
-        texts = (self.greeting or "", *self.own, *self.own.values())
+        texts = (self.greeting or "", *self.own, *self.own.values(), *self.brought)
         return _AROUND + sum(len(text) for text in texts)
 
 

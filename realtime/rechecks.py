@@ -12,7 +12,7 @@ from typing import Final
 
 from realtime.alarm import Wake
 from realtime.authentication import AskOrigin
-from realtime.confirmation import NO_PART, by_proof, inside, no_longer_known, reauthenticate
+from realtime.confirmation import NO_PART, Confirmation, by_proof, inside, no_longer_known, reauthenticate
 from realtime.consent import Consent
 from realtime.deadlines import Deadlines
 from realtime.endings import Endings
@@ -32,7 +32,10 @@ _SPREAD = 0.2  # of the interval, earlier or later: those who came together are 
 
 
 class Rechecks:
-    """Asks again about each user `every` seconds (0: never). `spread` is a random number from 0 to 1."""
+    """Asks again about each user `every` seconds (0: never). `spread` is a random number from 0 to 1.
+
+    Where a connection `may_bring` its tokens again, nobody ends for having none.
+    """
 
     def __init__(
         self,
@@ -40,19 +43,20 @@ class Rechecks:
         namespace: Namespace,
         members: Mapping[str, Member],
         *,
-        sessions: AskOrigin | None,
-        consent: Consent | None,
+        confirmation: Confirmation,
+        may_bring: Callable[[Member], bool],
         endings: Endings,
         tasks: Tasks,
         wake: Wake,
         now: Callable[[], float],
         spread: Callable[[], float] = random.random,
     ) -> None:
-        self._every = every if sessions is not None or consent is not None else 0.0
+        self._sessions, self._consent = confirmation.sessions, confirmation.consent
+        self._every = every if self._sessions is not None or self._consent is not None else 0.0
         self._namespace = namespace
         self._members = members
-        self._sessions = sessions
-        self._consent = consent
+        self._confirmation = confirmation
+        self._may_bring = may_bring
         self._endings = endings
         self._tasks = tasks
         self._wake = wake
@@ -114,11 +118,14 @@ class Rechecks:
     async def _ask(self, user: str) -> None:
         by_credentials: dict[Credentials, list[Member]] = {}
         for member in self._here(user):
+            await self._confirmation.settle(member)
             groups, lost = by_proof(member, [user])
             for credentials in groups:
                 by_credentials.setdefault(credentials, []).append(member)
-            if lost and self._sessions is not None:
-                self._endings.end(member, user, reauthenticate(lost))
+            if lost and self._sessions is not None and not self._may_bring(member):
+                await self._sessions.must_answer()
+                if not member.gone and by_proof(member, [user])[1]:
+                    self._endings.end(member, user, reauthenticate(lost))
         for credentials, members in by_credentials.items():
             if self._sessions is not None and not await self._is_known(self._sessions, user, credentials, members):
                 continue

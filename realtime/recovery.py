@@ -187,6 +187,12 @@ class Recovery:
         """The clients that may return and were in this room."""
         return [it for it in self._sessions.values() if it.gone_at is not None and room in it.rooms]
 
+    def lost_last(self, seconds: float) -> list[Session]:
+        """The clients that may return and went at most so many seconds before the last of them."""
+        gone = [(it.gone_at, it) for it in self._sessions.values() if it.gone_at is not None]
+        latest = max((at for at, _ in gone), default=0.0)
+        return [it for at, it in gone if at >= latest - seconds]
+
     def resume(self, session: Session, offset: object) -> list[Kept] | None:
         """The client is back and has everything up to `offset` (None: nothing yet). What it missed, in order.
 

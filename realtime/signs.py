@@ -31,6 +31,7 @@ class Signs:
         members: Mapping[str, Member],
         typing: TypingSettings,
         grace: float,
+        window: float,
         now: Callable[[], float],
         wake: Wake,
     ) -> None:
@@ -38,7 +39,7 @@ class Signs:
         self._audience = audience
         self._members = members
         self._typing = TypingIndicators(typing.debounce, typing.stops_after)
-        self._attendance = Attendance(grace)
+        self._attendance = Attendance(grace, window)
         self._names: dict[tuple[str, str], str] = {}  # of those who are known to type, by conversation and user
         self._now = now
         self._wake = wake
@@ -54,8 +55,15 @@ class Signs:
     def due(self, now: float) -> None:
         for change in self._typing.due(now):
             self._tell(change)
-        for conversation, payload in self._attendance.due(now):
-            self._audience.tell(conversation, PRESENCE, payload, volatile=True)
+        updates, caught_up = self._attendance.due(now), self._attendance.caught_up
+        for conversation, payload in updates:
+            returned = {
+                session for update, sessions in caught_up if update.conversation == conversation for session in sessions
+            }
+            self._audience.tell(conversation, PRESENCE, payload, skip=returned, volatile=True)
+        for (conversation, payload), sessions in caught_up:
+            here = [id_ for id_ in sessions if id_ in self._members and self._members[id_].joined(conversation)]
+            self._namespace.emit(here, PRESENCE, payload, volatile=True)
 
     def starts(self, conversation: str, user: str, session: str) -> None:
         """This user types, in this session."""
@@ -75,6 +83,21 @@ class Signs:
         self._attendance.joined(conversation, users, session, self._now())
         self._wake(self._attendance.deadline)
         return self._attendance.payload(conversation)
+
+    def returned(self, conversation: str, users: Iterable[str], session: str, since: float | None) -> None:
+        """These users are back in a session that has heard nothing `since`: it is told what is new to it."""
+        now = self._now()
+        self._attendance.joined(conversation, users, session, now)
+        self._attendance.returned(conversation, session, now if since is None else since, now)
+        self._wake(self._attendance.deadline)
+
+    def restore(self, members: Iterable[Member]) -> None:
+        """These were here when the process before this one ended, and may return."""
+        for member in members:
+            for conversation in member.conversations:
+                self._attendance.restored(conversation, member.users_in(conversation), member.socket.id)
+            self._attendance.lost(member.socket.id, self._now())
+        self._wake(self._attendance.deadline)
 
     def left(self, conversation: str, users: Collection[str], session: str) -> None:
         """These users have left, knowingly."""

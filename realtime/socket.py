@@ -46,12 +46,26 @@ class Socket:
     rooms and `data` are back and that what it missed is on its way.
     """
 
-    __slots__ = ("_acks", "_connection", "_data", "_rooms", "id", "namespace", "peer", "recovered", "session", "sink")
+    __slots__ = (
+        "_acks",
+        "_connection",
+        "_data",
+        "_rooms",
+        "away_since",
+        "id",
+        "namespace",
+        "peer",
+        "recovered",
+        "session",
+        "sink",
+    )
 
     def __init__(self, id: str, namespace: Namespace, peer: Peer, session: Session | None) -> None:  # noqa: A002
         self.id = id
         self.namespace = namespace
         self.recovered = False
+        self.away_since: float | None = None
+        """When it was lost, if it has recovered."""
         self.peer: Peer | None = peer
         """None once this socket has ended."""
         self.sink: Sink = Waiting()

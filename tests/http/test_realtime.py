@@ -404,6 +404,7 @@ class TestChannels:
             (b"NaN", "data is no number that JSON has a word for."),
             (b'{"a": [1e999]}', "data['a'][0] is no number that JSON has a word for."),
             (b"[" * 3000 + b"]" * 3000, "the body is nested too deeply"),
+            (b"9" * 5000, "the body has a number of too many digits"),
         ],
     )
     async def test_what_cannot_be_sent_is_refused_with_what_and_where_it_is(

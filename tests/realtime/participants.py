@@ -27,6 +27,8 @@ class Application:
         self.away = False
         self.logged_out: set[str] = set()
         """Users whose session has ended, and with it every consent."""
+        self.ended: set[str] = set()
+        """Tokens that are no good any more."""
         self.silence: asyncio.Event | None = None
         """While it is not set, nothing is answered."""
         self.holding: dict[str, asyncio.Event] = {}
@@ -44,7 +46,7 @@ class Application:
             await self.holding[token].wait()
             return answer(status=401)
         user = token.removeprefix("for-").partition(".")[0]
-        if user in self.logged_out:
+        if user in self.logged_out or token in self.ended:
             return answer(status=401)
         if target == "/session":
             return answer({"user": {"id": user} if user else None})
