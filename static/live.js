@@ -103,19 +103,13 @@
     banner.hidden = true;
     close();
     say("lost", `Logged out; figures are of ${time(lastFigures)}`);
-    const message = tell("You are logged out, or your session is over. ");
     const link = document.createElement("a");
     link.href = location.pathname + location.search;
     link.textContent = "Log in and come back here";
-    message.append(link);
-  }
-
-  function tell(text) {
     const message = document.createElement("p");
     message.className = "message message-bad";
-    message.textContent = text;
+    message.append("You are logged out, or your session is over. ", link);
     flash.replaceChildren(message);
-    return message;
   }
 
   // What comes
@@ -328,28 +322,18 @@
 
   document.addEventListener("htmx:response:error", (event) => {
     const { ctx } = event.detail;
-    const { status } = ctx.response;
-    if (isPoll(ctx)) failed(status);
-    else tell(`That did not work: ${ctx.text.startsWith("<") ? `status ${status}` : ctx.text.trim()}`);
+    if (isPoll(ctx)) failed(ctx.response.status);
   });
 
   document.addEventListener("htmx:error", (event) => {
     const { ctx } = event.detail;
-    if (!ctx?.request) return;
-    if (isPoll(ctx)) {
-      if (!leaving && !streaming()) unreachable();
-    } else tell("That did not work: no connection to the dashboard");
+    if (isPoll(ctx) && !leaving && !streaming()) unreachable();
   });
 
   document.addEventListener("htmx:after:swap", (event) => {
     const { ctx } = event.detail;
     putBack();
     follow();
-    if (!ctx.request) return;
-    if (ctx.response && ctx.response.status < 400) found();
-    // The button that was pressed went with its row: lead the keyboard to the message that says so.
-    if (ctx.request.method === "POST") flash.focus({ preventScroll: true });
-    // A question was put there: lead to it, wherever on the page it was asked.
-    else if (ctx.target === flash) flash.focus();
+    if (ctx.request && ctx.response && ctx.response.status < 400) found();
   });
 })();

@@ -1,0 +1,81 @@
+// What somebody asked for, apart from figures that come by themselves: that it takes a while, what became of it.
+// The pages work without this file: what it says, a reload says on top of the page.
+(() => {
+  "use strict";
+  const flash = document.getElementById("flash");
+  const bar = document.querySelector(".bar");
+  if (!flash || !bar || !window.htmx) return;
+
+  const isPoll = (ctx) => ctx?.sourceElement?.id === "live";
+
+  // What is told stays in view below the bar, however high that is.
+  new ResizeObserver(() => {
+    document.documentElement.style.setProperty("--bar-height", `${bar.offsetHeight}px`);
+  }).observe(bar);
+
+  function tell(text) {
+    const message = document.createElement("p");
+    message.className = "message message-bad";
+    message.textContent = text;
+    flash.replaceChildren(message);
+    return message;
+  }
+
+  // It lies above the page, so that no row moves away; whoever has read it puts it aside. The observer also sees what
+  // other scripts and answers put there.
+  function dismissable() {
+    for (const message of flash.querySelectorAll(".message")) {
+      if (message.querySelector(".dismiss")) continue;
+      const dismiss = document.createElement("button");
+      dismiss.type = "button";
+      dismiss.className = "dismiss";
+      dismiss.ariaLabel = "Dismiss";
+      message.append(dismiss);
+    }
+  }
+
+  dismissable();
+  new MutationObserver(dismissable).observe(flash, { childList: true });
+  flash.addEventListener("click", (event) => event.target.closest(".dismiss")?.closest(".message").remove());
+
+  // The field that was refused says so itself, until it is changed.
+  function refuse(form, text) {
+    const named = form.elements.namedItem(text.split(":", 1)[0]);
+    const field = named instanceof HTMLElement ? named : form.querySelector("input[type=text]");
+    if (!field) return;
+    const described = field.getAttribute("aria-describedby");
+    field.setAttribute("aria-invalid", "true");
+    field.setAttribute("aria-describedby", described ? `${described} flash` : "flash");
+    const changed = () => {
+      field.removeAttribute("aria-invalid");
+      if (described) field.setAttribute("aria-describedby", described);
+      else field.removeAttribute("aria-describedby");
+    };
+    field.addEventListener("input", changed, { once: true });
+  }
+
+  document.addEventListener("htmx:response:error", (event) => {
+    const { ctx } = event.detail;
+    if (isPoll(ctx)) return;
+    const text = ctx.text.startsWith("<") ? `status ${ctx.response.status}` : ctx.text.trim();
+    tell(`That did not work: ${text}`);
+    if (ctx.sourceElement.matches("form[method=post]")) refuse(ctx.sourceElement, text);
+  });
+
+  document.addEventListener("htmx:error", (event) => {
+    const { ctx } = event.detail;
+    if (ctx?.request && !isPoll(ctx)) tell("That did not work: no connection to the dashboard");
+  });
+
+  document.addEventListener("htmx:after:swap", (event) => {
+    const { ctx } = event.detail;
+    if (!ctx.request) return;
+    // The button that was pressed went with its row: lead the keyboard to the message that says so. What was refused
+    // is still there, and so is whoever mends it.
+    if (ctx.request.method === "POST") {
+      if (ctx.response.status < 400) flash.focus({ preventScroll: true });
+    }
+    // A question was put there: lead to it, wherever on the page it was asked.
+    else if (ctx.target === flash) flash.focus();
+  });
+})();
