@@ -3,8 +3,11 @@
 (() => {
   "use strict";
   const flash = document.getElementById("flash");
+  const loading = document.getElementById("loading");
   const bar = document.querySelector(".bar");
-  if (!flash || !bar || !window.htmx) return;
+  if (!flash || !loading || !bar || !window.htmx) return;
+
+  const NOTICED = 300; // what is shown sooner feels like at once
 
   const isPoll = (ctx) => ctx?.sourceElement?.id === "live";
 
@@ -62,13 +65,64 @@
     if (ctx.sourceElement.matches("form[method=post]")) refuse(ctx.sourceElement, text);
   });
 
+  // What takes a while is said to be under way, however long the dashboard hangs.
+  const underWay = new Map(); // what is asked: the timer that says so
+
+  function busy() {
+    const slow = [...underWay.values()].includes(null);
+    const text = slow ? "Loading…" : "";
+    if (loading.textContent !== text) loading.textContent = text;
+    const main = document.getElementById("live");
+    if (slow) main?.setAttribute("aria-busy", "true");
+    else main?.removeAttribute("aria-busy");
+  }
+
+  document.addEventListener("htmx:before:request", (event) => {
+    const { ctx } = event.detail;
+    if (isPoll(ctx)) return;
+    const timer = setTimeout(() => {
+      underWay.set(ctx, null);
+      busy();
+    }, NOTICED);
+    underWay.set(ctx, timer);
+  });
+
+  document.addEventListener("htmx:finally:request", (event) => {
+    const { ctx } = event.detail;
+    clearTimeout(underWay.get(ctx));
+    if (underWay.delete(ctx)) busy();
+  });
+
+  // A filter that got no answer is asked again when there are figures again: the list must be what the form says.
+  // An action is not repeated by itself.
+  let unanswered = null; // { form, message }
+
+  function answered() {
+    unanswered?.message.remove();
+    unanswered = null;
+  }
+
   document.addEventListener("htmx:error", (event) => {
     const { ctx } = event.detail;
-    if (ctx?.request && !isPoll(ctx)) tell("That did not work: no connection to the dashboard");
+    if (!ctx?.request || isPoll(ctx)) return;
+    const message = tell("That did not work: no connection to the dashboard");
+    if (ctx.sourceElement.matches("form[method=get]")) unanswered = { form: ctx.sourceElement, message };
+  });
+
+  document.addEventListener("figures:came", () => {
+    const form = unanswered?.form;
+    answered();
+    if (form?.isConnected) htmx.trigger(form, "submit");
+  });
+
+  document.addEventListener("htmx:before:swap", (event) => {
+    const { ctx } = event.detail;
+    if (ctx.request && ctx.sourceElement === unanswered?.form) answered();
   });
 
   document.addEventListener("htmx:after:swap", (event) => {
     const { ctx } = event.detail;
+    busy(); // figures that came meanwhile do not know of it
     if (!ctx.request) return;
     // The button that was pressed went with its row: lead the keyboard to the message that says so. What was refused
     // is still there, and so is whoever mends it.

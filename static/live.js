@@ -56,7 +56,7 @@
     if (ended) return;
     lost = true;
     say("lost", `${why}; figures are of ${time(lastFigures)}`);
-    const told = `${why}. Everything below is as of ${time(lastFigures)}. ${advice} The page recovers by itself.`;
+    const told = `${why}. What is shown is as of ${time(lastFigures)}. ${advice} The page recovers by itself.`;
     if (banner.textContent !== told) banner.textContent = told;
     banner.hidden = false;
     if (document.title !== lostTitle) titled = document.title;
@@ -88,6 +88,7 @@
     lost = false;
     lastFigures = new Date();
     sayHowItGoes();
+    document.dispatchEvent(new Event("figures:came"));
   }
 
   function sayHowItGoes() {

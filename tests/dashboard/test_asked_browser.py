@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
-from playwright.async_api import Browser, Page, ViewportSize, expect
+from playwright.async_api import Browser, Page, Route, ViewportSize, expect
 
 from tests.browser import chromium, in_browser
 from tests.edge import EdgeUnderTest, edge_before
@@ -13,7 +14,7 @@ from tests.origin import ScriptedOrigin
 
 pytestmark = in_browser
 
-SIZES = [{"width": 1280, "height": 900}, {"width": 390, "height": 844}]
+SIZES: list[ViewportSize] = [{"width": 1280, "height": 900}, {"width": 390, "height": 844}]
 FORMS = [
     ("/tuning", "#knob-realtime-compression-threshold .edit", "value", "16KiB"),
     ("/alerts", "#edit-disk-full", "threshold", "96%"),
@@ -78,3 +79,49 @@ async def test_what_became_of_a_form_far_below_is_in_view_and_moves_no_row(
     await field.press("Enter")
     await expect(flash).to_contain_text(right if path == "/tuning" else "The alert disk-full is changed")
     assert await seen(page)
+
+
+async def test_a_filter_that_got_no_answer_is_applied_when_figures_come_again(
+    browser: Browser, edge: EdgeUnderTest
+) -> None:
+    for path in ("/wanted", "/other"):
+        await edge.get(path)
+    page = await opened(browser, edge, "/traffic", SIZES[0])
+    away = True
+
+    async def answered(route: Route) -> None:
+        await (route.abort() if away else route.continue_())
+
+    await page.route("**/traffic?*q=wanted*", answered)
+    await page.get_by_label("Find").fill("wanted")
+    await expect(page.locator("#flash")).to_contain_text("no connection to the dashboard")
+    away = False
+    await edge.get("/another")  # figures come
+    await expect(page.locator(".tail tbody tr")).to_have_count(1)
+    await expect(page.locator(".tail tbody tr")).to_contain_text("/wanted")
+    await expect(page).to_have_url(f"http://{edge.app.admin_address}/traffic?q=wanted")
+    await expect(page.locator("#flash")).to_have_text("")
+
+
+async def test_what_takes_a_while_is_said_to_be_loading_until_it_is_there(
+    browser: Browser, edge: EdgeUnderTest
+) -> None:
+    await edge.get("/wanted")
+    page = await opened(browser, edge, "/traffic", SIZES[0])
+    there = asyncio.Event()
+
+    async def late(route: Route) -> None:
+        await there.wait()
+        await route.continue_()
+
+    await page.route("**/traffic?*q=wanted*", late)
+    await page.get_by_label("Find").fill("wanted")
+    await expect(page.locator("#loading")).to_have_text("Loading…")
+    await expect(page.locator("#loading")).to_be_visible()
+    await edge.get("/another")
+    await expect(page.locator(".tail")).to_contain_text("/another")
+    await expect(page.locator("#live")).to_have_attribute("aria-busy", "true")
+    there.set()
+    await expect(page.locator("#loading")).to_have_text("")
+    await expect(page.locator("#live")).not_to_have_attribute("aria-busy", "true")
+    await expect(page).to_have_url(f"http://{edge.app.admin_address}/traffic?q=wanted")
