@@ -38,9 +38,27 @@
   // A row must not move away under the pointer or the keyboard that is about to press its button: the list or form it
   // is in stays what it is and where it is. Everything around goes on, or an alert would stay unseen.
   function held() {
-    const chosen = live()?.querySelectorAll("[data-hold]:hover, [data-hold]:focus-within, .purge-all[open]") ?? [];
+    const chosen = live()?.querySelectorAll(following ? CHOSEN_BY_KEYBOARD : `${CHOSEN_BY_KEYBOARD}, [data-hold]:hover`) ?? [];
     return [...new Set([...chosen].map((each) => each.closest("table") ?? each))];
   }
+
+  // Whoever has pressed a button and waits for what it leads to chooses no longer, as long as the pointer rests there.
+  const CHOSEN_BY_KEYBOARD = "[data-hold]:focus-within, .purge-all[open]";
+  const AT_REST = 16; // pixels: no hand is quite still
+  let pressed = { x: 0, y: 0 };
+  let following = false;
+
+  document.addEventListener("pointerdown", (event) => {
+    pressed = { x: event.clientX, y: event.clientY };
+    following = false;
+  });
+  document.addEventListener("pointermove", (event) => {
+    if (Math.hypot(event.clientX - pressed.x, event.clientY - pressed.y) > AT_REST) following = false;
+  });
+  document.addEventListener("wheel", () => (following = false), { passive: true });
+  document.addEventListener("htmx:before:request", (event) => {
+    if (event.detail.ctx.sourceElement.matches("[data-follow]")) following = true;
+  });
 
   // What is said
 

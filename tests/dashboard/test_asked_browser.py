@@ -125,3 +125,29 @@ async def test_what_takes_a_while_is_said_to_be_loading_until_it_is_there(
     await expect(page.locator("#loading")).to_have_text("")
     await expect(page.locator("#live")).not_to_have_attribute("aria-busy", "true")
     await expect(page).to_have_url(f"http://{edge.app.admin_address}/traffic?q=wanted")
+
+
+async def test_a_write_that_is_tried_again_shows_what_comes_of_it_under_the_pointer_that_rests(
+    browser: Browser,
+) -> None:
+    async def forever(_seconds: float) -> None:
+        await asyncio.Event().wait()
+
+    routes = [{"name": "all", "match": "/**", "strategy": "cache-first", "offline_queue": True}]
+    async with (
+        ScriptedOrigin() as origin,
+        edge_before(origin, sleep=forever, routes=routes, origin={"retries": 0}) as edge,
+    ):
+        await origin.stop()
+        await edge.ask("POST", "/kept", {"Content-Type": "text/plain"}, b"x")
+        page = await opened(browser, edge, "/outbox", SIZES[0])
+        attempts = page.locator(".writes td[data-label=Attempts]")
+        await expect(attempts).to_have_text("1")
+        await page.get_by_role("button", name="Try now").click()
+        await expect(page.locator("#flash[role=status]")).to_have_text("1 write is being tried again.")
+        await expect(attempts).to_have_text("2")
+        await expect(page.locator("#live-state")).to_have_text("Live")
+        assert await page.locator(".writes:hover").count() == 1
+        await page.mouse.move(640, 5)
+        await page.locator(".writes .url").hover()
+        await expect(page.locator("#live-state")).to_contain_text("Held since")
