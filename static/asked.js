@@ -8,6 +8,7 @@
   if (!flash || !loading || !bar || !window.htmx) return;
 
   const NOTICED = 300; // what is shown sooner feels like at once
+  const READ = 10_000;
 
   const isPoll = (ctx) => ctx?.sourceElement?.id === "live";
 
@@ -34,7 +35,14 @@
       dismiss.className = "dismiss";
       dismiss.ariaLabel = "Dismiss";
       message.append(dismiss);
+      // A sentence that all went well has been read by then; what went wrong waits for the reader.
+      if (!message.matches(".message-bad")) setTimeout(leave, READ, message);
     }
+  }
+
+  function leave(message) {
+    if (message.matches(":hover, :focus-within")) setTimeout(leave, READ, message);
+    else message.remove();
   }
 
   dismissable();

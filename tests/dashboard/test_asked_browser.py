@@ -151,3 +151,23 @@ async def test_a_write_that_is_tried_again_shows_what_comes_of_it_under_the_poin
         await page.mouse.move(640, 5)
         await page.locator(".writes .url").hover()
         await expect(page.locator("#live-state")).to_contain_text("Held since")
+
+
+async def test_a_sentence_that_all_went_well_leaves_and_one_that_it_did_not_stays(
+    browser: Browser, edge: EdgeUnderTest
+) -> None:
+    page = await browser.new_page()
+    await page.clock.install()
+    await page.goto(f"http://{edge.app.admin_address}/alerts")
+    await page.locator("#edit-disk-full > summary").click()
+    threshold, flash = page.locator("#edit-disk-full [name=threshold]"), page.locator("#flash")
+    await threshold.fill("96%")
+    await threshold.press("Enter")
+    await expect(flash).to_contain_text("The alert disk-full is changed")
+    await page.clock.run_for(10_100)
+    await expect(flash).to_have_text("")
+    await threshold.fill("oops")
+    await threshold.press("Enter")
+    await expect(flash).to_contain_text("'oops' is not a share")
+    await page.clock.run_for(30_000)
+    await expect(flash).to_contain_text("'oops' is not a share")
