@@ -171,3 +171,13 @@ async def test_a_sentence_that_all_went_well_leaves_and_one_that_it_did_not_stay
     await expect(flash).to_contain_text("'oops' is not a share")
     await page.clock.run_for(30_000)
     await expect(flash).to_contain_text("'oops' is not a share")
+
+
+async def test_what_opens_the_form_of_a_value_looks_like_what_can_be_pressed(
+    browser: Browser, edge: EdgeUnderTest
+) -> None:
+    page = await opened(browser, edge, "/tuning", SIZES[0])
+    change = page.locator("#knob-cache-memory .edit summary")
+    assert await change.evaluate("summary => getComputedStyle(summary).borderTopStyle") == "solid"
+    colour = "element => getComputedStyle(element).color"
+    assert await change.evaluate(colour) == await page.locator("body").evaluate(colour)
