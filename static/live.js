@@ -38,9 +38,27 @@
   // A row must not move away under the pointer or the keyboard that is about to press its button: the list or form it
   // is in stays what it is and where it is. Everything around goes on, or an alert would stay unseen.
   function held() {
-    const chosen = live()?.querySelectorAll("[data-hold]:hover, [data-hold]:focus-within, .purge-all[open]") ?? [];
+    const chosen = live()?.querySelectorAll(following ? CHOSEN_BY_KEYBOARD : `${CHOSEN_BY_KEYBOARD}, [data-hold]:hover`) ?? [];
     return [...new Set([...chosen].map((each) => each.closest("table") ?? each))];
   }
+
+  // Whoever has pressed a button and waits for what it leads to chooses no longer, as long as the pointer rests there.
+  const CHOSEN_BY_KEYBOARD = "[data-hold]:focus-within, .purge-all[open]";
+  const AT_REST = 16; // pixels: no hand is quite still
+  let pressed = { x: 0, y: 0 };
+  let following = false;
+
+  document.addEventListener("pointerdown", (event) => {
+    pressed = { x: event.clientX, y: event.clientY };
+    following = false;
+  });
+  document.addEventListener("pointermove", (event) => {
+    if (Math.hypot(event.clientX - pressed.x, event.clientY - pressed.y) > AT_REST) following = false;
+  });
+  document.addEventListener("wheel", () => (following = false), { passive: true });
+  document.addEventListener("htmx:before:request", (event) => {
+    if (event.detail.ctx.sourceElement.matches("[data-follow]")) following = true;
+  });
 
   // What is said
 
@@ -56,7 +74,7 @@
     if (ended) return;
     lost = true;
     say("lost", `${why}; figures are of ${time(lastFigures)}`);
-    const told = `${why}. Everything below is as of ${time(lastFigures)}. ${advice} The page recovers by itself.`;
+    const told = `${why}. What is shown is as of ${time(lastFigures)}. ${advice} The page recovers by itself.`;
     if (banner.textContent !== told) banner.textContent = told;
     banner.hidden = false;
     if (document.title !== lostTitle) titled = document.title;
@@ -88,6 +106,7 @@
     lost = false;
     lastFigures = new Date();
     sayHowItGoes();
+    document.dispatchEvent(new Event("figures:came"));
   }
 
   function sayHowItGoes() {
@@ -103,19 +122,13 @@
     banner.hidden = true;
     close();
     say("lost", `Logged out; figures are of ${time(lastFigures)}`);
-    const message = tell("You are logged out, or your session is over. ");
     const link = document.createElement("a");
     link.href = location.pathname + location.search;
     link.textContent = "Log in and come back here";
-    message.append(link);
-  }
-
-  function tell(text) {
     const message = document.createElement("p");
     message.className = "message message-bad";
-    message.textContent = text;
+    message.append("You are logged out, or your session is over. ", link);
     flash.replaceChildren(message);
-    return message;
   }
 
   // What comes
@@ -328,28 +341,18 @@
 
   document.addEventListener("htmx:response:error", (event) => {
     const { ctx } = event.detail;
-    const { status } = ctx.response;
-    if (isPoll(ctx)) failed(status);
-    else tell(`That did not work: ${ctx.text.startsWith("<") ? `status ${status}` : ctx.text.trim()}`);
+    if (isPoll(ctx)) failed(ctx.response.status);
   });
 
   document.addEventListener("htmx:error", (event) => {
     const { ctx } = event.detail;
-    if (!ctx?.request) return;
-    if (isPoll(ctx)) {
-      if (!leaving && !streaming()) unreachable();
-    } else tell("That did not work: no connection to the dashboard");
+    if (isPoll(ctx) && !leaving && !streaming()) unreachable();
   });
 
   document.addEventListener("htmx:after:swap", (event) => {
     const { ctx } = event.detail;
     putBack();
     follow();
-    if (!ctx.request) return;
-    if (ctx.response && ctx.response.status < 400) found();
-    // The button that was pressed went with its row: lead the keyboard to the message that says so.
-    if (ctx.request.method === "POST") flash.focus({ preventScroll: true });
-    // A question was put there: lead to it, wherever on the page it was asked.
-    else if (ctx.target === flash) flash.focus();
+    if (ctx.request && ctx.response && ctx.response.status < 400) found();
   });
 })();

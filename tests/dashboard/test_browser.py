@@ -115,6 +115,8 @@ async def test_a_page_that_lost_its_server_says_so_and_recovers(
     state, banner = page.get_by_role("status").filter(has_text="No connection"), page.locator("#lost")
     await expect(state).to_contain_text("No connection; figures are of")
     await expect(banner).to_contain_text("Is the process running? The page recovers by itself.")
+    # It stands at the bottom: nothing is below it.
+    await expect(banner).to_contain_text(re.compile(r"What is shown is as of \d\d:\d\d:\d\d UTC"))
     await expect(page).to_have_title("No connection · Cachewire")
     await expect(page.locator(".health")).to_contain_text(re.compile(r"as of \d\d:\d\d:\d\d UTC.*Healthy"))
     # What is old stays as easy to read as what is new: nothing is made pale.

@@ -213,5 +213,5 @@ async def test_a_write_is_discarded_after_a_question(browser: Browser, script: b
         await expect(page.locator(".writes")).to_contain_text("/kept")
         await origin.start()
         await page.get_by_role("button", name=f"Try now POST http://{edge.host}/kept").click()
-        await expect(page.locator("#flash[role=status]")).to_have_text("Tried again: 1 write.")
+        await expect(page.locator("#flash[role=status]")).to_have_text("1 write is being tried again.")
         await context.close()

@@ -175,7 +175,7 @@ class TestWhatIsDone:
         assert await act(edge, "/outbox/retry", id=id_) == "/outbox?retried=1"
         await until(lambda: counts(edge) == (0, 0, 1))
         assert told(edge) == ["POST /first is tried now"]
-        assert "Tried again: 1 write." in await page(edge, "/outbox?retried=1")
+        assert "1 write is being tried again." in await page(edge, "/outbox?retried=1")
 
     async def test_all_dead_letters_are_queued_again_in_their_order(
         self, edge: EdgeUnderTest, origin: ScriptedOrigin

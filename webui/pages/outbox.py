@@ -12,10 +12,14 @@ from webui.outbox_shown import OutboxActions, OutboxQuery, OutboxSource
 from webui.parameters import told_count
 
 DONE = {
-    "retried": ("Tried again: {} write{}.", "Nothing was tried again: it was settled already."),
-    "discarded": ("Discarded {} write{}.", "Nothing was discarded: it was gone already."),
+    "retried": (
+        "Nothing is tried again: it was settled already.",
+        "1 write is being tried again.",
+        "{:,} writes are being tried again.",
+    ),
+    "discarded": ("Nothing was discarded: it was gone already.", "Discarded 1 write.", "Discarded {:,} writes."),
 }
-"""What is told once after an action, by the name it has in the address."""
+"""What is told once after an action on none, one and many, by the name it has in the address."""
 
 
 def setup(frame: Frame, source: OutboxSource, actions: OutboxActions) -> None:
@@ -102,5 +106,4 @@ def _list(text: str) -> OutboxQuery:
 
 
 def _told(name: str, count: int) -> str:
-    done, nothing = DONE[name]
-    return done.format(f"{count:,}", "" if count == 1 else "s") if count else nothing
+    return DONE[name][min(count, 2)].format(count)
