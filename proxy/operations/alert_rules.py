@@ -50,10 +50,11 @@ _SHIPPED = (
         "Response time",
         "response_time",
         "seconds",
-        "The mean time until answers began, in the last minute. Readers wait; the origin is slow, or this machine is.",
+        "The mean time until answers began, in the last minute; where few are served, of the last 5 within five minutes"
+        " but for the slowest. Readers wait; the origin is slow, or this machine is.",
         "See whether misses or all answers are slow. If the origin is, let routes give stale sooner (network_timeout).",
         "/traffic",
-        "No reading: fewer than 5 answers in the last minute",
+        "No reading: fewer than 5 answers in the last five minutes",
     ),
     Meaning(
         "quality-poor",
@@ -72,12 +73,13 @@ _SHIPPED = (
         "Error rate",
         "error_ratio",
         "share",
-        "The share of answers in the last minute with a status of 500 or above, the application's own or the edge's."
+        "The share of answers in the last minute with a status of 500 or above, the application's own or the edge's;"
+        " where few are served, of the last 10 within five minutes, from 3 errors on."
         " Newcomers of the realtime core that a limit refuses with 503 count: for them it is down.",
         "See which route and reason they have. With reasons that begin with origin, it is the application to mend; with"
         " those that begin with realtime, a limit: the page Realtime says which.",
         "/traffic",
-        "No reading: fewer than 10 answers in the last minute",
+        "No reading: fewer than 5 answers in the last five minutes, or only a stray error among few",
     ),
     Meaning(
         "memory",

@@ -1,7 +1,8 @@
 """What alerts, history and tuning look at: a handful of figures of the last minute, read at most once a second.
 
 The rule of this room: a figure that too little stands behind is None, not a number. Rates and shares are of the last
-minute; spans are seconds, shares parts of one.
+minute, and where few are served, errors and response times of as much before it as has enough answers; spans are
+seconds, shares parts of one.
 """
 
 from __future__ import annotations
@@ -20,6 +21,11 @@ from proxy.operations.metrics import KeptFigures, OriginFigures, StoreFigures
 WINDOW = 60
 FEW_TIMED, FEW_ANSWERED, FEW_SESSIONS = 5, 10, 5
 """Fewer answers or sessions than that say nothing of a mean or a share."""
+
+LOOK_BACK = 300
+"""As many seconds are looked back where the last minute has too few answers."""
+FEW_ERRORS = 3
+"""Fewer errors than that are strays, where answers are few."""
 
 EVERY = 1.0
 SLOWLY_EVERY = 5.0
@@ -143,8 +149,8 @@ class Reader:
         slow = self._slowly(now, 0 if kept is None else kept.queued_writes, messages or 0)
         up = self._origin().up
         return Readings(
-            response_time=rates.response_time if rates.timed >= FEW_TIMED else None,
-            error_ratio=rates.error_ratio if rates.requests >= FEW_ANSWERED else None,
+            response_time=rates.response_time if rates.timed >= FEW_TIMED else self._response_time_of_few(),
+            error_ratio=rates.error_ratio if rates.requests >= FEW_ANSWERED else self._error_ratio_of_few(),
             poor_quality=slow.poor,
             memory=slow.memory.share,
             origin_down=None if up is None else float(not up),
@@ -157,6 +163,31 @@ class Reader:
             messages_per_second=None if messages is None else self._message_rate(now, messages),
             p95=rates.p95 if rates.timed >= FEW_TIMED else None,
         )
+
+    def _response_time_of_few(self) -> float | None:
+        """The mean of the last answers but for the slowest: one of five is a stray."""
+        timed, times, longest = 0, 0.0, 0.0
+        for second in self._ledger.backwards(LOOK_BACK):
+            if timed >= FEW_TIMED:
+                break
+            timed += second.timed
+            times += second.response_times
+            longest = max(longest, second.longest)
+        return (times - longest) / (timed - 1) if timed >= FEW_TIMED else None
+
+    def _error_ratio_of_few(self) -> float | None:
+        """The share among the last answers, back to where there are enough and no further: what is over is over.
+
+        One or two errors among few are strays, of which nothing can be told.
+        """
+        requests = errors = 0
+        for second in self._ledger.backwards(LOOK_BACK):
+            if requests >= FEW_ANSWERED:
+                break
+            requests += second.requests
+            errors += second.errors
+        strays = 0 < errors < FEW_ERRORS
+        return errors / requests if requests >= FEW_TIMED and not strays else None
 
     def _slowly(self, now: float, queued: int, messages: int) -> _Slow:
         if self._slow is None or now - self._slow.at >= SLOWLY_EVERY:

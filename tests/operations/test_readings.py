@@ -70,7 +70,10 @@ def test_the_response_time_is_the_mean_of_the_last_minute(edge: Edge) -> None:
     for outcome in (FAST, FAST, FAST, SLOW, SLOW):
         edge.ledger.record(outcome)
     assert edge.after(1).response_time == pytest.approx((3 * 0.1 + 2 * 0.9) / 5)
-    assert edge.after(61).response_time is None
+    for _ in range(5):
+        edge.now += 61
+        edge.ledger.record(FAST)
+    assert edge.after(301).response_time is None
 
 
 def test_few_answers_say_nothing_of_a_mean(edge: Edge) -> None:
@@ -90,12 +93,58 @@ def test_what_lasts_as_long_as_its_client_likes_makes_nothing_slow(edge: Edge) -
 
 
 def test_the_error_ratio_needs_some_answers(edge: Edge) -> None:
-    for _ in range(5):
+    for _ in range(4):
         edge.ledger.record(FAILED)
     assert edge.after(1).error_ratio is None
-    for _ in range(15):
+    for _ in range(16):
         edge.ledger.record(FAST)
-    assert edge.after(1).error_ratio == pytest.approx(0.25)
+    assert edge.after(1).error_ratio == pytest.approx(0.2)
+
+
+def test_a_small_site_that_fails_wholly_is_seen_to(edge: Edge) -> None:
+    for _ in range(9):
+        edge.ledger.record(FAILED)
+        edge.now += 6
+    assert edge.after(0).error_ratio == 1.0
+
+
+def test_a_site_that_is_asked_once_in_a_minute_is_seen_to_fail_and_to_be_well_again(edge: Edge) -> None:
+    for _ in range(5):
+        edge.now += 59
+        edge.ledger.record(FAILED)
+    assert edge.after(0).error_ratio == 1.0
+    for _ in range(5):
+        edge.now += 59
+        edge.ledger.record(FAST)
+    assert edge.after(0).error_ratio is None, "the last failure is a stray by now"
+    assert edge.after(10).error_ratio == 0.0
+
+
+def test_one_or_two_errors_among_few_answers_are_strays(edge: Edge) -> None:
+    for outcome in (FAST, FAST, FAST, FAST, FAST, FAILED, FAILED):
+        edge.ledger.record(outcome)
+        edge.now += 10
+    assert edge.after(1).error_ratio is None
+    edge.ledger.record(FAILED)
+    assert edge.after(1).error_ratio == pytest.approx(3 / 8)
+
+
+def test_of_few_answers_only_the_last_ten_count_however_the_ones_before_them_were(edge: Edge) -> None:
+    for outcome in [FAILED] * 8 + [FAST] * 10:
+        edge.ledger.record(outcome)
+        edge.now += 10
+    assert edge.after(0).error_ratio == 0.0
+
+
+def test_few_answers_that_are_all_slow_are_seen_to_be_and_a_single_slow_one_is_a_stray(edge: Edge) -> None:
+    for _ in range(5):
+        edge.now += 40
+        edge.ledger.record(SLOW)
+    assert edge.after(0).response_time == pytest.approx(0.9)
+    for outcome in (FAST, SLOW, FAST, FAST, FAST):
+        edge.now += 40
+        edge.ledger.record(outcome)
+    assert edge.after(0).response_time == pytest.approx(0.1)
 
 
 @pytest.mark.parametrize(("up", "down"), [(None, None), (True, 0.0), (False, 1.0)])
