@@ -56,7 +56,8 @@ class Readings:
     """How long the first of them has been waiting; None when none does."""
     outbox_growth: float | None = None
     """How many more wait than five minutes ago, below zero when it shrinks; all of them when it does not, and the first
-    has been waiting for longer than that: such a queue is stuck, however long nothing new has come."""
+    has been waiting for longer than that or since before the start: such a queue is stuck, if nothing new comes or not.
+    """
     disk: float | None = None
     """Share in use of the fuller file system of cache and outbox; 1 when writing has failed lately."""
     redis_lost: float | None = None
@@ -196,8 +197,11 @@ class Reader:
         return self._slow
 
     def _growth(self, kept: KeptFigures) -> int:
-        growth = kept.queued_writes - self._samples[0].queued
-        stuck = growth >= 0 and kept.oldest_write is not None and kept.oldest_write >= GROWTH_OVER
+        earliest = self._samples[0]
+        growth = kept.queued_writes - earliest.queued
+        # After a restart, what was there when the first look was taken has been waiting since before it as well.
+        since = min(self._now() - earliest.at, GROWTH_OVER)
+        stuck = growth >= 0 and kept.oldest_write is not None and kept.oldest_write >= since
         return kept.queued_writes if stuck else growth
 
     def _disk(self, now: float, slow: _Slow) -> float | None:

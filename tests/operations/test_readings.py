@@ -170,7 +170,8 @@ def test_where_there_is_no_session_nobodys_connection_is_poor(edge: Edge) -> Non
 
 def test_the_outbox_is_compared_with_five_minutes_ago(edge: Edge) -> None:
     edge.kept = KeptFigures(queued_writes=10, oldest_write=3.0)
-    first = edge.after(0)
+    for _ in range(61):
+        first = edge.after(5)
     assert (first.outbox_queued, first.outbox_oldest, first.outbox_growth) == (10, 3.0, 0)
     edge.kept = KeptFigures(queued_writes=14, oldest_write=63.0)
     assert edge.after(60).outbox_growth == 4
@@ -194,14 +195,26 @@ def test_a_stuck_outbox_counts_in_full_until_it_shrinks_however_long_nothing_new
 
 
 def test_a_busy_outbox_whose_writes_leave_in_time_does_not_grow(edge: Edge) -> None:
+    edge.kept = KeptFigures(queued_writes=10, oldest_write=40.0)
+    for _ in range(10):
+        edge.after(5)  # until those of before the start have left
     for _ in range(200):
-        edge.kept = KeptFigures(queued_writes=10, oldest_write=40.0)
         assert edge.after(5).outbox_growth == 0
 
 
 def test_an_outbox_found_stuck_at_the_start_counts_in_full(edge: Edge) -> None:
     edge.kept = KeptFigures(queued_writes=4, oldest_write=7200.0)
     assert edge.after(0).outbox_growth == 4
+
+
+def test_what_waited_before_a_restart_counts_until_it_is_delivered(edge: Edge) -> None:
+    edge.kept = KeptFigures(queued_writes=3, oldest_write=12.0)
+    assert edge.after(0).outbox_growth == 3
+    for seconds in range(5, 1200, 5):
+        edge.kept = KeptFigures(queued_writes=3, oldest_write=12.0 + seconds)
+        assert edge.after(5).outbox_growth == 3
+    edge.kept = KeptFigures()
+    assert edge.after(5).outbox_growth == -3
 
 
 def test_without_an_outbox_nothing_is_told_of_it(edge: Edge) -> None:
