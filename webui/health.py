@@ -24,6 +24,7 @@ def judge(
     requests: int,
     error_ratio: float | None,
     storage_errors: int = 0,
+    disk_off: bool = False,
     window: float = 60.0,
     origin_errors: int | None = None,
     recovered_ratio: float | None = None,
@@ -31,6 +32,8 @@ def judge(
     queues: bool = True,
 ) -> Health:
     """The verdict over a recent window: `requests`, the share of 5xx answers in it, and storage failures since.
+
+    `disk_off` says that the disk tier waits for a restart.
 
     The answers that a limit of the realtime core refused (`refused`: most of them) are none of `error_ratio`.
     `origin_errors` are the origin's own, None where nobody knows; `recovered_ratio` is the share since it came back,
@@ -59,6 +62,13 @@ def judge(
             f"The realtime core refuses newcomers: {count(refused.lately)} in the last minute, {refused.whence}.",
             f"{refused.because} {refused.advice}",
             (SESSIONS, REFUSED),
+        )
+    if disk_off:
+        return Health(
+            "degraded",
+            "The disk cache is off until a restart.",
+            "Answers come from memory and the origin. The log says why; make its directory usable, then restart.",
+            (STORED,),
         )
     if storage_errors:
         return Health(

@@ -32,6 +32,8 @@ SLOWLY_EVERY = 5.0
 """What costs a system call, or a walk over all sessions, is read that often."""
 
 GROWTH_OVER = 300.0
+DISK_OFF = 2.0
+"""Fuller than full: whatever room there is, the disk tier takes nothing before a restart."""
 FAILED_FOR = 300.0
 """How long a write to disk that failed counts as a full disk."""
 
@@ -59,7 +61,8 @@ class Readings:
     has been waiting for longer than that or since before the start: such a queue is stuck, if nothing new comes or not.
     """
     disk: float | None = None
-    """Share in use of the fuller file system of cache and outbox; 1 when writing has failed lately."""
+    """Share in use of the fuller file system of cache and outbox; 1 when writing has failed lately, DISK_OFF when
+    the disk tier is off until a restart."""
     redis_lost: float | None = None
     """None: the shared tier is not part of this version."""
     requests_per_second: float | None = None
@@ -205,10 +208,13 @@ class Reader:
         return kept.queued_writes if stuck else growth
 
     def _disk(self, now: float, slow: _Slow) -> float | None:
-        errors = self._store().storage_errors
+        store = self._store()
+        errors = store.storage_errors
         if errors > self._storage_errors:
             self._failed_at = now
         self._storage_errors = errors
+        if store.disk_available is False:
+            return DISK_OFF
         failed = self._failed_at is not None and now - self._failed_at < FAILED_FOR
         return 1.0 if failed else slow.disk
 

@@ -8,10 +8,12 @@ from typing import Any
 
 import pytest
 
+from proxy.config.alerts import Alerts
+from proxy.operations.alert_rules import SHIPPED, rule, sentence
 from proxy.operations.ledger import Ledger
 from proxy.operations.memory import Budget, Memory
 from proxy.operations.metrics import KeptFigures, OriginFigures, StoreFigures
-from proxy.operations.readings import Grades, Reader, Readings, fullest
+from proxy.operations.readings import DISK_OFF, Grades, Reader, Readings, fullest
 from proxy.outcome import Outcome
 
 FAST = Outcome("GET", "/a", "192.0.2.1", 0.0, "api", "network-first", "hit", "fresh", 200, 0.1, bytes_out=100)
@@ -250,6 +252,15 @@ def test_a_write_that_failed_counts_as_a_full_disk_for_five_minutes(edge: Edge, 
     assert edge.reader.notes["write_failed"] == 298
     assert edge.after(2).disk != 1.0
     assert edge.reader.notes["write_failed"] is None
+
+
+def test_a_disk_tier_that_is_off_is_fuller_than_full_until_the_restart(edge: Edge, tmp_path: Path) -> None:
+    edge.store = StoreFigures(storage_errors=1, disk_available=False)
+    edge.reader = edge.read_with(directories=[tmp_path])
+    assert edge.after(1).disk == edge.after(3600).disk == DISK_OFF
+    disk = SHIPPED["disk-full"]
+    said = sentence(disk, rule(disk, Alerts().rule("disk_full")), DISK_OFF)
+    assert said == "The disk cache is off and needs a restart, once its directory can be used"
 
 
 def test_a_directory_that_is_not_there_yet_is_on_the_file_system_of_the_one_above(tmp_path: Path) -> None:
