@@ -29,6 +29,7 @@ def judge(
     requests: int,
     error_ratio: float | None,
     storage_errors: int = 0,
+    disk_off: bool = False,
     window: float = 60.0,
     origin_errors: int | None = None,
     recovered_ratio: float | None = None,
@@ -42,22 +43,26 @@ def judge(
     The answers that a limit of the realtime core refused (`refused`: most of them) are none of `error_ratio`.
     `origin_errors` are the origin's own, None where nobody knows; `recovered_ratio` is the share since it came back,
     None unless it was down within the window. `failed` are chat messages, `dead_writes` those accepted writes that were
-    given up. `queues` says whether writes may wait here. The worst finding speaks; an origin that is away outranks the
-    errors it causes. What becomes of messages and writes is said beside whatever else is wrong.
+    given up. `disk_off`: the disk tier waits for a restart. `queues` says whether writes may wait here. The worst
+    finding speaks; an origin that is away outranks the errors it causes. What the store has, and what becomes of
+    messages and writes, is said beside whatever else is wrong.
     """
     answers = _of_answers(
         origin,
         now=now,
         requests=requests,
         error_ratio=error_ratio,
-        storage_errors=storage_errors,
         window=window,
         origin_errors=origin_errors,
         recovered_ratio=recovered_ratio,
         refused=refused,
         queues=queues,
     )
-    findings = [each for each in (answers, _of_messages(failed), _of_writes(dead_writes)) if each is not None]
+    findings = [
+        each
+        for each in (answers, _of_store(storage_errors, disk_off), _of_messages(failed), _of_writes(dead_writes))
+        if each is not None
+    ]
     worst = max(findings, key=lambda each: _STATES.index(each.state))
     said = [each for each in findings if each is not worst and each.state in ("degraded", "failing")]
     mends = dict.fromkeys(mend for each in (worst, *said) for mend in each.mends)
@@ -66,6 +71,24 @@ def judge(
 
 
 _STATES = ("healthy", "waiting", "degraded", "failing")
+
+
+def _of_store(errors: int, disk_off: bool) -> Health | None:
+    if disk_off:
+        return Health(
+            "degraded",
+            "The disk cache is off until a restart.",
+            "Answers come from memory and the origin. The log says why; make its directory usable, then restart.",
+            (STORED,),
+        )
+    if errors:
+        return Health(
+            "degraded",
+            "The store has failures.",
+            "Each costs a hit, never an answer. The log names the tier; check free space and the cache directory.",
+            (STORED,),
+        )
+    return None
 
 
 def _of_messages(failed: FailedMessages | None) -> Health | None:
@@ -108,7 +131,6 @@ def _of_answers(
     now: float,
     requests: int,
     error_ratio: float | None,
-    storage_errors: int,
     window: float,
     origin_errors: int | None,
     recovered_ratio: float | None,
@@ -137,13 +159,6 @@ def _of_answers(
             f"The realtime core refuses newcomers: {count(refused.lately)} in the last minute, {refused.whence}.",
             f"{refused.because} {refused.advice}",
             (SESSIONS, REFUSED),
-        )
-    if storage_errors:
-        return Health(
-            "degraded",
-            "The store has failures.",
-            "Each costs a hit, never an answer. The log names the tier; check free space and the cache directory.",
-            (STORED,),
         )
     if errors >= ERRORS_DEGRADED:
         return Health(

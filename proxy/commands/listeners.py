@@ -28,6 +28,7 @@ class Listeners:
     public: Address
     admin: Address
     token: str | None
+    timeout: float = TIMEOUT
 
     @classmethod
     def of(cls, path: Path | None, public: Address | None = None, admin: Address | None = None) -> Listeners:
@@ -63,7 +64,7 @@ class Listeners:
             fields["Content-Type"] = "application/json"
         if self.token:
             fields["Authorization"] = f"Bearer {self.token}"
-        connection = connect(self.admin, "admin.listen", "--admin")
+        connection = connect(self.admin, "admin.listen", "--admin", self.timeout)
         try:
             connection.request(method, target, body, fields)
             response = connection.getresponse()
@@ -74,11 +75,11 @@ class Listeners:
             connection.close()
 
 
-def connect(address: Address, setting: str, option: str) -> http.client.HTTPConnection:
+def connect(address: Address, setting: str, option: str, timeout: float = TIMEOUT) -> http.client.HTTPConnection:
     """A connection to a listener. Raises CachewireError that says what to do when nothing listens there."""
     if address.port == 0:
         raise click.UsageError(f"{setting} asks for any free port; name the one in use with {option} H:P")
-    connection = http.client.HTTPConnection(reachable_host(address.host), address.port, timeout=TIMEOUT)
+    connection = http.client.HTTPConnection(reachable_host(address.host), address.port, timeout=timeout)
     try:
         connection.connect()
     except OSError as error:

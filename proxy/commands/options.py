@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -41,7 +42,7 @@ def set_option(command: Command) -> Command:
 
 
 class AddressType(click.ParamType["Address"]):
-    """HOST:PORT as an option's value."""
+    """HOST:PORT as an option's value; the URL of that address is taken for it."""
 
     name = "H:P"
 
@@ -49,9 +50,17 @@ class AddressType(click.ParamType["Address"]):
         from proxy.config.units import Address
 
         try:
-            return Address.parse(value)
+            return Address.parse(_of_url(value) if isinstance(value, str) else value)
         except ValueError as error:
             self.fail(str(error), param, ctx)
+
+
+def _of_url(text: str) -> str:
+    """HOST:PORT of a URL that says no more than that; any other text as it is."""
+    match = re.fullmatch(r"http://([^/?#@]+)/?", text.strip(), re.IGNORECASE)
+    if match is None:
+        return text
+    return match[1] if re.search(r":\d+$", match[1]) else f"{match[1]}:80"
 
 
 def loaded(path: Path | None, overrides: Sequence[str | Setting] = (), directory: Path | None = None) -> Loaded:

@@ -6,10 +6,13 @@ import os
 import select
 import signal
 import sys
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,6 +33,13 @@ HISTORY = 300
 
 INTERRUPTED = 128 + signal.SIGINT
 """The exit status after Ctrl-C, as shells have it."""
+
+LOOK = 5.0
+"""Seconds that an edge may take to answer a look: one that takes longer is not well."""
+
+_GLANCE = 0.05
+"""Seconds between two glances at a look that is under way."""
+_REDRAWN = 1.0
 
 _ENDS = ("q", "\x1b", "\x03", "")
 _NO_KEY = "none"
@@ -63,7 +73,7 @@ def top(admin: Address | None, interval: float, once: bool, path: Path | None) -
         raise CachewireError("`cachewire top` needs the extra `top`: pip install 'cachewire[top]'") from None
     from proxy.commands.listeners import Listeners
 
-    watch = _Watch(Listeners.of(path, None, admin))
+    watch = _Watch(replace(Listeners.of(path, None, admin), timeout=LOOK))
     try:
         if once or not sys.stdout.isatty() or not sys.stdin.isatty():
             watch.once(interval)
@@ -82,15 +92,15 @@ class _Watch:
         self._figures: Figures | None = None
         self._tuned: Tuned | None = None
         self._history: deque[float] = deque(maxlen=HISTORY)
-        self._lost: tuple[float, str] | None = None
+        self._lost = ""
 
     def once(self, interval: float) -> None:
         """Print one screen. Raises CachewireError when nothing answers."""
         from rich.console import Console
 
-        self._look()
+        self._take(_look(self._listeners))
         time.sleep(interval)
-        self._look()
+        self._take(_look(self._listeners))
         console = Console(width=None if sys.stdout.isatty() else 100)
         console.print(self._screen())
 
@@ -99,56 +109,84 @@ class _Watch:
         from rich.console import Console
         from rich.live import Live
 
-        self._look()
+        self._take(_look(self._listeners))
         console = Console()
         with _keys() as pressed, Live(console=console, screen=True, auto_refresh=False) as live:
             paused, due = False, time.monotonic() + interval
+            under_way: Future[tuple[Scrape, Tuned | None]] | None = None
             while True:
-                notice = "paused; p goes on" if paused else ""
-                live.update(self._screen(notice, console.height), refresh=True)
-                key = pressed(max(due - time.monotonic(), 0.0))
+                live.update(self._screen(self._notice(paused, interval), console.height), refresh=True)
+                rest = _REDRAWN if paused else min(max(due - time.monotonic(), 0.0), _REDRAWN)
+                key = pressed(rest if under_way is None else _GLANCE)
                 if key in _ENDS:
                     return
                 paused ^= key == "p"
-                if key in (_NO_KEY, "p"):
-                    if not paused:
-                        self._try()
-                    due = time.monotonic() + interval
+                if under_way is not None and under_way.done():
+                    self._try(under_way)
+                    under_way, due = None, time.monotonic() + interval
+                elif under_way is None and not paused and (key == "p" or time.monotonic() >= due):
+                    under_way = _begun(self._listeners)
 
-    def _look(self) -> None:
+    def _take(self, look: tuple[Scrape, Tuned | None]) -> None:
         from proxy.top.figures import figures
-        from proxy.top.scrape import parse
-        from proxy.top.tuned import tuned
 
-        text = self._listeners.text("/metrics")
-        try:
-            scrape = parse(text, time.monotonic())
-        except ValueError as error:
-            raise CachewireError(f"what {self._listeners.admin} calls metrics cannot be read: {error}") from None
+        scrape, self._tuned = look
         if self._before is not None:
             self._figures = figures(self._before, scrape)
             self._history.append(self._figures.requests)
         self._before = scrape
-        try:
-            self._tuned = tuned(self._listeners.get("/api/tuning", ()))
-        except CachewireError:
-            self._tuned = None  # one that knows nothing of tuning has figures all the same
 
-    def _try(self) -> None:
+    def _try(self, look: Future[tuple[Scrape, Tuned | None]]) -> None:
         try:
-            self._look()
+            self._take(look.result())
         except CachewireError as error:
-            since = self._lost[0] if self._lost else time.monotonic()
-            self._lost = since, str(error)
+            self._lost = str(error)
         else:
-            self._lost = None
+            self._lost = ""
+
+    def _notice(self, paused: bool, interval: float) -> str:
+        """Why the figures are not those of now; nothing when they are."""
+        age = 0.0 if self._before is None else time.monotonic() - self._before.at
+        if self._lost:
+            return f"figures are {age:.0f} s old, trying again: {self._lost}"
+        if paused:
+            return "paused; p goes on"
+        return f"figures are {age:.0f} s old, waiting for an answer" if age > max(2 * interval, 1.0) else ""
 
     def _screen(self, notice: str = "", height: int | None = None) -> Screen:
         from proxy.top.screen import Screen
 
-        if self._lost is not None:
-            notice = f"no answer for {time.monotonic() - self._lost[0]:.0f} s, trying again: {self._lost[1]}"
         return Screen(str(self._listeners.admin), self._figures, self._history, notice, self._tuned, height)
+
+
+def _look(listeners: Listeners) -> tuple[Scrape, Tuned | None]:
+    """What the edge says now. Raises CachewireError."""
+    from proxy.top.scrape import parse
+    from proxy.top.tuned import tuned
+
+    text = listeners.text("/metrics")
+    try:
+        scrape = parse(text, time.monotonic())
+    except ValueError as error:
+        raise CachewireError(f"what {listeners.admin} calls metrics cannot be read: {error}") from None
+    try:
+        return scrape, tuned(listeners.get("/api/tuning", ()))
+    except CachewireError:
+        return scrape, None  # one that knows nothing of tuning has figures all the same
+
+
+def _begun(listeners: Listeners) -> Future[tuple[Scrape, Tuned | None]]:
+    """A look in a thread of its own: keys and the clock go on, and nobody who quits waits for an edge that hangs."""
+    look: Future[tuple[Scrape, Tuned | None]] = Future()
+
+    def taken() -> None:
+        try:
+            look.set_result(_look(listeners))
+        except BaseException as error:
+            look.set_exception(error)
+
+    threading.Thread(target=taken, name="look", daemon=True).start()
+    return look
 
 
 @contextmanager

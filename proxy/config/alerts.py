@@ -55,7 +55,12 @@ _RULES: dict[str, type[RuleSection]] = {
         "Answers begin too late: the mean time to their head over the last minute, WebSockets and long-polling apart.",
         after=60.0,
         severity="warning",
-        threshold=(Duration, 0.5, "Fires above this mean; with at least 5 answers in the minute."),
+        threshold=(
+            Duration,
+            0.5,
+            "Fires above this mean; of fewer than 5 answers in the minute, above that of the last 5 within five"
+            " minutes, the slowest apart.",
+        ),
     ),
     "quality_poor": _watched(
         "QualityPoorRule",
@@ -69,7 +74,12 @@ _RULES: dict[str, type[RuleSection]] = {
         "Answers are server errors (5xx), the application's and the edge's own.",
         after=60.0,
         severity="critical",
-        threshold=(Share, 0.05, "Fires above this share of the last minute's answers; with at least 10 of them."),
+        threshold=(
+            Share,
+            0.05,
+            "Fires above this share of the last minute's answers; if those are fewer than 10, of the last 10 within"
+            " five minutes, with at least 5 of them, and 3 errors.",
+        ),
     ),
     "memory": _watched(
         "MemoryRule",

@@ -10,7 +10,7 @@ from proxy.operations.alert_rules import SHIPPED, Meaning, told
 from proxy.operations.alerting import AlertWatch
 from proxy.operations.alerts import Episode, Standing
 from proxy.operations.memory import Budget, Memory
-from proxy.operations.readings import Reader
+from proxy.operations.readings import DISK_OFF, Reader
 from proxy.operations.webhook import Delivery, Webhook
 from webui import alerts_shown
 from webui.formats import age, size
@@ -147,6 +147,8 @@ def _against(meaning: Meaning, standing: Standing) -> str:
     if not meaning.has_threshold:
         return ""
     value, threshold = standing.value, standing.rule.threshold
+    if meaning.unit == "room" and value is not None and value >= DISK_OFF:
+        return told(meaning.unit, value)
     side = "no longer above" if value is not None and value <= threshold else "above"
     return f"{told(meaning.unit, value)}, {side} {told(meaning.unit, threshold)}"
 

@@ -32,6 +32,7 @@ class Figures:
             write_behind_bytes=stats.write_behind_bytes,
             dropped_writes=stats.dropped_writes,
             storage_errors=stats.storage_errors,
+            disk_available=stats.disk_available,
             purged=stats.purged,
             marked_stale=stats.marked_stale,
             damaged=stats.damaged,

@@ -82,6 +82,7 @@ class OverviewSource:
                 requests=self._ledger.total,
                 error_ratio=rates.failure_ratio,
                 storage_errors=self._recent_storage_errors(figures.storage_errors),
+                disk_off=figures.disk_available is False,
                 window=window,
                 origin_errors=rates.origin_errors,
                 recovered_ratio=self._recovered_ratio(origin),

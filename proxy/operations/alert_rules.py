@@ -13,8 +13,9 @@ from typing import Literal
 
 from proxy.config.alerts import RuleSection
 from proxy.operations.alerts import Rule
+from proxy.operations.readings import DISK_OFF
 
-Unit = Literal["seconds", "share", "writes", "reach"]
+Unit = Literal["seconds", "share", "writes", "reach", "room"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,10 +51,11 @@ _SHIPPED = (
         "Response time",
         "response_time",
         "seconds",
-        "The mean time until answers began, in the last minute. Readers wait; the origin is slow, or this machine is.",
+        "The mean time until answers began, in the last minute; where few are served, of the last 5 within five minutes"
+        " but for the slowest. Readers wait; the origin is slow, or this machine is.",
         "See whether misses or all answers are slow. If the origin is, let routes give stale sooner (network_timeout).",
         "/traffic",
-        "No reading: fewer than 5 answers in the last minute",
+        "No reading: fewer than 5 answers in the last five minutes",
     ),
     Meaning(
         "quality-poor",
@@ -72,12 +74,13 @@ _SHIPPED = (
         "Error rate",
         "error_ratio",
         "share",
-        "The share of answers in the last minute with a status of 500 or above, the application's own or the edge's."
+        "The share of answers in the last minute with a status of 500 or above, the application's own or the edge's;"
+        " where few are served, of the last 10 within five minutes, from 3 errors on."
         " Newcomers of the realtime core that a limit refuses with 503 count: for them it is down.",
         "See which route and reason they have. With reasons that begin with origin, it is the application to mend; with"
         " those that begin with realtime, a limit: the page Realtime says which.",
         "/traffic",
-        "No reading: fewer than 10 answers in the last minute",
+        "No reading: fewer than 5 answers in the last five minutes, or only a stray error among few",
     ),
     Meaning(
         "memory",
@@ -119,9 +122,10 @@ _SHIPPED = (
         "The disk is full",
         "Disk",
         "disk",
-        "share",
+        "room",
         "How full the file system of the cache or the outbox is. Full: nothing more is stored, and writes fail.",
-        "Free space there, or make cache.disk smaller. If writing fails although there is space, the log says why.",
+        "Free space there, or make cache.disk smaller. If writing fails although there is space, the log says why."
+        " A disk tier that is off comes back with a restart only, once its directory can be used.",
         "/cache",
         "No reading: the file systems cannot be asked",
     ),
@@ -171,6 +175,8 @@ def sentence(meaning: Meaning, rule: Rule, value: float | None) -> str:
     """What is wrong, with value and threshold, in one line."""
     if not meaning.has_threshold:
         return meaning.title
+    if meaning.unit == "room" and value is not None and value >= DISK_OFF:
+        return "The disk cache is off and needs a restart, once its directory can be used"
     return f"{meaning.title}: {told(meaning.unit, value)}, above {told(meaning.unit, rule.threshold)}"
 
 
@@ -184,9 +190,14 @@ def _writes(value: float) -> str:
     return f"{value:,.0f} write{'' if abs(value) == 1 else 's'}"
 
 
+def _share(value: float) -> str:
+    return f"{value * 100:.1f}".removesuffix(".0") + " %"
+
+
 _TOLD: Mapping[Unit, Callable[[float], str]] = {
     "seconds": _seconds,
-    "share": lambda value: f"{value * 100:.1f}".removesuffix(".0") + " %",
+    "share": _share,
+    "room": lambda value: _share(value) if value < DISK_OFF else "off until a restart",
     "writes": _writes,
     "reach": lambda value: "out of reach" if value else "reachable",
 }

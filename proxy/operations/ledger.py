@@ -13,13 +13,8 @@ from http import HTTPStatus
 from typing import NamedTuple
 
 from proxy.operations.histogram import Histogram
+from proxy.operations.seconds import FROM_STORE, NOT_COUNTED, Second
 from proxy.outcome import Outcome, Verdict
-
-FROM_STORE: frozenset[Verdict] = frozenset({"hit", "stale", "revalidated"})
-"""Verdicts whose body came out of the store: what a hit ratio counts as a hit."""
-
-NOT_COUNTED: frozenset[Verdict] = frozenset({"refused", "local"})
-"""Verdicts a hit ratio leaves out: the store could never have answered them. Bypasses and errors do count."""
 
 RING_SECONDS = 900
 RECENT_OUTCOMES = 1000
@@ -143,7 +138,7 @@ class Ledger:
     def __init__(self, now: Callable[[], float]) -> None:
         self._now = now
         self.started = now()
-        self._ring = [_Second() for _ in range(RING_SECONDS)]
+        self._ring = [Second() for _ in range(RING_SECONDS)]
         self._recent: deque[Outcome] = deque(maxlen=RECENT_OUTCOMES)
         self._failed: deque[tuple[int, Outcome]] = deque(maxlen=RECENT_FAILURES)
         self.requests: dict[SeriesKey, int] = {}
@@ -274,6 +269,11 @@ class Ledger:
         held = {s.second: (s.requests, s.hits) for s in self._seconds(last - seconds + 1, last)}
         return [held.get(second, (0, 0)) for second in range(last - seconds + 1, last + 1)]
 
+    def backwards(self, seconds: int) -> Iterator[Second]:
+        """What the last seconds (at most 900) were like, the running one first; those without an answer apart."""
+        last = int(self._now())
+        yield from reversed(list(self._seconds(last - min(seconds, RING_SECONDS) + 1, last)))
+
     def span(self, first: int, seconds: int) -> Span:
         """What finished in `seconds` seconds of the clock from `first` on, as far as the ring still has them."""
         return _span(list(self._seconds(first, first + seconds - 1)))
@@ -309,74 +309,17 @@ class Ledger:
             reason = reason if known else OTHER
             self.fallbacks[reason] = self.fallbacks.get(reason, 0) + 1
 
-    def _second(self, second: int) -> _Second:
+    def _second(self, second: int) -> Second:
         slot = self._ring[second % RING_SECONDS]
         if slot.second != second:
             slot.clear(second)
         return slot
 
-    def _seconds(self, first: int, last: int) -> Iterator[_Second]:
+    def _seconds(self, first: int, last: int) -> Iterator[Second]:
         for second in range(first, last + 1):
             slot = self._ring[second % RING_SECONDS]
             if slot.second == second:
                 yield slot
-
-
-class _Second:
-    """What finished within one second of the clock."""
-
-    __slots__ = (
-        "bytes_counted", "bytes_hit", "bytes_out", "counted", "durations", "errors", "hits", "limited",
-        "limited_errors", "origin_durations", "origin_errors", "origin_requests", "requests", "response_times",
-        "second", "timed", "verdicts",
-    )  # fmt: skip
-
-    def __init__(self) -> None:
-        self.clear(-1)
-
-    def clear(self, second: int) -> None:
-        self.second = second
-        self.requests = self.counted = self.hits = self.errors = 0
-        self.bytes_out = self.bytes_counted = self.bytes_hit = 0
-        self.origin_requests = self.origin_errors = 0
-        self.limited = self.limited_errors = 0
-        self.timed = 0
-        self.response_times = 0.0
-        self.verdicts: dict[str, int] = {}
-        self.durations = Histogram()
-        self.origin_durations = Histogram()
-
-    def add(self, outcome: Outcome) -> None:
-        self.requests += 1
-        self.verdicts[outcome.verdict] = self.verdicts.get(outcome.verdict, 0) + 1
-        self.bytes_out += outcome.bytes_out
-        self.errors += outcome.status >= 500
-        if outcome.limited:
-            self.limited += 1
-            self.limited_errors += outcome.status >= 500
-        if outcome.timed:
-            self.durations.observe(outcome.duration)
-        if (response_time := outcome.response_time) is not None:
-            self.timed += 1
-            self.response_times += response_time
-        if outcome.verdict not in NOT_COUNTED:
-            self.counted += 1
-            self.bytes_counted += outcome.bytes_out
-            if outcome.verdict in FROM_STORE:
-                self.hits += 1
-                self.bytes_hit += outcome.bytes_out
-        self._add_origin(outcome)
-
-    def _add_origin(self, outcome: Outcome) -> None:
-        # Of requests that shared one fetch, only the one that made it speaks for the origin.
-        if outcome.collapsed:
-            return
-        asked = outcome.origin_duration is not None
-        failed = outcome.reason.startswith("origin-") or (asked and outcome.status >= 500)
-        self.origin_requests += asked or failed
-        self.origin_errors += failed
-        if outcome.origin_duration is not None:
-            self.origin_durations.observe(outcome.origin_duration)
 
 
 def _route_traffic(cells: Mapping[Verdict, Cell]) -> RouteTraffic:
@@ -400,7 +343,7 @@ def _hit_ratios(cells: Sequence[tuple[Verdict, Cell]]) -> tuple[float | None, fl
     )
 
 
-def _span(seconds: list[_Second]) -> Span:
+def _span(seconds: list[Second]) -> Span:
     verdicts: dict[str, int] = {}
     for second in seconds:
         for verdict, count in second.verdicts.items():

@@ -41,6 +41,8 @@ class StoreFigures:
     write_behind_bytes: int = 0
     dropped_writes: int = 0
     storage_errors: int = 0
+    disk_available: bool | None = None
+    """False while the disk tier is off until a restart, None when it is configured so."""
     purged: int = 0
     marked_stale: int = 0
     damaged: int = 0
@@ -280,6 +282,14 @@ def _cache(figures: StoreFigures) -> Iterator[Metric]:
         size.add_metric([tier], held_bytes)
         evictions.add_metric([tier], evicted)
     yield from (entries, size, evictions)
+    available = GaugeMetricFamily(
+        "cachewire_cache_tier_available",
+        "0 while a tier that should work is off until a restart, else 1.",
+        labels=("tier",),
+    )
+    available.add_metric(["memory"], 1)
+    available.add_metric(["disk"], figures.disk_available is not False)
+    yield available
     yield GaugeMetricFamily(
         "cachewire_cache_write_behind_bytes", "Bytes waiting to be written to disk.", value=figures.write_behind_bytes
     )

@@ -1,7 +1,8 @@
 """What alerts, history and tuning look at: a handful of figures of the last minute, read at most once a second.
 
 The rule of this room: a figure that too little stands behind is None, not a number. Rates and shares are of the last
-minute; spans are seconds, shares parts of one.
+minute, and where few are served, errors and response times of as much before it as has enough answers; spans are
+seconds, shares parts of one.
 """
 
 from __future__ import annotations
@@ -21,11 +22,18 @@ WINDOW = 60
 FEW_TIMED, FEW_ANSWERED, FEW_SESSIONS = 5, 10, 5
 """Fewer answers or sessions than that say nothing of a mean or a share."""
 
+LOOK_BACK = 300
+"""As many seconds are looked back where the last minute has too few answers."""
+FEW_ERRORS = 3
+"""Fewer errors than that are strays, where answers are few."""
+
 EVERY = 1.0
 SLOWLY_EVERY = 5.0
 """What costs a system call, or a walk over all sessions, is read that often."""
 
 GROWTH_OVER = 300.0
+DISK_OFF = 2.0
+"""Fuller than full: whatever room there is, the disk tier takes nothing before a restart."""
 FAILED_FOR = 300.0
 """How long a write to disk that failed counts as a full disk."""
 
@@ -52,9 +60,11 @@ class Readings:
     """How long the first of them has been waiting; None when none does."""
     outbox_growth: float | None = None
     """How many more wait than five minutes ago, below zero when it shrinks; all of them when it does not, and the first
-    has been waiting for longer than that: such a queue is stuck, however long nothing new has come."""
+    has been waiting for longer than that or since before the start: such a queue is stuck, if nothing new comes or not.
+    """
     disk: float | None = None
-    """Share in use of the fuller file system of cache and outbox; 1 when writing has failed lately."""
+    """Share in use of the fuller file system of cache and outbox; 1 when writing has failed lately, DISK_OFF when
+    the disk tier is off until a restart."""
     redis_lost: float | None = None
     """None: the shared tier is not part of this version."""
     requests_per_second: float | None = None
@@ -145,8 +155,8 @@ class Reader:
         slow = self._slowly(now, 0 if kept is None else kept.queued_writes, messages or 0)
         up = self._origin().up
         return Readings(
-            response_time=rates.response_time if rates.timed >= FEW_TIMED else None,
-            error_ratio=rates.error_ratio if rates.requests >= FEW_ANSWERED else None,
+            response_time=rates.response_time if rates.timed >= FEW_TIMED else self._response_time_of_few(),
+            error_ratio=rates.error_ratio if rates.requests >= FEW_ANSWERED else self._error_ratio_of_few(),
             poor_quality=slow.poor,
             memory=slow.memory.share,
             origin_down=None if up is None else float(not up),
@@ -161,6 +171,31 @@ class Reader:
             p95=rates.p95 if rates.timed >= FEW_TIMED else None,
         )
 
+    def _response_time_of_few(self) -> float | None:
+        """The mean of the last answers but for the slowest: one of five is a stray."""
+        timed, times, longest = 0, 0.0, 0.0
+        for second in self._ledger.backwards(LOOK_BACK):
+            if timed >= FEW_TIMED:
+                break
+            timed += second.timed
+            times += second.response_times
+            longest = max(longest, second.longest)
+        return (times - longest) / (timed - 1) if timed >= FEW_TIMED else None
+
+    def _error_ratio_of_few(self) -> float | None:
+        """The share among the last answers, back to where there are enough and no further: what is over is over.
+
+        One or two errors among few are strays, of which nothing can be told.
+        """
+        requests = errors = 0
+        for second in self._ledger.backwards(LOOK_BACK):
+            if requests >= FEW_ANSWERED:
+                break
+            requests += second.requests
+            errors += second.errors
+        strays = 0 < errors < FEW_ERRORS
+        return errors / requests if requests >= FEW_TIMED and not strays else None
+
     def _slowly(self, now: float, queued: int, messages: int) -> _Slow:
         if self._slow is None or now - self._slow.at >= SLOWLY_EVERY:
             self._slow = _Slow(now, _poor(self._grades()), self._memory(), fullest(self._directories))
@@ -168,15 +203,21 @@ class Reader:
         return self._slow
 
     def _growth(self, kept: KeptFigures) -> int:
-        growth = kept.queued_writes - self._samples[0].queued
-        stuck = growth >= 0 and kept.oldest_write is not None and kept.oldest_write >= GROWTH_OVER
+        earliest = self._samples[0]
+        growth = kept.queued_writes - earliest.queued
+        # After a restart, what was there when the first look was taken has been waiting since before it as well.
+        since = min(self._now() - earliest.at, GROWTH_OVER)
+        stuck = growth >= 0 and kept.oldest_write is not None and kept.oldest_write >= since
         return kept.queued_writes if stuck else growth
 
     def _disk(self, now: float, slow: _Slow) -> float | None:
-        errors = self._store().storage_errors
+        store = self._store()
+        errors = store.storage_errors
         if errors > self._storage_errors:
             self._failed_at = now
         self._storage_errors = errors
+        if store.disk_available is False:
+            return DISK_OFF
         failed = self._failed_at is not None and now - self._failed_at < FAILED_FOR
         return 1.0 if failed else slow.disk
 

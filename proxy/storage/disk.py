@@ -103,6 +103,11 @@ class DiskTier:
         return self._usable() is not None and not self._closing
 
     @property
+    def off(self) -> bool:
+        """Whether only a restart brings the tier back."""
+        return self._off or self._broken
+
+    @property
     def queued_bytes(self) -> int:
         """What the write-behind holds, the batch being written included."""
         return self._queued_bytes + sum(queued.size for queued in self._flying_puts.values())

@@ -13,6 +13,7 @@ class StoreStats:
     `evictions` counts by tier what left for want of room, `expired` what outlived its route's `max_age`,
     `purged` what a purge or a write removed, `marked_stale` what a purge kept, `damaged` what failed a check and was
     dropped, `dropped_writes` what the disk tier could not take.
+    `disk_available` is False while the disk tier is off until a restart, None when it is configured so.
     """
 
     entries: int
@@ -28,3 +29,4 @@ class StoreStats:
     write_behind_bytes: int
     dropped_writes: int
     storage_errors: int
+    disk_available: bool | None

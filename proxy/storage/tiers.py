@@ -229,6 +229,7 @@ class Tiers:
             write_behind_bytes=disk.queued_bytes if disk else 0,
             dropped_writes=disk.dropped_writes if disk else 0,
             storage_errors=disk.errors if disk else 0,
+            disk_available=not disk.off if disk else None,
         )
 
     # Putting

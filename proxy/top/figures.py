@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from proxy.operations.ledger import FROM_STORE, NOT_COUNTED
+from proxy.operations.seconds import FROM_STORE, NOT_COUNTED
 from proxy.top.scrape import Scrape, between, quantile
 
 VERDICTS = ("hit", "revalidated", "stale", "miss", "bypass", "local", "refused", "error")

@@ -9,12 +9,14 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 from click.testing import CliRunner, Result
 
 from proxy.cli import main
+from proxy.commands.options import AddressType
 from proxy.commands.warm import cache_verdict
 
 Invoke = Callable[..., Awaitable[Result]]
@@ -292,3 +294,22 @@ async def test_warm_without_urls_is_refused(invoke: Invoke) -> None:
 )
 def test_the_verdict_is_cachewires_own_member_without_its_key(field: str | None, verdict: str) -> None:
     assert cache_verdict(field) == verdict
+
+
+@pytest.mark.parametrize(
+    ("written", "address"),
+    [
+        ("http://127.0.0.1:8081/", "127.0.0.1:8081"),
+        ("http://[::1]:8081", "[::1]:8081"),
+        ("HTTP://shop.example/", "shop.example:80"),
+        ("shop.example:8081", "shop.example:8081"),
+    ],
+)
+def test_the_url_of_an_address_is_taken_for_it(written: str, address: str) -> None:
+    assert str(AddressType().convert(written, None, None)) == address
+
+
+@pytest.mark.parametrize("written", ["https://shop.example/", "http://shop.example/path", "http://", "http://a@b:1/"])
+def test_a_url_that_says_more_than_an_address_is_refused_with_what_would_be_right(written: str) -> None:
+    with pytest.raises(click.BadParameter, match="write HOST:PORT"):
+        AddressType().convert(written, None, None)

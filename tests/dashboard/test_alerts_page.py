@@ -44,7 +44,7 @@ async def test_when_nothing_fires_the_page_says_so_and_shows_every_value(
     assert "<strong>Nothing fires.</strong> 3 values are watched, 5 cannot be told now." in page
     assert "<strong>20 %</strong>" in page
     assert "fires above 80 %" in page
-    assert "No reading: fewer than 5 answers in the last minute" in page
+    assert "No reading: fewer than 5 answers in the last five minutes" in page
     assert "Not configured: the shared tier is not part of this version" in page
     assert "Nothing has fired yet." in page
     assert "since the start" not in page  # the history outlives restarts

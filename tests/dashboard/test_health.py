@@ -81,6 +81,11 @@ def test_errors_from_before_the_origin_came_back_are_said_to_be_over() -> None:
     assert again.state == "failing"
 
 
+def test_a_disk_tier_that_is_off_is_said_to_need_a_restart() -> None:
+    health = judge(UP, now=1000, requests=5, error_ratio=0.0, storage_errors=1, disk_off=True)
+    assert (health.state, health.sentence) == ("degraded", "The disk cache is off until a restart.")
+
+
 def test_failures_of_the_store_degrade() -> None:
     assert judge(UP, now=1000, requests=5, error_ratio=0.0, storage_errors=1).state == "degraded"
 

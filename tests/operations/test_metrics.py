@@ -81,6 +81,8 @@ def test_the_time_to_the_head_of_an_answer_has_a_series_of_its_own(house: House)
 def test_the_store_is_shown_by_tier(house: House) -> None:
     house.store = StoreFigures(memory_entries=4, disk_bytes=2048, disk_evictions=7, purged=3, marked_stale=2, damaged=1)
     assert house.value("cachewire_cache_entries", tier="memory") == 4
+    house.store = replace(house.store, disk_available=False)
+    assert house.value("cachewire_cache_tier_available", tier="disk") == 0
     assert house.value("cachewire_cache_bytes", tier="disk") == 2048
     assert house.value("cachewire_cache_evictions_total", tier="disk") == 7
     assert house.value("cachewire_cache_purged_total", effect="removed") == 3

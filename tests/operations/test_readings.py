@@ -8,10 +8,12 @@ from typing import Any
 
 import pytest
 
+from proxy.config.alerts import Alerts
+from proxy.operations.alert_rules import SHIPPED, rule, sentence
 from proxy.operations.ledger import Ledger
 from proxy.operations.memory import Budget, Memory
 from proxy.operations.metrics import KeptFigures, OriginFigures, StoreFigures
-from proxy.operations.readings import Grades, Reader, Readings, fullest
+from proxy.operations.readings import DISK_OFF, Grades, Reader, Readings, fullest
 from proxy.outcome import Outcome
 
 FAST = Outcome("GET", "/a", "192.0.2.1", 0.0, "api", "network-first", "hit", "fresh", 200, 0.1, bytes_out=100)
@@ -70,7 +72,10 @@ def test_the_response_time_is_the_mean_of_the_last_minute(edge: Edge) -> None:
     for outcome in (FAST, FAST, FAST, SLOW, SLOW):
         edge.ledger.record(outcome)
     assert edge.after(1).response_time == pytest.approx((3 * 0.1 + 2 * 0.9) / 5)
-    assert edge.after(61).response_time is None
+    for _ in range(5):
+        edge.now += 61
+        edge.ledger.record(FAST)
+    assert edge.after(301).response_time is None
 
 
 def test_few_answers_say_nothing_of_a_mean(edge: Edge) -> None:
@@ -90,12 +95,58 @@ def test_what_lasts_as_long_as_its_client_likes_makes_nothing_slow(edge: Edge) -
 
 
 def test_the_error_ratio_needs_some_answers(edge: Edge) -> None:
-    for _ in range(5):
+    for _ in range(4):
         edge.ledger.record(FAILED)
     assert edge.after(1).error_ratio is None
-    for _ in range(15):
+    for _ in range(16):
         edge.ledger.record(FAST)
-    assert edge.after(1).error_ratio == pytest.approx(0.25)
+    assert edge.after(1).error_ratio == pytest.approx(0.2)
+
+
+def test_a_small_site_that_fails_wholly_is_seen_to(edge: Edge) -> None:
+    for _ in range(9):
+        edge.ledger.record(FAILED)
+        edge.now += 6
+    assert edge.after(0).error_ratio == 1.0
+
+
+def test_a_site_that_is_asked_once_in_a_minute_is_seen_to_fail_and_to_be_well_again(edge: Edge) -> None:
+    for _ in range(5):
+        edge.now += 59
+        edge.ledger.record(FAILED)
+    assert edge.after(0).error_ratio == 1.0
+    for _ in range(5):
+        edge.now += 59
+        edge.ledger.record(FAST)
+    assert edge.after(0).error_ratio is None, "the last failure is a stray by now"
+    assert edge.after(10).error_ratio == 0.0
+
+
+def test_one_or_two_errors_among_few_answers_are_strays(edge: Edge) -> None:
+    for outcome in (FAST, FAST, FAST, FAST, FAST, FAILED, FAILED):
+        edge.ledger.record(outcome)
+        edge.now += 10
+    assert edge.after(1).error_ratio is None
+    edge.ledger.record(FAILED)
+    assert edge.after(1).error_ratio == pytest.approx(3 / 8)
+
+
+def test_of_few_answers_only_the_last_ten_count_however_the_ones_before_them_were(edge: Edge) -> None:
+    for outcome in [FAILED] * 8 + [FAST] * 10:
+        edge.ledger.record(outcome)
+        edge.now += 10
+    assert edge.after(0).error_ratio == 0.0
+
+
+def test_few_answers_that_are_all_slow_are_seen_to_be_and_a_single_slow_one_is_a_stray(edge: Edge) -> None:
+    for _ in range(5):
+        edge.now += 40
+        edge.ledger.record(SLOW)
+    assert edge.after(0).response_time == pytest.approx(0.9)
+    for outcome in (FAST, SLOW, FAST, FAST, FAST):
+        edge.now += 40
+        edge.ledger.record(outcome)
+    assert edge.after(0).response_time == pytest.approx(0.1)
 
 
 @pytest.mark.parametrize(("up", "down"), [(None, None), (True, 0.0), (False, 1.0)])
@@ -130,7 +181,8 @@ def test_where_there_is_no_session_nobodys_connection_is_poor(edge: Edge) -> Non
 
 def test_the_outbox_is_compared_with_five_minutes_ago(edge: Edge) -> None:
     edge.kept = KeptFigures(queued_writes=10, oldest_write=3.0)
-    first = edge.after(0)
+    for _ in range(61):
+        first = edge.after(5)
     assert (first.outbox_queued, first.outbox_oldest, first.outbox_growth) == (10, 3.0, 0)
     edge.kept = KeptFigures(queued_writes=14, oldest_write=63.0)
     assert edge.after(60).outbox_growth == 4
@@ -154,14 +206,26 @@ def test_a_stuck_outbox_counts_in_full_until_it_shrinks_however_long_nothing_new
 
 
 def test_a_busy_outbox_whose_writes_leave_in_time_does_not_grow(edge: Edge) -> None:
+    edge.kept = KeptFigures(queued_writes=10, oldest_write=40.0)
+    for _ in range(10):
+        edge.after(5)  # until those of before the start have left
     for _ in range(200):
-        edge.kept = KeptFigures(queued_writes=10, oldest_write=40.0)
         assert edge.after(5).outbox_growth == 0
 
 
 def test_an_outbox_found_stuck_at_the_start_counts_in_full(edge: Edge) -> None:
     edge.kept = KeptFigures(queued_writes=4, oldest_write=7200.0)
     assert edge.after(0).outbox_growth == 4
+
+
+def test_what_waited_before_a_restart_counts_until_it_is_delivered(edge: Edge) -> None:
+    edge.kept = KeptFigures(queued_writes=3, oldest_write=12.0)
+    assert edge.after(0).outbox_growth == 3
+    for seconds in range(5, 1200, 5):
+        edge.kept = KeptFigures(queued_writes=3, oldest_write=12.0 + seconds)
+        assert edge.after(5).outbox_growth == 3
+    edge.kept = KeptFigures()
+    assert edge.after(5).outbox_growth == -3
 
 
 def test_without_an_outbox_nothing_is_told_of_it(edge: Edge) -> None:
@@ -197,6 +261,15 @@ def test_a_write_that_failed_counts_as_a_full_disk_for_five_minutes(edge: Edge, 
     assert edge.reader.notes["write_failed"] == 298
     assert edge.after(2).disk != 1.0
     assert edge.reader.notes["write_failed"] is None
+
+
+def test_a_disk_tier_that_is_off_is_fuller_than_full_until_the_restart(edge: Edge, tmp_path: Path) -> None:
+    edge.store = StoreFigures(storage_errors=1, disk_available=False)
+    edge.reader = edge.read_with(directories=[tmp_path])
+    assert edge.after(1).disk == edge.after(3600).disk == DISK_OFF
+    disk = SHIPPED["disk-full"]
+    said = sentence(disk, rule(disk, Alerts().rule("disk_full")), DISK_OFF)
+    assert said == "The disk cache is off and needs a restart, once its directory can be used"
 
 
 def test_a_directory_that_is_not_there_yet_is_on_the_file_system_of_the_one_above(tmp_path: Path) -> None:

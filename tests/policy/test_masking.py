@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -32,6 +34,40 @@ def test_a_name_that_only_contains_a_short_word_for_a_secret_is_left_alone(name:
 
 def test_a_path_and_a_value_are_no_names() -> None:
     assert masked("/key=1/sig=2?a=key&b=sig") == "/key=1/sig=2?a=key&b=sig"
+
+
+@pytest.mark.parametrize("piece", ["?", "?%", "?token", "?%74oken&", ";key", "://", "?a=b?", "@?"])
+def test_a_long_target_costs_no_more_than_its_length(piece: str) -> None:
+    began = time.process_time()
+    masked("/?" + piece * (16_000 // len(piece)) + "%@")
+    assert time.process_time() - began < 1
+
+
+@pytest.mark.parametrize("name", SECRET)
+def test_a_name_is_read_as_the_origin_decodes_it(name: str) -> None:
+    encoded = "".join(f"%{ord(each):02x}" for each in name)
+    for written in (encoded, encoded[:3] + name[1:], name[:-1] + encoded[-3:]):
+        assert masked(f"/a?b=1&{written}=s3cret&c=2") == f"/a?b=1&{written}={HIDDEN}&c=2"
+
+
+@pytest.mark.parametrize("name", HARMLESS)
+def test_an_encoded_name_that_is_harmless_is_left_alone(name: str) -> None:
+    encoded = "".join(f"%{ord(each):02x}" for each in name)
+    assert masked(f"/a?{encoded}=blue&b=%74oken") == f"/a?{encoded}=blue&b=%74oken"
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("http://user:pa55@shop.example/a?b=1", f"http://{HIDDEN}@shop.example/a?b=1"),
+        ("http://user:pa@55@shop.example", f"http://{HIDDEN}@shop.example"),
+        ("/a?next=https://user:pa55@shop.example/", f"/a?next=https://{HIDDEN}@shop.example/"),
+        ("http://shop.example/@someone?to=a@b", "http://shop.example/@someone?to=a@b"),
+        ("/a@b", "/a@b"),
+    ],
+)
+def test_user_and_password_of_a_url_are_hidden(url: str, shown: str) -> None:
+    assert masked(url) == shown
 
 
 @given(st.lists(st.sampled_from(SECRET), min_size=1, max_size=6), st.sampled_from("&;"))

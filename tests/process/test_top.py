@@ -8,6 +8,7 @@ import fcntl
 import os
 import pty
 import re
+import signal
 import struct
 import sys
 import termios
@@ -171,6 +172,20 @@ async def test_p_pauses_and_goes_on_with_a_look_at_once_and_other_keys_change_no
         terminal.press(b"p")
         for words in (b"healthy", b"preset", b"default", b"in flight"):
             await terminal.sees(words)
+        terminal.press(b"q")
+        assert await terminal.ends() == 0
+
+
+async def test_an_edge_that_hangs_is_not_shown_as_if_it_lived_until_it_does_again(edge: EdgeProcess) -> None:
+    async with _terminal(edge, interval=0.5) as terminal:
+        await terminal.sees(b"healthy")
+        edge.process.send_signal(signal.SIGSTOP)
+        try:
+            for words in (b"s old, waiting", b"s old, trying"):
+                await asyncio.wait_for(terminal.sees(words), 20)
+        finally:
+            edge.process.send_signal(signal.SIGCONT)
+        await asyncio.wait_for(terminal.sees(b"healthy"), 20)
         terminal.press(b"q")
         assert await terminal.ends() == 0
 

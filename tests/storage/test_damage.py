@@ -205,6 +205,7 @@ async def test_a_database_that_is_destroyed_while_in_use_is_given_up_and_set_asi
             file.write(os.urandom(path.stat().st_size))
     assert None in [await loaded(it, f"http://shop/{number}") for number in range(400)]
     assert "off until restart" in caplog.text
+    assert it.stats().disk_available is False
     assert await loaded(it, "http://shop/small") == b"in memory, too"
     assert it.stats().disk_entries == it.stats().disk_bytes == it.stats().write_behind_bytes == 0
     assert [entry.url for entry in it.entries()] == ["http://shop/small"]
@@ -264,6 +265,7 @@ async def test_a_directory_that_cannot_be_made_leaves_the_memory_tier_working(
     assert await loaded(it) == b"body"
     assert it.spool(MIB) is None, "what only the disk could hold is not taken"
     assert it.stats().storage_errors == 1
+    assert it.stats().disk_available is False
     assert "off until restart" in caplog.text
     await it.close()
     assert (tmp_path / "cache").read_text() == "not a directory"
