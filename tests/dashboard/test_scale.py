@@ -115,3 +115,4 @@ async def test_the_order_is_known_before_anybody_looks(edge: EdgeUnderView) -> N
         while len(edge.cache._catalogue.responses) < 50:
             await asyncio.sleep(0)
     keeping.cancel()
+    assert [entry.url for entry in edge.cache._catalogue.responses] == sorted(entry.url for entry in edge.entries)
