@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from realtime.frames import Outgoing
+from realtime.multicast import Destination
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +59,10 @@ class Connection(Protocol):
     @property
     def queued(self) -> int:
         """Bytes that wait because the client does not fetch or read them."""
+
+    @property
+    def destination(self) -> Destination | None:
+        """Where its bytes may go without being asked each time; None while something waits, or has to be done first."""
 
     def send(self, outgoing: Outgoing) -> None:
         """Send or queue; never blocks, never raises. After the end of the session it does nothing."""

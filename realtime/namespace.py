@@ -15,6 +15,7 @@ from realtime import socketio
 from realtime.addresses import place_of
 from realtime.frames import Outgoing
 from realtime.handlers import Handlers
+from realtime.room import Room
 from realtime.socket import Absent, Sink, Socket, Waiting
 from realtime.socketio import Message
 
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
-_NOBODY: dict[Socket, Sink] = {}
+_NOBODY: Mapping[Socket, Sink] = MappingProxyType({})
 
 
 class Refused(Exception):
@@ -43,8 +44,8 @@ class Namespace(Handlers):
     def __init__(self, name: str, hub: Hub) -> None:
         super().__init__(name, hub)
         self._sockets: dict[str, Socket] = {}
-        self._everyone: dict[Socket, Sink] = {}
-        self._rooms: dict[str, dict[Socket, Sink]] = {}
+        self._everyone = Room(hub.stats)
+        self._rooms: dict[str, Room] = {}
         self._recovery = hub.recovery(name)
         self.sockets: Mapping[str, Socket] = MappingProxyType(self._sockets)
 
@@ -63,26 +64,26 @@ class Namespace(Handlers):
         """
         names = None if rooms is None else (rooms,) if isinstance(rooms, str) else tuple(dict.fromkeys(rooms))
         skip = (skip,) if isinstance(skip, str) else skip
-        sinks = self._sinks(names)
+        room = self._everyone if names is None else self._rooms.get(names[0]) if len(names) == 1 else None
+        sinks = room.sinks if room is not None else self._sinks(names or ())
         if not sinks and (volatile or self._recovery is None or not self._recovery.wanted(names)):
             return 0
         outgoing = self._outgoing(names, event, args, skip, volatile, conflate)
+        if room is not None and not skip:
+            return room.send(outgoing)
         # A copy, because a connection may end while it is written to and then leaves the room.
-        if skip:
-            sends = [sink.send for socket, sink in sinks.items() if socket.id not in skip]
-        else:
-            sends = [sink.send for sink in sinks.values()]
+        sends = [sink.send for socket, sink in sinks.items() if socket.id not in skip]
         for send in sends:
             send(outgoing)
         return len(sends)
 
     def reaches(self, room: str) -> bool:
         """Whether anybody, here or away, would get what is sent to `room` now."""
-        return bool(self._rooms.get(room)) or (self._recovery is not None and self._recovery.wanted((room,)))
+        return room in self._rooms or (self._recovery is not None and self._recovery.wanted((room,)))
 
     def members(self, room: str) -> Collection[Socket]:
         """Those who are in `room` now."""
-        return self._rooms.get(room, _NOBODY).keys()
+        return (_NOBODY if (found := self._rooms.get(room)) is None else found.sinks).keys()
 
     def absent(self, room: str) -> list[Absent]:
         """Those who were in `room` and may return."""
@@ -113,7 +114,7 @@ class Namespace(Handlers):
             self._hub.note_soon()
         else:
             socket._rooms[room] = 0
-        self._rooms.setdefault(room, {})[socket] = socket.sink
+        self._enter(room, socket)
 
     def leave(self, socket: Socket, room: str, before: float | None = None) -> None:
         self._unlist(socket, room)
@@ -169,9 +170,10 @@ class Namespace(Handlers):
         connection = peer.connection
         payload = {"sid": socket.id} if socket.session is None else {"sid": socket.id, "pid": socket.session.pid}
         connection.send(Outgoing((socketio.connected(self.name, payload),)))
-        socket.sink = self._everyone[socket] = connection
+        socket.sink = connection
+        self._everyone.put(socket, connection)
         for room in socket.rooms:
-            self._rooms[room][socket] = connection
+            self._rooms[room].put(socket, connection)
         for outgoing in waiting.queue:
             connection.send(outgoing)
         self._hub.note_soon()
@@ -210,7 +212,7 @@ class Namespace(Handlers):
             if pid is not None:
                 auth = {key: value for key, value in (auth or {}).items() if key not in ("pid", "offset")} or None
         self._sockets[socket.id] = socket
-        self._everyone[socket] = socket.sink
+        self._everyone.put(socket, socket.sink)
         return socket, auth
 
     def _arriving(self, peer: Peer) -> Socket:
@@ -253,7 +255,7 @@ class Namespace(Handlers):
         socket.restore(session.data)
         socket.away_since = away_since
         for room in session.rooms:
-            self._rooms.setdefault(room, {})[socket] = socket.sink
+            self._enter(room, socket)
         for kept in missed:
             socket.sink.send(kept.outgoing)
         return socket
@@ -301,14 +303,11 @@ class Namespace(Handlers):
             self._hub.failed("data", error)
             self._recovery.end(session)
 
-    def _sinks(self, rooms: tuple[str, ...] | None) -> Mapping[Socket, Sink]:
-        if rooms is None:
-            return self._everyone
-        if len(rooms) == 1:
-            return self._rooms.get(rooms[0]) or self._own(rooms[0])
+    def _sinks(self, rooms: tuple[str, ...]) -> Mapping[Socket, Sink]:
         together: dict[Socket, Sink] = {}
         for room in rooms:
-            together.update(self._rooms.get(room) or self._own(room))
+            found = self._rooms.get(room)
+            together.update(self._own(room) if found is None else found.sinks)
         return together
 
     def _own(self, room: str) -> Mapping[Socket, Sink]:
@@ -346,7 +345,7 @@ class Namespace(Handlers):
             del self._sockets[socket.id]
             if self._recovery is not None and socket.session is not None:
                 self._lose(self._recovery, socket.session, socket, may_return)
-        self._everyone.pop(socket, None)
+        self._everyone.remove(socket)
         for room in socket.rooms:
             self._unlist(socket, room)
         socket.end()
@@ -360,11 +359,17 @@ class Namespace(Handlers):
         self._note(session, socket)
 
     def _unlist(self, socket: Socket, room: str) -> None:
-        members = self._rooms.get(room)
-        if members is not None:
-            members.pop(socket, None)
-            if not members:
+        found = self._rooms.get(room)
+        if found is not None:
+            found.remove(socket)
+            if not found.sinks:
                 del self._rooms[room]
+
+    def _enter(self, room: str, socket: Socket) -> None:
+        found = self._rooms.get(room)
+        if found is None:
+            found = self._rooms[room] = Room(self._hub.stats)
+        found.put(socket, socket.sink)
 
 
 def _speakable(event: str) -> None:

@@ -14,6 +14,7 @@ from realtime.backlog import Backlog
 from realtime.connection import Handshake, Receiver
 from realtime.engineio import CLOSE, NOOP, PING, PROBE_ANSWER, Action, Beat, Session, State, Via
 from realtime.frames import Outgoing, joined
+from realtime.multicast import Destination
 from realtime.resting import Resting
 from realtime.settings import EngineSettings
 from realtime.stats import RealtimeStats, count
@@ -38,6 +39,10 @@ class Carrier(Protocol):
     @property
     def congested(self) -> bool:
         """Its buffer is above the high-water mark."""
+
+    @property
+    def destination(self) -> Destination | None:
+        """Where its bytes may go as they are; None while something of its own waits, or has to be done first."""
 
     def write(self, outgoing: Outgoing) -> None:
         """Send; nothing once it is closed."""
@@ -133,6 +138,11 @@ class EngineSession:
     def queued(self) -> int:
         """Bytes that wait because the client does not fetch or read them."""
         return 0 if self._backlog is None else self._backlog.size
+
+    @property
+    def destination(self) -> Destination | None:
+        socket = self._socket
+        return None if socket is None or self.send != socket.write else socket.destination
 
     def open(self, opened: Callable[[EngineSession], Receiver]) -> None:
         """Introduce the session to the layer above."""

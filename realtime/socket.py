@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from realtime import socketio
 from realtime.frames import Outgoing
+from realtime.multicast import Destination
 
 if TYPE_CHECKING:
     from realtime.connection import Connection, Handshake
@@ -26,11 +27,17 @@ class Sink(Protocol):
 
     def send(self, outgoing: Outgoing) -> None: ...
 
+    @property
+    def destination(self) -> Destination | None:
+        """As a Connection's."""
+
 
 class Waiting:
     """Stands in for a connection until its CONNECT is answered: nothing may overtake that answer."""
 
     __slots__ = ("queue",)
+
+    destination: Destination | None = None
 
     def __init__(self) -> None:
         self.queue: list[Outgoing] = []

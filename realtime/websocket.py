@@ -21,6 +21,7 @@ from aiohttp._websocket.reader import WebSocketDataQueue, WebSocketReader
 from realtime.connection import Caller, WebSocketEnded
 from realtime.engineio import Via
 from realtime.frames import PONG, Heads, Outgoing, close_frame, frame
+from realtime.multicast import Destination, Multicast
 from realtime.session import EngineSession, House
 from realtime.stats import count
 
@@ -142,7 +143,6 @@ class TakenWebSocket(WebSocketDataQueue, asyncio.BufferedProtocol):
     __slots__ = (
         "_closing",
         "_deflate",
-        "_descriptor",
         "_drained",
         "_ended",
         "_fragments",
@@ -150,6 +150,7 @@ class TakenWebSocket(WebSocketDataQueue, asyncio.BufferedProtocol):
         "_house",
         "_late",
         "_linger",
+        "_multicasts",
         "_read_at",
         "_reader",
         "_received",
@@ -160,6 +161,7 @@ class TakenWebSocket(WebSocketDataQueue, asyncio.BufferedProtocol):
         "_why",
         "_wire",
         "congested",
+        "descriptor",
         "pings",
         "pings_since",
     )
@@ -179,7 +181,7 @@ class TakenWebSocket(WebSocketDataQueue, asyncio.BufferedProtocol):
         self._wire = wire
         self._tail = start
         self._deflate = settings.compression if deflate else None
-        self._descriptor = -1 if wire.get_extra_info("sslcontext") else wire.get_extra_info("socket").fileno()
+        self.descriptor = -1 if wire.get_extra_info("sslcontext") else wire.get_extra_info("socket").fileno()
         self._closing = False
         self._drained = True
         self._heads = Heads()
@@ -188,6 +190,7 @@ class TakenWebSocket(WebSocketDataQueue, asyncio.BufferedProtocol):
         self._read_at = -math.inf
         self._talks = False
         self._linger: asyncio.TimerHandle | None = None
+        self._multicasts: tuple[Multicast, ...] = ()
         self._session: EngineSession | None = None
         self._reader: WebSocketReader | None = WebSocketReader(self, settings.max_payload + 1, deflate, True)
         self.congested = congested
@@ -227,16 +230,17 @@ class TakenWebSocket(WebSocketDataQueue, asyncio.BufferedProtocol):
         threshold = self._deflate
         data = outgoing.frame if threshold is None or outgoing.size < threshold else outgoing.deflated
         written = 0
-        if self._descriptor >= 0 and not wire.get_write_buffer_size():
+        if self.descriptor >= 0 and not wire.get_write_buffer_size():
             # Past the transport, which would only add to what the system takes for it. Its buffer is empty, so nothing
             # is overtaken, and it is not closing, so the descriptor is still its own; what the system does not take,
             # or says of the connection, the transport gets to see.
             try:
-                written = os.write(self._descriptor, data)
+                written = os.write(self.descriptor, data)
             except OSError:
                 written = 0
         if written < len(data):
             wire.write(data[written:])
+            self._step_out()
         stats = self._house.stats
         stats.packets_out += outgoing.count
         stats.bytes_out += len(data)
@@ -247,6 +251,7 @@ class TakenWebSocket(WebSocketDataQueue, asyncio.BufferedProtocol):
         if self._closing:
             return
         self._closing = True
+        self._step_out()
         self._why = self._why or reason
         if not self._wire.is_closing():
             self._send(close_frame(_CODES.get(reason, WSCloseCode.OK), reason))
@@ -268,7 +273,32 @@ class TakenWebSocket(WebSocketDataQueue, asyncio.BufferedProtocol):
         return self._wire.get_write_buffer_size()
 
     def abort(self) -> None:
+        self._step_out()
         self._wire.abort()
+
+    # Among others
+
+    @property
+    def destination(self) -> Destination | None:
+        wire = self._wire
+        waits = self._closing or wire.is_closing() or wire.get_write_buffer_size()
+        return None if waits or self._deflate is not None or self.descriptor < 0 else self
+
+    def stepped_in(self, multicast: Multicast) -> None:
+        self._multicasts = (*self._multicasts, multicast)
+
+    def stepped_out(self, multicast: Multicast, sent: int) -> None:
+        self._multicasts = tuple(other for other in self._multicasts if other is not multicast)
+        self._sent += sent
+
+    def left_over(self, data: bytes) -> None:
+        if not self._wire.is_closing():
+            self._wire.write(data)
+        self._step_out()
+
+    def _step_out(self) -> None:
+        for multicast in self._multicasts:
+            multicast.dissolve()
 
     # The transport's side
 
@@ -305,6 +335,7 @@ class TakenWebSocket(WebSocketDataQueue, asyncio.BufferedProtocol):
 
     def pause_writing(self) -> None:
         self.congested = True
+        self._step_out()
         if self._session is not None:
             self._session.congested(self)
 
@@ -314,6 +345,7 @@ class TakenWebSocket(WebSocketDataQueue, asyncio.BufferedProtocol):
             self._session.resumed(self)
 
     def connection_lost(self, exc: BaseException | None) -> None:
+        self._step_out()  # when this returns, the descriptor may become another connection's
         self._end("transport-close" if exc is None else "transport-error")
         self._house.disconnected(self)
         self._house.resting.discard(self)
@@ -345,6 +377,7 @@ class TakenWebSocket(WebSocketDataQueue, asyncio.BufferedProtocol):
             self._pinged(kind, data[1])
         elif kind is _CLOSE:
             self._closing = True
+            self._step_out()
             self._send(close_frame(WSCloseCode.OK))
             self._end("transport-close")
             self._wire.close()
@@ -399,6 +432,8 @@ class TakenWebSocket(WebSocketDataQueue, asyncio.BufferedProtocol):
     def _send(self, data: bytes, head: bytes = b"") -> None:
         self._sent += len(data)
         self._wire.write(head + data)
+        if self._multicasts and self._wire.get_write_buffer_size():
+            self._step_out()
 
     def _end(self, reason: str) -> None:
         self._why = self._why or reason

@@ -10,6 +10,7 @@ from typing import Any, Literal
 from realtime.connection import Handshake
 from realtime.frames import Outgoing
 from realtime.hub import Hub
+from realtime.multicast import Destination
 
 HANDSHAKE = Handshake(path="/socket.io/", query={"EIO": "4"}, headers={}, peer="127.0.0.1", secure=False, at=0.0)
 
@@ -20,6 +21,7 @@ class Wire:
     transport: Literal["polling", "websocket"] = "websocket"
     round_trip: float | None = None
     queued = 0
+    destination: Destination | None = None
 
     def __init__(self, hub: Hub, sid: str = "engine") -> None:
         self.sid = sid
