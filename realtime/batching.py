@@ -16,9 +16,6 @@ Item = TypeVar("Item")
 BUSY = 8
 """Messages that came together last, from which on a conversation is busy."""
 
-IN_TIME = 0.005
-"""Seconds before a window's end by which whoever was left unheard is heard, and stays so until it has ended."""
-
 UNHEARD = 0.05
 """Seconds that somebody is left unheard at most, about; words for a quiet conversation may be among what is said."""
 
@@ -93,7 +90,7 @@ class Window(Generic[Item]):
 
     def due(self, now: float) -> list[Item] | None:
         """The batch whose window has ended, if one has. A window that ends empty makes the conversation quiet."""
-        if not self._collected and self._deadline is not None and now >= self._deadline:
+        if not self._collected and not self._sending and self._deadline is not None and now >= self._deadline:
             self._deadline = None
         return self._ready(now)
 
@@ -103,31 +100,35 @@ class Window(Generic[Item]):
             self._deadline = now
         return self._ready(now)
 
-    def done(self, now: float) -> list[Item] | None:
+    def done(self, now: float, sharing: float = 0.0) -> list[Item] | None:
         """The batch under way has arrived or was given up; the next one, if its window has ended meanwhile.
 
+        `sharing` are the seconds that it took to give the batch to everybody, `now` being the end of that: while
+        nothing has come, the window begins anew after them, so that they are not taken from whatever else there is
+        to do.
         Raises RuntimeError when none is under way: two batches of one conversation must never overlap.
         """
         if not self._sending:
             raise RuntimeError("done() without a batch under way")
         self._sending = False
+        if self._deadline is not None and not self._collected:
+            self._deadline += sharing
         return self.due(now)
 
-    def patience(self, now: float) -> float:
-        """For how many seconds those who speak here need not be listened to: 0 in a quiet conversation.
+    def unheard_until(self, now: float) -> float | None:
+        """Until when those who speak here need not be listened to; None in a quiet conversation.
 
-        In a busy one UNHEARD at most, or little more, and not beyond IN_TIME before the window's end: what is said
-        meanwhile leaves when that window ends, as if it had been heard at once. (Where a batch leaves before its
-        window's end, full or flushed, it leaves with the next one.)
+        In a busy one UNHEARD at most, or little more, and not beyond the window's end, when they are heard before the
+        batch leaves: what is said meanwhile leaves with it, as if it had been heard at once. (Where a batch leaves
+        before its window's end, full or flushed, it leaves with the next one.)
         """
         if self._last < BUSY or self._sending or self._deadline is None:
-            return 0.0
-        left = self._deadline - IN_TIME - now
+            return None
+        left = self._deadline - now
         if left < _WORTH:
-            return 0.0
+            return None
         # In equal steps back from the window's end, so that all who speak here are heard at the same moments.
-        step = left % UNHEARD
-        return step if step >= _WORTH else step + UNHEARD if left > step else 0.0
+        return self._deadline - (left - _WORTH) // UNHEARD * UNHEARD
 
     def _ready(self, now: float) -> list[Item] | None:
         if self._sending or not self._collected or self._deadline is None:
@@ -221,17 +222,17 @@ class Windows(Generic[Item]):
         window = self._windows.get(conversation)
         return None if window is None else self._settled(conversation, window, window.flush(now))
 
-    def done(self, conversation: str, now: float) -> list[Item] | None:
+    def done(self, conversation: str, now: float, sharing: float = 0.0) -> list[Item] | None:
         """As `Window.done`. Raises RuntimeError when no batch of this conversation is under way."""
         window = self._windows.get(conversation)
         if window is None:
             raise RuntimeError("done() without a batch under way")
-        return self._settled(conversation, window, window.done(now))
+        return self._settled(conversation, window, window.done(now, sharing))
 
-    def patience(self, conversation: str, now: float) -> float:
-        """As `Window.patience`."""
+    def unheard_until(self, conversation: str, now: float) -> float | None:
+        """As `Window.unheard_until`."""
         window = self._windows.get(conversation)
-        return 0.0 if window is None else window.patience(now)
+        return None if window is None else window.unheard_until(now)
 
     def _settled(self, conversation: str, window: Window[Item], batch: list[Item] | None) -> list[Item] | None:
         deadline = window.deadline

@@ -18,7 +18,7 @@ from realtime.authentication import Authentication
 from realtime.authorship import Known
 from realtime.confirmation import NO_PART, by_proof, reauthenticate
 from realtime.consent import Consent
-from realtime.conversations import Conversations, Settle
+from realtime.conversations import Conversations, Ears, Settle
 from realtime.limits import TokenBuckets
 from realtime.member import CHANNEL, CONVERSATION, SHAPES, USER, Handle, Member
 from realtime.namespace import Namespace
@@ -53,8 +53,8 @@ class Chat:
     `now` is monotonic seconds, `wall` the time of day as text and `clock` in seconds, `new_id` makes ids for messages
     that the application gave none. Whoever is lost may return within `returns_within` seconds. `profiles` and `likes`
     look up what is known, and never raise; `own_profile` does so, with more patience, for a user who authenticates.
-    `silence` tells for how many seconds an Engine.IO session has owed a sign of life, `unread`
-    whether speakers who rested are read next.
+    `silence` tells for how many seconds an Engine.IO session has owed a sign of life, `ears`
+    hear speakers who rest.
     """
 
     def __init__(
@@ -71,7 +71,7 @@ class Chat:
         settled: Settle | None,
         purge_tags: PurgeTags | None,
         silence: Callable[[str], float],
-        unread: Callable[[], bool],
+        ears: Ears,
         stats: RealtimeStats,
         now: Callable[[], float],
         wall: Callable[[], str],
@@ -113,7 +113,7 @@ class Chat:
             stats=stats,
             tasks=self.tasks,
             wake=self.alarm.nearer,
-            unread=unread,
+            ears=ears,
             now=now,
             wall=wall,
             new_id=new_id,

@@ -67,8 +67,8 @@ class Connection(Protocol):
     def send(self, outgoing: Outgoing) -> None:
         """Send or queue; never blocks, never raises. After the end of the session it does nothing."""
 
-    def rest(self, seconds: float) -> None:
-        """What the client says next need not be read for so long; a hint that a connection may ignore."""
+    def rest(self, until: float) -> None:
+        """What the client says need not be read until then, by the loop's clock; a hint that may be ignored."""
 
     def entered(self) -> None:
         """The layer above has let the client in: from now on its session gives way to no newcomer."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from realtime.alarm import Wake
 from realtime.authorship import Authorship
@@ -46,6 +46,16 @@ Delivered = Callable[[str, list[dict[str, Any]]], int]
 """Hands a batch to the members of a conversation; how many sessions got it."""
 Senders = Callable[[Sequence[str]], Awaitable[Mapping[str, Any]]]
 """The profiles of users, as far as they are to be had. Never raises."""
+
+
+class Ears(Protocol):
+    """Hear those who rest; `release` has to follow `hear`."""
+
+    def hear(self) -> None: ...
+
+    def release(self) -> None: ...
+
+
 Settle = Callable[[], Awaitable[object]]
 """Waits until what was delivered so far would survive the end of this process."""
 
@@ -62,8 +72,7 @@ class Conversations:
 
     `repeats` knows what was delivered a short while ago; `senders` loads profiles, None where there are none;
     `failed` hears of every message that was taken and failed, with the socket and the user it came from, whether or
-    not an ack was asked for; `wake` hears of deadlines; `unread` tells
-    whether those who were left unheard are read in the next turn of the loop; `wall` is the time as text.
+    not an ack was asked for; `wake` hears of deadlines; `ears` hear those who rest; `wall` is the time as text.
     """
 
     def __init__(
@@ -79,7 +88,7 @@ class Conversations:
         stats: RealtimeStats,
         tasks: Tasks,
         wake: Wake,
-        unread: Callable[[], bool],
+        ears: Ears,
         now: Callable[[], float],
         wall: Callable[[], str],
         new_id: Callable[[], str],
@@ -93,7 +102,7 @@ class Conversations:
         self._stats = stats
         self._tasks = tasks
         self._wake = wake
-        self._unread = unread
+        self._ears = ears
         self._now = now
         self._wall = wall
         self._new_id = new_id
@@ -144,24 +153,27 @@ class Conversations:
                 if batch is not None:
                     self._leave(draft.conversation, batch)
         self._wake(self._windows.deadline)
-        if (patience := self._windows.patience(drafts[0].conversation, now)) > 0.0:
-            _rest(socket, patience)
+        if (until := self._windows.unheard_until(drafts[0].conversation, now)) is not None:
+            _rest(socket, until)
         return sending
 
     def due(self, now: float) -> None:
-        """Send the batches whose windows have ended, and refuse what has waited for too long.
-
-        When the loop is so late that speakers who rested are only now being read, no batch leaves: this will be called
-        again after that, since the deadline has not changed.
+        """Send the batches whose windows have ended, with what their speakers have said while they rested, and refuse
+        what has waited for too long.
         """
         for _, item in self._patience.due(now):
             self._tell([item], [UNCONFIRMED])
             if item.draft.client_id is not None:
                 self._under_way[name_of(item.draft)] = []  # still: who repeats it now waits for the same answer
-        if self._unread():
+        deadline = self._windows.deadline
+        if deadline is None or now < deadline:
             return
-        for conversation, batch in list(self._windows.due(now)):
-            self._leave(conversation, batch)
+        try:
+            self._ears.hear()
+            for conversation, batch in self._windows.due(now):
+                self._leave(conversation, batch)
+        finally:
+            self._ears.release()
 
     def flush(self, conversation: str) -> None:
         """A sender leaves: what is collected need not wait for its window."""
@@ -232,9 +244,9 @@ class Conversations:
             self._spawn(self._carry(conversation, batch), "batch")
             return
         while batch is not None:  # nobody has to be asked: it is delivered before this returns
-            now = self._wall()
+            since, now = self._now(), self._wall()
             self._hand_over(conversation, batch, [self._finished(item, {}, None, now) for item in batch])
-            batch = self._done(conversation, batch)
+            batch = self._done(conversation, batch, since)
 
     def _spawn(self, work: Coroutine[Any, Any, None], name: str) -> None:
         task = self._tasks.spawn(work, name)
@@ -245,13 +257,15 @@ class Conversations:
         """See a batch, and those that become ready meanwhile, through persistence and delivery."""
         given_up = False
         while batch is not None:
-            if hopeless := self._patience.hopeless(batch, self._now(), away=given_up):
+            since = self._now()
+            if hopeless := self._patience.hopeless(batch, since, away=given_up):
                 self._hand_over(conversation, batch[:hopeless], [AWAY] * hopeless)
             if batch := batch[hopeless:]:
                 batch, settled = await self._carried(conversation, batch)
                 given_up = settled[-1] in NO_ANSWER
+                since = self._now()
                 self._hand_over(conversation, batch, settled)
-            batch = self._done(conversation, batch)
+            batch = self._done(conversation, batch, since)
         self._wake(self._windows.deadline)
 
     async def _carried(self, conversation: str, batch: list[Item]) -> tuple[list[Item], Sequence[Settled]]:
@@ -281,13 +295,13 @@ class Conversations:
         sending, place = waiting.pop(0)
         return item._replace(sending=sending, place=place)
 
-    def _done(self, conversation: str, batch: Sequence[Item]) -> list[Item] | None:
-        """A batch is settled: the next one, or its senders may rest until shortly before there is one."""
+    def _done(self, conversation: str, batch: Sequence[Item], since: float) -> list[Item] | None:
+        """A batch, handed over since then, is settled: the next one, or its senders may rest until there is one."""
         now = self._now()
-        following = self._windows.done(conversation, now)
-        if following is None and (patience := self._windows.patience(conversation, now)) > 0.0:
+        following = self._windows.done(conversation, now, now - since)
+        if following is None and (until := self._windows.unheard_until(conversation, now)) is not None:
             for socket in {item.sending.socket for item in batch}:
-                _rest(socket, patience)
+                _rest(socket, until)
         return following
 
     async def _settled(self, conversation: str, batch: Sequence[Item]) -> Sequence[Settled]:
@@ -425,8 +439,8 @@ class Conversations:
             self._waiting[conversation] = (messages - len(batch), bytes_ - size)
 
 
-def _rest(socket: Socket, patience: float) -> None:
+def _rest(socket: Socket, until: float) -> None:
     """Let a speaker of a busy conversation rest, unless it is in another one as well: that may be a quiet one, in
     which nothing waits for anything."""
     if sum(room.startswith(CONVERSATION_ROOMS) for room in socket.rooms) == 1:
-        socket.connection.rest(patience)
+        socket.connection.rest(until)

@@ -44,9 +44,9 @@ _log = logging.getLogger("cachewire.realtime")
 class Core:
     """One hub with its chat. `ask` reaches the application; without it nothing is asked.
 
-    `now` is monotonic, `wall` the time of day, both in seconds. `journal_path` is a directory for what may have to be
-    replayed after a restart; without it recovery ends with the process. `purge_tags` takes the tags of a publication
-    and returns how many stored responses it touched.
+    `now` is the loop's clock, `wall` the time of day, both in seconds. `journal_path` is a directory for what may have
+    to be replayed after a restart; without it recovery ends with the process. `purge_tags` takes the tags of a
+    publication and returns how many stored responses it touched.
     """
 
     def __init__(
@@ -89,7 +89,7 @@ class Core:
             settled=None if journal is None else self.hub.settled,
             purge_tags=purge_tags,
             silence=self.engine.silence,
-            unread=lambda: self.engine.resting.unread,
+            ears=self.engine.resting,
             stats=self.stats,
             now=now,
             wall=lambda: _timestamp(wall()),

@@ -1,25 +1,33 @@
-"""Connections whose next words may be read late, so that those of many are read together.
+"""Speakers who need not be read until there is something to be done with what they say.
 
 Reading one message at a time costs a server several times what reading ten in a row does: between two of them the
-processor has forgotten everything. The rule of this room: nobody rests longer than was said, and one timer wakes all
-that are due.
+processor has forgotten everything. So the loop does not watch those who rest; they are heard, all in a row, when what
+they say is wanted. The rule of this room: nobody rests noticeably longer than was said, even if nobody wants to hear.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from typing import Protocol
 
-TOGETHER = 0.002
-"""Seconds that a connection may be woken early, because others are."""
+from realtime.deadlines import Deadlines
+
+TOGETHER = 0.001
+"""Seconds that a connection may be heard early, because others are."""
+
+UNWANTED = 0.005
+"""Seconds beyond its time after which a connection is heard although nobody has wanted it."""
 
 
-class Rests(Protocol):
-    """A connection that is told when its rest is over."""
+class Rests(Hashable, Protocol):
+    """A connection that the loop need not watch."""
+
+    def listen(self) -> None:
+        """Read what has come, and rest on."""
 
     def wake(self) -> None:
-        """Read again; it begins with `discard`, as whenever it is woken for a reason of its own."""
+        """Be watched again; it begins with `discard`, as whenever it is woken for a reason of its own."""
 
 
 class Resting:
@@ -27,52 +35,66 @@ class Resting:
 
     def __init__(self, loop: Callable[[], asyncio.AbstractEventLoop]) -> None:
         self._loop = loop
-        self._until: dict[Rests, float] = {}
+        self._until: Deadlines[Rests] = Deadlines()
+        self._heard: list[Rests] = []
         self._timer: asyncio.TimerHandle | None = None
-        self.unread = False
-        """Somebody was woken in this turn of the loop, and is read in the next."""
 
     def __len__(self) -> int:
         return len(self._until)
 
-    def add(self, connection: Rests, seconds: float) -> bool:
-        """Let a connection rest for so long from now; False when it rests already, and keeps its time."""
+    def add(self, connection: Rests, until: float) -> bool:
+        """Let a connection rest until then, by the loop's clock; False when it rests already, and keeps its time."""
         if connection in self._until:
             return False
-        loop = self._loop()
-        until = self._until[connection] = loop.time() + seconds
-        if self._timer is None or until < self._timer.when():
-            self._set(loop, until)
+        self._until.set(connection, until)
+        if self._timer is None or until + UNWANTED < self._timer.when():
+            self._set(self._loop())
         return True
 
     def discard(self, connection: Rests) -> bool:
         """Its rest is over; False when it did not rest."""
-        return self._until.pop(connection, None) is not None
+        rests = connection in self._until
+        if rests:
+            self._until.drop(connection)
+        return rests
+
+    def hear(self) -> None:
+        """Read those whose time has come. Each may be told to rest on before `release`, which has to follow."""
+        if not self._until:
+            return
+        loop = self._loop()
+        due = self._until.due(loop.time() + TOGETHER)
+        self._heard += due
+        for connection in due:
+            connection.listen()
+        if due:
+            self._set(loop)
+
+    def release(self) -> None:
+        """Have the loop watch those who were heard and may not rest on."""
+        if not self._heard:
+            return
+        heard, self._heard = self._heard, []
+        for connection in heard:
+            if connection not in self._until:
+                connection.wake()
 
     def end(self) -> None:
         """Wake everybody."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        for connection in list(self._until):
+        for connection in self._until.due(float("inf")):
             connection.wake()
+        self._set(self._loop())
 
     def _ring(self) -> None:
-        loop = self._loop()
         self._timer = None
-        soon = loop.time() + TOGETHER
-        for connection in [connection for connection, until in self._until.items() if until <= soon]:
-            connection.wake()
-        if not self.unread:
-            self.unread = True
-            loop.call_soon(self._read)
-        if self._until and self._timer is None:
-            self._set(loop, min(self._until.values()))
+        try:
+            self.hear()
+        finally:
+            self.release()
+            self._set(self._loop())
 
-    def _read(self) -> None:
-        self.unread = False
-
-    def _set(self, loop: asyncio.AbstractEventLoop, until: float) -> None:
+    def _set(self, loop: asyncio.AbstractEventLoop) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        self._timer = loop.call_at(until, self._ring)
+        first = self._until.earliest
+        self._timer = None if first is None else loop.call_at(first + UNWANTED, self._ring)

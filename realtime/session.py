@@ -52,8 +52,8 @@ class Carrier(Protocol):
     def abort(self) -> None:
         """Close without a word."""
 
-    def rest(self, seconds: float) -> None:
-        """Read nothing for so long, or not: a hint."""
+    def rest(self, until: float) -> None:
+        """Read nothing until then, or until somebody wants to hear it: a hint."""
 
     def wake(self) -> None:
         """Read again, if it rests."""
@@ -179,9 +179,9 @@ class EngineSession:
         house.ended(self, reason)
         house.loop.call_soon(self._tell_closed, reason)
 
-    def rest(self, seconds: float) -> None:
+    def rest(self, until: float) -> None:
         if self._socket is not None and not self.machine.awaits_pong:  # a pong that is read late is a slow network
-            self._socket.rest(seconds)
+            self._socket.rest(until)
 
     # What arrives
 

@@ -259,12 +259,31 @@ class TakenWebSocket(WebSocketDataQueue, asyncio.BufferedProtocol):
         self._session = None
         self.wake()  # the client's close is waited for
 
-    def rest(self, seconds: float) -> None:
-        if self._talks and self._drained and not self._closing and self._house.resting.add(self, seconds):
+    def rest(self, until: float) -> None:
+        may = self._talks and self._drained and not self._closing and self.descriptor >= 0
+        if may and self._house.resting.add(self, until):
             self._wire.pause_reading()
 
+    def listen(self) -> None:
+        """As the transport would read if it were not paused; of the connection's end it learns by itself."""
+        if self._wire.is_closing():
+            return
+        try:
+            size = os.readv(self.descriptor, (self._house.inbox,))
+        except BlockingIOError:
+            return
+        except OSError:
+            self._end("transport-error")
+            self.abort()
+            return
+        if size:
+            self.buffer_updated(size)
+        else:
+            self.wake()
+
     def wake(self) -> None:
-        if self._house.resting.discard(self):
+        self._house.resting.discard(self)
+        if not self._wire.is_reading():
             self._wire.resume_reading()
 
     @property
@@ -335,7 +354,6 @@ class TakenWebSocket(WebSocketDataQueue, asyncio.BufferedProtocol):
 
     def pause_writing(self) -> None:
         self.congested = True
-        self._step_out()
         if self._session is not None:
             self._session.congested(self)
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from realtime.batching import BUSY, IN_TIME, UNHEARD, Mode, Window, Windows
+from realtime.batching import BUSY, UNHEARD, Mode, Window, Windows
 
 MODES: tuple[Mode, ...] = ("adaptive", "fixed")
 
@@ -192,20 +192,41 @@ def _busy(messages: int = BUSY, delay: float = 0.05) -> Window[int]:
 
 
 def test_in_a_quiet_conversation_everybody_is_heard_at_once() -> None:
-    assert _window().patience(now=0.0) == 0.0
-    assert _busy(BUSY - 1).patience(now=0.06) == 0.0
+    assert _window().unheard_until(now=0.0) is None
+    assert _busy(BUSY - 1).unheard_until(now=0.06) is None
 
 
-def test_in_a_busy_one_whoever_speaks_need_not_be_heard_until_shortly_before_the_window_ends() -> None:
+def test_in_a_busy_one_whoever_speaks_need_not_be_heard_until_the_window_ends() -> None:
     window = _busy()
-    assert window.patience(now=0.08) == pytest.approx(0.1 - IN_TIME - 0.08)
-    assert window.patience(now=0.1 - IN_TIME) == 0.0
-    assert window.patience(now=0.099) == 0.0
+    assert window.unheard_until(now=0.08) == window.deadline
+    assert window.unheard_until(now=0.099) is None  # that would cost more than it spares
+    assert window.unheard_until(now=0.1) is None
+    assert window.unheard_until(now=0.11) is None
 
 
 def test_a_long_window_is_listened_to_in_between() -> None:
-    assert _busy(delay=IN_TIME + 1.4 * UNHEARD).patience(now=0.05) == pytest.approx(0.4 * UNHEARD)
-    assert _busy(delay=IN_TIME + 1.01 * UNHEARD).patience(now=0.05) == pytest.approx(1.01 * UNHEARD)  # not two rests
+    long = _busy(delay=1.4 * UNHEARD)
+    assert long.unheard_until(now=0.05) == pytest.approx(0.05 + 0.4 * UNHEARD)
+    assert long.unheard_until(now=0.05 + 0.4 * UNHEARD) == long.deadline
+    hardly_longer = _busy(delay=1.01 * UNHEARD)
+    assert hardly_longer.unheard_until(now=0.05) == hardly_longer.deadline  # not two rests
+
+
+def test_the_time_that_it_takes_to_give_a_batch_to_everybody_is_no_part_of_the_window() -> None:
+    window = _window()
+    window.add("a", 1, now=0.0)
+    assert window.done(now=0.02, sharing=0.02) is None
+    assert window.deadline == pytest.approx(0.07)
+    assert window.add("b", 1, now=0.06) is None
+    assert window.due(now=0.07) == ["b"]
+
+
+def test_but_what_has_come_meanwhile_keeps_the_end_it_was_promised() -> None:
+    window = _window()
+    window.add("a", 1, now=0.0)
+    window.add("b", 1, now=0.01)
+    assert window.done(now=0.02, sharing=0.02) is None
+    assert window.deadline == pytest.approx(0.05)
 
 
 def test_in_a_busy_conversation_those_who_are_heard_too_late_together_leave_together() -> None:
@@ -219,7 +240,7 @@ def test_while_a_batch_is_being_sent_everybody_is_heard() -> None:
     window = _busy()
     window.add(0, 1, now=0.06)
     window.flush(now=0.06)
-    assert window.patience(now=0.06) == 0.0
+    assert window.unheard_until(now=0.06) is None
 
 
 class Hall:
@@ -245,7 +266,7 @@ class Hall:
             self._at(at, partial(self._say, message))
         while self._steps or self.windows.deadline is not None:
             deadline = self.windows.deadline
-            # What is heard at the very end of a window is in it, as on a loop, that reads before it looks at timers.
+            # What is heard at the very end of a window is in it.
             if deadline is not None and (not self._steps or deadline < self._steps[0][0]):
                 for _, batch in self.windows.due(deadline):
                     self._leave(batch, deadline)
@@ -273,11 +294,11 @@ class Hall:
         self._rest(self._speaker[message], now)
 
     def _rest(self, speaker: int, now: float) -> None:
-        patience = self.windows.patience("hall", now) if self._rests else 0.0
-        if patience > 0.0 and speaker not in self._unheard:
-            self.longest = max(self.longest, patience)
+        until = self.windows.unheard_until("hall", now) if self._rests else None
+        if until is not None and speaker not in self._unheard:
+            self.longest = max(self.longest, until - now)
             self._unheard[speaker] = []
-            self._at(now + patience, lambda now: self._wake(speaker, now))
+            self._at(until, lambda now: self._wake(speaker, now))
 
     def _wake(self, speaker: int, now: float) -> None:
         for message in self._unheard.pop(speaker):
@@ -363,6 +384,7 @@ class AgainstTheModel(RuleBasedStateMachine):
         self.now = 100.0
         self.came: list[tuple[float, int]] = []
         self.left: list[int] = []
+        self.left_at = 0.0
 
     @initialize(mode=st.sampled_from(MODES))
     def begin(self, mode: Mode) -> None:
@@ -380,6 +402,7 @@ class AgainstTheModel(RuleBasedStateMachine):
             assert len(batch) <= self.window.max_messages
             assert len(batch) == 1 or sum(self.came[item][1] for item in batch) <= self.window.max_bytes
             self.left.extend(batch)
+            self.left_at = self.now
 
     @rule(size=st.integers(min_value=0, max_value=120))
     def add(self, size: int) -> None:
@@ -404,10 +427,13 @@ class AgainstTheModel(RuleBasedStateMachine):
         self.both(self.window.due)
 
     @precondition(lambda self: self.model.sending)
-    @rule()
-    def done(self) -> None:
+    @rule(eighths=st.integers(min_value=0, max_value=4))
+    def done(self, eighths: int = 0) -> None:
+        sharing = min(eighths / 8, self.now - self.left_at)
         self.model.sending = False
-        self.both(self.window.done)
+        if not self.model.waiting:
+            self.model.end += sharing
+        self.both(lambda now: self.window.done(now, sharing))
 
     @rule()
     def flush(self) -> None:

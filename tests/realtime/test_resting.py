@@ -15,7 +15,7 @@ from aiohttp import web
 
 from realtime.core import Core
 from realtime.limits import Rate
-from realtime.resting import TOGETHER, Resting, Rests
+from realtime.resting import TOGETHER, UNWANTED, Resting, Rests
 from realtime.settings import (
     AuthenticationSettings,
     BatchSettings,
@@ -37,7 +37,6 @@ class Clock:
     def __init__(self) -> None:
         self.now = 100.0
         self.timers: list[Timer] = []
-        self.soon: list[Callable[[], None]] = []
 
     def time(self) -> float:
         return self.now
@@ -46,18 +45,12 @@ class Clock:
         self.timers.append(Timer(when, callback))
         return self.timers[-1]
 
-    def call_soon(self, callback: Callable[[], None]) -> None:
-        self.soon.append(callback)
-
     @property
     def pending(self) -> list[Timer]:
         return [timer for timer in self.timers if not timer.is_over]
 
     def pass_time(self, seconds: float) -> None:
         self.now += seconds
-        soon, self.soon = self.soon, []
-        for callback in soon:
-            callback()
         for timer in self.pending:
             if timer.when() <= self.now:
                 timer.is_over = True
@@ -78,99 +71,134 @@ class Timer:
 
 
 class Sleeper:
-    def __init__(self, resting: Resting) -> None:
+    """`rests_on` for so many seconds whenever it was heard; 0 for not."""
+
+    def __init__(self, clock: Clock, resting: Resting) -> None:
+        self.heard = 0
         self.woken = 0
+        self.rests_on = 0.0
+        self._clock = clock
         self._resting = resting
 
+    def rest(self, seconds: float) -> bool:
+        return self._resting.add(self, self._clock.now + seconds)
+
+    def listen(self) -> None:
+        self.heard += 1
+        if self.rests_on:
+            self.rest(self.rests_on)
+
     def wake(self) -> None:
-        self.woken += self._resting.discard(self)
+        self._resting.discard(self)
+        self.woken += 1
+
+    @property
+    def seen(self) -> tuple[int, int]:
+        return self.heard, self.woken
 
 
 def bedroom() -> tuple[Clock, Resting, list[Sleeper]]:
     clock = Clock()
     resting = Resting(lambda: cast("asyncio.AbstractEventLoop", clock))
-    return clock, resting, [Sleeper(resting) for _ in range(3)]
+    return clock, resting, [Sleeper(clock, resting) for _ in range(3)]
 
 
-def test_whoever_rests_is_woken_when_the_time_is_over_and_only_once() -> None:
+def test_whoever_rests_is_heard_by_those_who_want_to_hear_when_the_time_has_come() -> None:
     clock, resting, (anna, *_) = bedroom()
-    resting.add(anna, 0.02)
-    clock.pass_time(0.017)
-    assert anna.woken == 0
-    clock.pass_time(0.004)
-    assert (anna.woken, len(resting), clock.pending) == (1, 0, [])
+    anna.rest(0.02)
+    clock.pass_time(0.018)
+    resting.hear()
+    resting.release()
+    assert anna.seen == (0, 0)
+    clock.pass_time(0.002)
+    resting.hear()
+    assert anna.seen == (1, 0)
+    resting.release()
+    assert (anna.seen, len(resting), clock.pending) == ((1, 1), 0, [])
 
 
-def test_one_timer_wakes_all_who_are_due_or_nearly_so() -> None:
+def test_if_nobody_wants_to_hear_it_is_heard_a_little_later_all_the_same() -> None:
+    clock, resting, (anna, *_) = bedroom()
+    anna.rest(0.02)
+    clock.pass_time(0.02)
+    assert anna.seen == (0, 0)
+    clock.pass_time(UNWANTED)
+    assert (anna.seen, len(resting), clock.pending) == ((1, 1), 0, [])
+
+
+def test_all_who_are_due_or_nearly_so_are_heard_in_a_row() -> None:
     clock, resting, sleepers = bedroom()
     for number, sleeper in enumerate(sleepers):
-        resting.add(sleeper, 0.02 + number * TOGETHER * 0.75)
+        sleeper.rest(0.02 + number * TOGETHER * 0.75)
     assert len(clock.pending) == 1
     clock.pass_time(0.02)
-    assert [sleeper.woken for sleeper in sleepers] == [1, 1, 0]
-    clock.pass_time(2 * TOGETHER)
-    assert sleepers[2].woken == 1
+    resting.hear()
+    assert [sleeper.heard for sleeper in sleepers] == [1, 1, 0]
+    resting.release()
+    clock.pass_time(2 * TOGETHER + UNWANTED)
+    assert [sleeper.seen for sleeper in sleepers] == [(1, 1)] * 3
+
+
+def test_who_is_told_to_rest_on_when_heard_is_not_woken() -> None:
+    clock, resting, (anna, *_) = bedroom()
+    anna.rests_on = 0.05
+    anna.rest(0.02)
+    clock.pass_time(0.02)
+    resting.hear()
+    resting.release()
+    assert (anna.seen, len(resting)) == ((1, 0), 1)
+    anna.rests_on = 0.0
+    clock.pass_time(0.05 + UNWANTED)
+    assert anna.seen == (2, 1)
 
 
 def test_who_rests_already_keeps_its_time() -> None:
-    clock, resting, (anna, *_) = bedroom()
-    assert resting.add(anna, 0.02)
-    assert not resting.add(anna, 5.0)
-    clock.pass_time(0.02)
-    assert anna.woken == 1
+    clock, _, (anna, *_) = bedroom()
+    assert anna.rest(0.02)
+    assert not anna.rest(5.0)
+    clock.pass_time(0.02 + UNWANTED)
+    assert anna.seen == (1, 1)
 
 
 def test_a_shorter_rest_is_not_made_longer_by_those_before_it() -> None:
-    clock, resting, (anna, ben, _) = bedroom()
-    resting.add(anna, 1.0)
-    resting.add(ben, 0.02)
-    clock.pass_time(0.02)
-    assert (anna.woken, ben.woken) == (0, 1)
+    clock, _, (anna, ben, _) = bedroom()
+    anna.rest(1.0)
+    ben.rest(0.02)
+    clock.pass_time(0.02 + UNWANTED)
+    assert (anna.heard, ben.heard) == (0, 1)
     clock.pass_time(1.0)
-    assert anna.woken == 1
+    assert anna.heard == 1
 
 
-def test_who_is_gone_is_not_woken() -> None:
+def test_who_is_gone_is_not_heard() -> None:
     clock, resting, (anna, ben, _) = bedroom()
-    resting.add(anna, 0.02)
-    resting.add(ben, 0.02)
+    anna.rest(0.02)
+    ben.rest(0.02)
     assert resting.discard(anna)
     assert not resting.discard(anna)
     clock.pass_time(0.03)
-    assert (anna.woken, ben.woken) == (0, 1)
+    assert (anna.heard, ben.heard) == (0, 1)
 
 
-def test_who_rests_anew_when_woken_is_left_until_its_next_time() -> None:
+def test_one_who_cannot_be_heard_does_not_keep_the_others_asleep() -> None:
     clock, resting, (anna, *_) = bedroom()
 
-    class Tired(Sleeper):
-        def wake(self) -> None:
-            super().wake()
-            resting.add(self, 0.02)
+    class Broken(Sleeper):
+        def listen(self) -> None:
+            raise ValueError("broken")
 
-    tired = Tired(resting)
-    resting.add(tired, 0.02)
-    resting.add(anna, 0.02)
-    clock.pass_time(0.02)
-    assert (tired.woken, anna.woken, len(resting)) == (1, 1, 1)
-    clock.pass_time(0.02)
-    assert tired.woken == 2
-
-
-def test_what_those_who_are_woken_have_said_is_unread_until_the_next_turn() -> None:
-    clock, resting, (anna, *_) = bedroom()
-    resting.add(anna, 0.02)
-    assert not resting.unread
-    clock.pass_time(0.02)
-    assert resting.unread
-    clock.pass_time(0.0)
-    assert not resting.unread
+    broken = Broken(clock, resting)
+    broken.rest(0.02)
+    anna.rest(0.02)
+    with pytest.raises(ValueError, match="broken"):
+        clock.pass_time(0.02 + UNWANTED)
+    assert (broken.woken, anna.woken, len(resting)) == (1, 1, 0)
 
 
 def test_at_the_end_everybody_is_woken_and_no_timer_is_left() -> None:
     clock, resting, sleepers = bedroom()
     for sleeper in sleepers:
-        resting.add(sleeper, 9.0)
+        sleeper.rest(9.0)
     resting.end()
     assert ([sleeper.woken for sleeper in sleepers], len(resting), clock.pending) == ([1, 1, 1], 0, [])
 
@@ -194,13 +222,17 @@ async def talking(engine: EngineUnderTest) -> RawWebSocket:
     return websocket
 
 
+def rest(engine: EngineUnderTest, seconds: float) -> None:
+    engine.last.connection.rest(asyncio.get_running_loop().time() + seconds)
+
+
 def asleep(engine: EngineUnderTest) -> int:
     return len(engine.engine.resting)
 
 
 async def test_what_is_said_meanwhile_is_read_when_the_rest_is_over_in_order() -> None:
     async with engine_with() as engine, await talking(engine) as websocket:
-        engine.last.connection.rest(LONG)
+        rest(engine, LONG)
         for number in range(10):
             await websocket.send(f"4{number}")
         engine.engine.resting.end()
@@ -209,7 +241,7 @@ async def test_what_is_said_meanwhile_is_read_when_the_rest_is_over_in_order() -
 
 async def test_it_wakes_by_itself() -> None:
     async with engine_with() as engine, await talking(engine) as websocket:
-        engine.last.connection.rest(0.02)
+        rest(engine, 0.02)
         assert asleep(engine) == 1
         await websocket.send("4three")
         assert await engine.last.message() == "three"
@@ -221,7 +253,7 @@ async def test_half_a_message_before_the_rest_and_half_after_it_are_one() -> Non
         frame = masked("4a whole sentence")
         await websocket.client.send(masked("4first") + frame[:9])
         assert await engine.last.message() == "first"
-        engine.last.connection.rest(LONG)
+        rest(engine, LONG)
         await websocket.client.send(frame[9:])
         engine.engine.resting.end()
         assert await engine.last.message() == "a whole sentence"
@@ -231,7 +263,7 @@ async def test_who_speaks_rarely_does_not_rest() -> None:
     async with engine_with() as engine, await engine.session() as websocket:
         await websocket.send("4one")
         await engine.last.message()
-        engine.last.connection.rest(LONG)
+        rest(engine, LONG)
         assert asleep(engine) == 0
 
 
@@ -241,7 +273,7 @@ async def test_who_has_more_to_say_than_was_read_does_not_rest() -> None:
         received = engine.last.received
 
         def then_rest(message: str | bytes) -> None:
-            engine.last.connection.rest(LONG)
+            rest(engine, LONG)
             rested.append(asleep(engine))
             received(message)
 
@@ -253,9 +285,9 @@ async def test_who_has_more_to_say_than_was_read_does_not_rest() -> None:
 
 async def test_a_ping_wakes_it_and_while_its_pong_is_awaited_it_does_not_rest() -> None:
     async with engine_with(ping_interval=0.05, ping_timeout=LONG) as engine, await talking(engine) as websocket:
-        engine.last.connection.rest(LONG)
+        rest(engine, LONG)
         assert await websocket.text() == "2"
-        engine.last.connection.rest(LONG)
+        rest(engine, LONG)
         assert asleep(engine) == 0
         await websocket.send("3")
         assert await websocket.text() == "2"  # only who has answered is asked again
@@ -266,7 +298,7 @@ async def test_a_ping_wakes_it_and_while_its_pong_is_awaited_it_does_not_rest() 
 
 async def test_a_session_that_is_closed_while_it_rests_hears_the_clients_close() -> None:
     async with engine_with(close_timeout=LONG) as engine, await talking(engine) as websocket:
-        engine.last.connection.rest(LONG)
+        rest(engine, LONG)
         engine.last.connection.close()
         assert await websocket.close_code() == 1000
         await websocket.send(b"", opcode=8)
@@ -278,7 +310,7 @@ async def test_a_session_that_is_closed_while_it_rests_hears_the_clients_close()
 async def test_who_leaves_while_it_rests_is_noticed_when_the_rest_is_over() -> None:
     async with engine_with() as engine:
         websocket = await talking(engine)
-        engine.last.connection.rest(0.02)
+        rest(engine, 0.02)
         websocket.client.leave()
         assert await engine.last.end() == "transport-close"
         assert asleep(engine) == 0
@@ -287,7 +319,7 @@ async def test_who_leaves_while_it_rests_is_noticed_when_the_rest_is_over() -> N
 async def test_the_end_of_the_server_does_not_wait_for_those_who_rest() -> None:
     async with engine_with() as engine:
         websocket = await talking(engine)
-        engine.last.connection.rest(LONG)
+        rest(engine, LONG)
         async with asyncio.timeout(PATIENCE):
             await engine.engine.close()
         assert asleep(engine) == 0
@@ -297,7 +329,7 @@ async def test_the_end_of_the_server_does_not_wait_for_those_who_rest() -> None:
 async def test_a_session_that_polls_has_nothing_to_rest() -> None:
     async with engine_with() as engine:
         client = await engine.polling()
-        engine.last.connection.rest(LONG)
+        rest(engine, LONG)
         await client.post("4hello")
         assert await engine.last.message() == "hello"
 
@@ -396,13 +428,13 @@ async def test_all_that_is_said_in_a_busy_conversation_arrives_in_order_and_no_p
     rested = 0
     add = Resting.add
 
-    def watched(self: Resting, connection: Rests, seconds: float) -> bool:
+    def watched(self: Resting, connection: Rests, until: float) -> bool:
         nonlocal rested
         assert isinstance(connection, TakenWebSocket)
         assert connection._session is not None
         assert not connection._session.machine.awaits_pong
         rested += 1
-        return add(self, connection, seconds)
+        return add(self, connection, until)
 
     monkeypatch.setattr(Resting, "add", watched)
     async with conversation(5, ping_interval=0.03) as (core, speakers):

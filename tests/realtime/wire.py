@@ -37,8 +37,8 @@ class Wire:
             self.outgoing.append(outgoing)
             self.sent.extend(messages(outgoing))
 
-    def rest(self, seconds: float) -> None:
-        self.rests.append(seconds)
+    def rest(self, until: float) -> None:
+        self.rests.append(until)
 
     def entered(self) -> None:
         """The hub has let the client in."""
