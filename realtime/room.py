@@ -5,6 +5,7 @@ The rule of this room: everybody gets the same object, in the order in which it 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from realtime.frames import Outgoing
@@ -15,19 +16,22 @@ if TYPE_CHECKING:
     from realtime.socket import Sink, Socket
 
 MANY = 8
-"""Members from which on they are written to in a row: for fewer it is not worth remembering who they are."""
+"""Members from which on they are written to in a row: for fewer it is not worth remembering who they are, nor while
+they come and go between any two things that are said.
+"""
 
 
 class Room:
     """`sinks`, by client: to be changed through `put` and `remove` only."""
 
-    __slots__ = ("_multicast", "_others", "_stats", "sinks")
+    __slots__ = ("_multicast", "_others", "_settled", "_stats", "sinks")
 
     def __init__(self, stats: RealtimeStats) -> None:
         self.sinks: dict[Socket, Sink] = {}
         self._stats = stats
         self._multicast: Multicast | None = None
-        self._others: list[Sink] = []
+        self._others: Sequence[Sink] = ()
+        self._settled = False  # nobody has come or gone since something was sent
 
     def put(self, socket: Socket, sink: Sink) -> None:
         """A client is in the room, or is reached in another way from now on."""
@@ -42,14 +46,12 @@ class Room:
     def send(self, outgoing: Outgoing) -> int:
         """Send to everybody; to how many."""
         members = len(self.sinks)
-        if members < MANY:
+        multicast = self._row()
+        if multicast is None:
             # A copy, because a connection may end while it is written to and then leaves the room.
             for sink in list(self.sinks.values()):
                 sink.send(outgoing)
             return members
-        multicast = self._multicast
-        if multicast is None or not multicast.intact:
-            multicast = self._gathered()
         others = self._others
         multicast.send(outgoing)
         for sink in others:
@@ -58,18 +60,27 @@ class Room:
             self._changed()  # somebody has caught up
         return members
 
-    def _gathered(self) -> Multicast:
-        destinations, self._others = [], []
+    def _row(self) -> Multicast | None:
+        """Those who can be written to in a row, and `_others`; None where that is not worth it."""
+        multicast = self._multicast
+        if multicast is not None and multicast.intact:
+            return multicast
+        if not self._settled or len(self.sinks) < MANY:
+            self._settled = True
+            return None
+        destinations, others = [], []
         for sink in self.sinks.values():
             if (destination := sink.destination) is None:
-                self._others.append(sink)
+                others.append(sink)
             else:
                 destinations.append(destination)
+        self._others = others
         self._multicast = Multicast(destinations, self._stats)
         return self._multicast
 
     def _changed(self) -> None:
+        self._settled = False
         multicast, self._multicast = self._multicast, None
         if multicast is not None:
             multicast.dissolve()
-            self._others = []
+            self._others = ()
