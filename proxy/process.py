@@ -49,6 +49,7 @@ async def _serve(
     provide_for(config)
     app = App(config, early=early, sources=sources, read_again=read_again)
     await app.start()
+    gc.freeze()  # what is there now stays: looking through it for garbage again and again holds up everybody
     stop = _signalled()
     if not sys.stdin.isatty():  # else it says that the terminal is gone, and ends us as everybody
 

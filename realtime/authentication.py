@@ -13,7 +13,7 @@ import secrets
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, NoReturn, Protocol
 
 from realtime.origin import Credentials, Origin, OriginAway
 from realtime.payloads import Refusal, parse_id
@@ -60,9 +60,12 @@ class Identity(NamedTuple):
 
 
 class Authentication(Protocol):
-    """`identify` says who it is. Raises AuthenticationRefused."""
+    """Says who it is. Both raise AuthenticationRefused."""
 
     async def identify(self, claim: Claim, headers: Mapping[str, str]) -> Identity: ...
+
+    def at_once(self, claim: Claim, headers: Mapping[str, str]) -> Identity | None:
+        """The same where nobody has to be asked; None where somebody has to."""
 
 
 def authentication(
@@ -116,6 +119,9 @@ class Trusted:
         )
 
     async def identify(self, claim: Claim, headers: Mapping[str, str]) -> Identity:
+        return self.at_once(claim, headers)
+
+    def at_once(self, claim: Claim, headers: Mapping[str, str]) -> Identity:
         if claim.user is None:
             raise AuthenticationRefused("no-credential", "authenticate needs the id of a user.")
         return Identity({"id": claim.user})
@@ -125,6 +131,9 @@ class Nobody:
     """Refuses everybody and says what is missing."""
 
     async def identify(self, claim: Claim, headers: Mapping[str, str]) -> Identity:
+        return self.at_once(claim, headers)
+
+    def at_once(self, claim: Claim, headers: Mapping[str, str]) -> NoReturn:
         raise AuthenticationRefused(
             "not-configured",
             "Nobody can authenticate here yet: set realtime.origin.session (or choose another realtime.auth).",
@@ -154,6 +163,9 @@ class SignedTokens:
         self._wall = wall
 
     async def identify(self, claim: Claim, headers: Mapping[str, str]) -> Identity:
+        return self.at_once(claim, headers)
+
+    def at_once(self, claim: Claim, headers: Mapping[str, str]) -> Identity:
         token = claim.token or _bearer(headers)
         if token is None:
             raise AuthenticationRefused("no-credential", "authenticate needs a token.")
@@ -227,6 +239,9 @@ class AskOrigin:
         if claim.user is not None and claim.user != user["id"]:
             raise AuthenticationRefused("another-user", "This session belongs to another user.")
         return Identity(user)
+
+    def at_once(self, claim: Claim, headers: Mapping[str, str]) -> None:
+        return None
 
     async def whose(self, credentials: Credentials) -> str | None:
         """The user whose credentials these are; None: nobody's. Raises OriginAway."""

@@ -16,14 +16,14 @@ from realtime.alarm import Alarm
 from realtime.audience import Audience
 from realtime.authentication import Authentication
 from realtime.authorship import Known
-from realtime.confirmation import NO_PART, by_proof, reauthenticate
+from realtime.confirmation import AGAIN, NO_PART, by_proof, reauthenticate
 from realtime.consent import Consent
-from realtime.conversations import Conversations, Ears, Settle
+from realtime.conversations import Conversations, Settle
 from realtime.limits import TokenBuckets
 from realtime.member import CHANNEL, CONVERSATION, SHAPES, USER, Handle, Member
 from realtime.namespace import Namespace
 from realtime.origin import Origin, OriginAway
-from realtime.participation import AGAIN, Participation
+from realtime.participation import Participation
 from realtime.payloads import (
     Draft,
     Refusal,
@@ -38,6 +38,7 @@ from realtime.publishing import Lookup, Publisher, PurgeTags, rule_for
 from realtime.quality import Grade, ReportRefused, Verdict, judged, parse_client_report
 from realtime.reception import Reception
 from realtime.repeats import Repeats
+from realtime.resting import Ears
 from realtime.settings import ChatSettings
 from realtime.signs import Signs
 from realtime.socket import Absent, Socket

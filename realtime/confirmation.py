@@ -21,6 +21,9 @@ from realtime.proofs import ProofLost
 
 NO_PART: Final = "You do not take part in this conversation."
 
+AGAIN: Final = 5.0
+"""Seconds until the application is asked once more when it has not answered."""
+
 _AT_ONCE = 16  # connections that are asked about after their return
 
 

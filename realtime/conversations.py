@@ -9,25 +9,25 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from realtime.alarm import Wake
 from realtime.authorship import Authorship
 from realtime.batching import Windows
 from realtime.deadlines import soonest
 from realtime.member import CONVERSATION_ROOMS
-from realtime.origin import GivenUp, Origin, OriginAway, OriginRefused, Unconfirmed
+from realtime.origin import Origin
 from realtime.patience import Patience
 from realtime.payloads import Draft, Refusal
+from realtime.persistence import Persistence
 from realtime.repeats import Key, Repeats, id_of, key_of
+from realtime.resting import Ears
 from realtime.sending import (
     AWAY,
     FAILED,
     NO_ANSWER,
-    SHUTTING_DOWN,
     TOLD,
     UNCONFIRMED,
-    UNKNOWN,
     Item,
     Sending,
     Settled,
@@ -47,24 +47,11 @@ Delivered = Callable[[str, list[dict[str, Any]]], int]
 Senders = Callable[[Sequence[str]], Awaitable[Mapping[str, Any]]]
 """The profiles of users, as far as they are to be had. Never raises."""
 
-
-class Ears(Protocol):
-    """Hear those who rest; `release` has to follow `hear`."""
-
-    def hear(self) -> None: ...
-
-    def release(self) -> None: ...
-
-
 Settle = Callable[[], Awaitable[object]]
 """Waits until what was delivered so far would survive the end of this process."""
 
 
 _log = logging.getLogger("cachewire.realtime")
-
-
-_OF_A_MESSAGE = frozenset({400, 409, 413, 415, 422})
-"""Statuses that may be said because of one message among others."""
 
 
 class Conversations:
@@ -94,7 +81,6 @@ class Conversations:
         new_id: Callable[[], str],
     ) -> None:
         self._settings = settings
-        self._origin = origin if origin is not None and origin.settings.persist is not None else None
         self._senders = senders
         self._deliver = deliver
         self._failed = failed
@@ -115,7 +101,9 @@ class Conversations:
         self._closed = False
         self._stop = Stop()
         self._unsettled: set[asyncio.Task[None]] = set()
-        self._patience: Patience[Item] = Patience(0.0 if self._origin is None else self._origin.settings.patience)
+        asked = origin if origin is not None and origin.settings.persist is not None else None
+        self._patience: Patience[Item] = Patience(0.0 if asked is None else asked.settings.patience)
+        self._persistence = None if asked is None else Persistence(asked, self._patience.end, stats)
 
     @property
     def deadline(self) -> float | None:
@@ -191,8 +179,8 @@ class Conversations:
     async def give_up(self) -> None:
         """After `drain`: refuse what the application has not taken yet, and wait until its senders have been told."""
         self._stop.now()
-        if self._origin is not None:
-            self._origin.give_up()
+        if self._persistence is not None:
+            self._persistence.give_up()
         while self._unsettled:
             await asyncio.wait(list(self._unsettled))
 
@@ -240,7 +228,7 @@ class Conversations:
         return False
 
     def _leave(self, conversation: str, batch: list[Item] | None) -> None:
-        if self._origin is not None or self._senders is not None:
+        if self._persistence is not None or self._senders is not None:
             self._spawn(self._carry(conversation, batch), "batch")
             return
         while batch is not None:  # nobody has to be asked: it is delivered before this returns
@@ -306,12 +294,15 @@ class Conversations:
 
     async def _settled(self, conversation: str, batch: Sequence[Item]) -> Sequence[Settled]:
         """Ask the application to keep the batch and, at the same time, who its senders are."""
-        persisted, profiles = await asyncio.gather(self._persisted(conversation, batch), self._authors(batch))
+        persisted, profiles = await asyncio.gather(self._kept(conversation, batch), self._authors(batch))
         now = self._wall()
         return [
             said if isinstance(said, Refusal) else self._finished(item, said, profiles.get(item.draft.sender), now)
             for item, said in zip(batch, persisted, strict=True)
         ]
+
+    async def _kept(self, conversation: str, batch: Sequence[Item]) -> Sequence[Settled]:
+        return [{} for _ in batch] if self._persistence is None else await self._persistence.keep(conversation, batch)
 
     async def _authors(self, batch: Sequence[Item]) -> Mapping[str, Any]:
         if self._senders is None:
@@ -321,36 +312,6 @@ class Conversations:
                 return await self._senders(list({item.draft.sender: None for item in batch}))
         except Stopped:
             return {}
-
-    async def _persisted(self, conversation: str, batch: Sequence[Item]) -> list[Settled]:
-        """What the application says about each message, or why it did not take it.
-
-        It takes a batch as a whole or not at all, so one that it refuses because of what is in it is offered again in
-        halves: one bad message must not take the others with it. In halves the order stays. Any other refusal is of
-        the asking, and would be the same for every half.
-        """
-        if self._origin is None:
-            return [{} for _ in batch]
-        try:
-            named = all(item.draft.client_id is not None for item in batch)
-            drafts = [item.draft.encoded for item in batch]
-            end = self._patience.end(batch)
-            return list(await self._origin.persist(conversation, drafts, named=named, until=end))
-        except Unconfirmed:
-            return [UNCONFIRMED] * len(batch)
-        except OriginAway:
-            return [AWAY] * len(batch)
-        except GivenUp as error:
-            return [UNKNOWN if error.unconfirmed else SHUTTING_DOWN] * len(batch)
-        except OriginRefused as error:
-            if len(batch) == 1 or error.status not in _OF_A_MESSAGE:
-                self._stats.persist_status = error.status
-                return [Refusal("origin-refused", str(error), status=error.status)] * len(batch)
-        half = len(batch) // 2
-        first = await self._persisted(conversation, batch[:half])
-        if first[-1] in NO_ANSWER:
-            return [*first, *[AWAY] * (len(batch) - half)]
-        return [*first, *await self._persisted(conversation, batch[half:])]
 
     def _finished(
         self, item: Item, said: Mapping[str, Any], profile: Mapping[str, Any] | None, now: str

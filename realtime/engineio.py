@@ -10,6 +10,7 @@ import binascii
 import json
 from collections.abc import Sequence
 from enum import StrEnum
+from functools import lru_cache
 from typing import Final
 
 OPEN: Final = "0"
@@ -53,15 +54,20 @@ def refusal_body(refusal: Refusal) -> bytes:
 
 def open_packet(sid: str, upgrades: Sequence[str], interval: float, timeout: float, max_payload: int) -> str:
     """The handshake's answer; times are seconds here and whole milliseconds on the wire."""
-    return OPEN + _json(
+    return f'{OPEN}{{"sid":{_json(sid)},{_terms(tuple(upgrades), interval, timeout, max_payload)}'
+
+
+@lru_cache(maxsize=8)
+def _terms(upgrades: tuple[str, ...], interval: float, timeout: float, max_payload: int) -> str:
+    """What the handshake's answer says to everybody, without the brace before it."""
+    return _json(
         {
-            "sid": sid,
-            "upgrades": list(upgrades),
+            "upgrades": upgrades,
             "pingInterval": round(interval * 1000),
             "pingTimeout": round(timeout * 1000),
             "maxPayload": max_payload,
         }
-    )
+    )[1:]
 
 
 def decode_payload(body: bytes) -> list[str | bytes]:

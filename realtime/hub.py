@@ -33,6 +33,11 @@ log = logging.getLogger("cachewire.realtime")
 LOG_PAUSE = 60.0
 """Seconds in which further errors of the same handler are only counted."""
 
+NOTE_WITHIN = 0.05
+"""Seconds until what has changed of clients is written down, unless somebody waits for it: they connect, authenticate
+and join in one go, and only the last record counts.
+"""
+
 
 class Memory(Protocol):
     """What an application knows and wants to know again after a restart (see `Hub.keep`)."""
@@ -66,7 +71,7 @@ class Hub:
         self._epoch = secrets.token_urlsafe(6)
         self._recoveries: dict[str, Recovery] = {}
         self._memories: dict[str, Memory] = {}
-        self._noting = False
+        self._noting: asyncio.TimerHandle | None = None
         self._started = False
         self._sweeping: asyncio.TimerHandle | None = None
         self._questions = counting(1)
@@ -166,10 +171,9 @@ class Hub:
         return self._recoverable(name)
 
     def note_soon(self) -> None:
-        """Clients have changed: bring their records up to date in this turn of the loop."""
-        if self._journal is not None and not self._noting:
-            self._noting = True
-            asyncio.get_running_loop().call_soon(self._note)
+        """Clients have changed: bring their records up to date shortly, once for all that they do in one go."""
+        if self._journal is not None and self._noting is None:
+            self._noting = asyncio.get_running_loop().call_later(NOTE_WITHIN, self._note)
 
     def next_question(self) -> int:
         """The id of the next event that wants an answer: never the same twice, or a late answer could be taken for
@@ -210,7 +214,9 @@ class Hub:
         return records
 
     def _note(self) -> None:
-        self._noting = False
+        if self._noting is not None:
+            self._noting.cancel()
+            self._noting = None
         for namespace in self.namespaces.values():
             namespace.note()
 

@@ -13,7 +13,7 @@ nobody has said no, and the question is repeated.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from typing import Any, Final
 
 from realtime.alarm import Wake
@@ -25,15 +25,16 @@ from realtime.authentication import (
     bounded_user,
     public_user,
 )
-from realtime.confirmation import NO_PART, Confirmation, among, inside, reauthenticate
+from realtime.confirmation import AGAIN, NO_PART, Confirmation
 from realtime.consent import Consent
 from realtime.deadlines import Deadlines, soonest
 from realtime.endings import NEVER, Endings
+from realtime.joining import Joining
 from realtime.member import USER, Member
 from realtime.namespace import Namespace
-from realtime.origin import Credentials, OriginAway
+from realtime.origin import OriginAway
 from realtime.payloads import Refusal, parse_claim
-from realtime.proofs import Cloakroom, Proofs
+from realtime.proofs import Cloakroom, How, Proofs
 from realtime.publishing import Lookup
 from realtime.rechecks import Rechecks
 from realtime.revocation import Revocation, Revocations
@@ -42,9 +43,6 @@ from realtime.signs import Signs
 from realtime.socket import Absent, Socket
 from realtime.stats import RealtimeStats
 from realtime.tasks import Tasks
-
-AGAIN: Final = 5.0
-"""Seconds until the application is asked once more about those who have returned, when it has not answered."""
 
 GRACE: Final = 10.0
 """Seconds in which those who have returned and are known by a token that is not here any more may bring it again; they
@@ -118,8 +116,16 @@ class Participation:
             wake=wake,
             now=now,
         )
+        self._joining = Joining(
+            lambda: self._settings.limits.conversations_per_connection,
+            consent=consent,
+            confirmation=self._confirmation,
+            revocations=self._revocations,
+            endings=self._endings,
+            signs=signs,
+        )
         self.expire, self.leave = self._endings.expire, self._endings.leave
-        self.settle = self._confirmation.settle
+        self.settle, self.join = self._confirmation.settle, self._joining.join
 
     def apply(self, settings: ChatSettings) -> None:
         """Use other settings from now on."""
@@ -197,14 +203,30 @@ class Participation:
 
     # Users
 
-    async def authenticate(self, member: Member, payload: object) -> dict[str, Any] | None:
+    def authenticate(self, member: Member, payload: object) -> Any:
+        """Let a user be on a connection, or refuse it: at once where nobody has to be asked."""
         claimed, token = parse_claim(payload, self._settings.limits)
         if claimed is not None:
             self._check_users(member, claimed)
         token, how = member.proof_for(claimed, token)
+        claim = Claim(claimed, token)
+        if self._own_profile is not None or (self._consent is not None and member.conversations):
+            return self._identify(member, claim, how)
+        try:
+            identity = self._authentication.at_once(claim, member.socket.handshake.headers)
+        except AuthenticationRefused as refused:
+            raise self._refused(member, claimed, token, refused) from None
+        if identity is None:
+            return self._identify(member, claim, how)
+        self._check_users(member, identity.user["id"])
+        return self._let_in(member, identity.user, identity.until, token, how, [])
+
+    async def _identify(self, member: Member, claim: Claim, how: How | None) -> dict[str, Any] | None:
+        """Ask who it is, how it is displayed, and where it may be."""
+        claimed, token = claim.user, claim.token
         revocations = self._revocations.latest
         try:
-            identity = await self._authentication.identify(Claim(claimed, token), member.socket.handshake.headers)
+            identity = await self._authentication.identify(claim, member.socket.handshake.headers)
         except AuthenticationRefused as refused:
             if refused.reason == "origin-away" and token is not None and member.bring(claimed, token):
                 self._repeat(member)
@@ -213,15 +235,26 @@ class Participation:
         if self._own_profile is not None:
             profile = (await self._own_profile([user["id"]])).get(user["id"])
             user = bounded_user({**user, **profile, "id": user["id"]} if isinstance(profile, Mapping) else user)
-        outside = await self._outside(member, user["id"], token)
+        outside = await self._joining.outside(member, user["id"], token)
         if member.gone:
             return None
         if self._revocations.since(revocations, user["id"]):
             raise revoked()
         outside = [*outside, *self._revoked(member, user["id"], revocations, outside)]
         self._check_users(member, user["id"])
-        self._admit(member, user["id"], outside)
-        member.admit(public_user(user), how, token, identity.until)
+        return self._let_in(member, user, identity.until, token, how, outside)
+
+    def _let_in(
+        self,
+        member: Member,
+        user: dict[str, Any],
+        until: float | None,
+        token: str | None,
+        how: How | None,
+        outside: Sequence[str],
+    ) -> dict[str, Any]:
+        self._joining.admit(member, user["id"], outside)
+        member.admit(public_user(user), how, token, until)
         self._watch(member)
         member.socket.join(USER + user["id"])
         self._rechecks.watch([user["id"]])
@@ -296,77 +329,6 @@ class Participation:
             self.expire(member)
         if user not in member.users and len(member.users) >= most:
             raise Refusal("too-many-users", f"At most {most} users can share a connection.")
-
-    async def _outside(self, member: Member, user: str, token: str | None) -> list[str]:
-        """The conversations of this socket in which the user has no part: whoever joins them is asked about."""
-        unasked = [name for name in member.conversations if not member.takes_part(name, user)]
-        if self._consent is None or not unasked:
-            return []
-        try:
-            credentials = Credentials.of(member.socket.handshake.headers, token)
-        except ValueError:
-            return unasked
-        return await self._consent.refused(unasked, user, credentials)
-
-    def _admit(self, member: Member, user: str, outside: Collection[str]) -> None:
-        for conversation in member.conversations:
-            others = [other for other in member.outside.get(conversation, ()) if other != user]
-            member.keep_outside(conversation, [*others, user] if conversation in outside else others)
-            if conversation not in outside:
-                self._signs.joined(conversation, [user], member.socket.id)
-
-    # Conversations
-
-    def join(self, member: Member, conversation: str) -> Any:
-        """Let a connection into a conversation, or refuse it. Joining where it is already is asking again."""
-        self._check_anybody(member, conversation)
-        if not member.joined(conversation):
-            most = self._settings.limits.conversations_per_connection
-            if len(member.conversations) >= most:
-                message = f"At most {most} conversations can be joined at once."
-                raise Refusal("too-many-conversations", message, conversation_id=conversation)
-        if self._consent is not None:
-            return self._join_with_consent(self._consent, member, conversation)
-        return self._joined(member, conversation)
-
-    @staticmethod
-    def _check_anybody(member: Member, conversation: str) -> None:
-        if not member.users:
-            raise Refusal("not-authenticated", "Authenticate first.", conversation_id=conversation)
-
-    async def _join_with_consent(self, consent: Consent, member: Member, conversation: str) -> dict[str, Any] | None:
-        revocations = self._revocations.latest
-        try:
-            await self.settle(member)
-            stay, unproved = await among(consent, member, conversation, member.users)
-        except OriginAway:
-            self._check_anybody(member, conversation)
-            if len(inside(member, conversation)) < len(member.users):
-                message = "The application does not answer; try again in a moment."
-                raise Refusal("origin-away", message, conversation_id=conversation, retry_after=AGAIN) from None
-            return self._joined(member, conversation)  # who was let in before stays until somebody says no
-        if member.gone:
-            return None
-        self._check_anybody(member, conversation)  # a token may have expired meanwhile
-        stay = {
-            user for user in stay & member.users.keys() if not self._revocations.since(revocations, user, conversation)
-        }
-        unproved = [user for user in unproved if user in member.users]
-        before = inside(member, conversation)
-        if refused := [user for user in before if user not in stay and user not in unproved]:
-            self._endings.put_out(member, conversation, refused)
-        if not stay and unproved:
-            raise reauthenticate(unproved, conversation_id=conversation)
-        if not stay:
-            raise Refusal("not-allowed", NO_PART, conversation_id=conversation)
-        stays = stay.union(user for user in before if user in unproved)
-        member.keep_outside(conversation, [user for user in member.users if user not in stays])
-        return self._joined(member, conversation)
-
-    def _joined(self, member: Member, conversation: str) -> dict[str, Any]:
-        member.socket.join(member.room + conversation)
-        presence = self._signs.joined(conversation, member.users_in(conversation), member.socket.id)
-        return {"ok": True, "conversation_id": conversation, "users": presence["users"], "online": presence["online"]}
 
     # Those who return, and who have returned
 

@@ -30,6 +30,14 @@ class Rests(Hashable, Protocol):
         """Be watched again; it begins with `discard`, as whenever it is woken for a reason of its own."""
 
 
+class Ears(Protocol):
+    """Hear those who rest; `release` has to follow `hear`."""
+
+    def hear(self) -> None: ...
+
+    def release(self) -> None: ...
+
+
 class Resting:
     """Who rests until when. `loop` is asked for when it is needed: at the beginning there may be none."""
 

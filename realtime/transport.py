@@ -31,7 +31,8 @@ from realtime.session import Carrier, EngineSession
 from realtime.settings import TRANSPORTS, EngineSettings
 from realtime.stats import RealtimeStats, count
 from realtime.timeouts import Timeouts
-from realtime.websocket import TakenWebSocket, acceptance, deflate_accepted, is_websocket, take_over
+from realtime.upgrading import acceptance, deflate_accepted, is_websocket
+from realtime.websocket import TakenWebSocket, take_over
 
 __all__ = ["Connection", "EngineServer", "Handshake", "Opened", "Receiver"]
 

@@ -96,8 +96,11 @@ class Frame:
         found.headers["Vary"] = "HX-Request"
         return found
 
-    async def prepare(self) -> None:
-        """Compile the templates in the background, so that the first look at a page is not the slow one."""
+    async def prepare(self, after: float = 0.0) -> None:
+        """Compile the templates in the background, so that the first look at a page is not the slow one; after so many
+        seconds.
+        """
+        await asyncio.sleep(after)
         for name in self._environment.list_templates():
             await asyncio.to_thread(self._environment.get_template, name)
             await asyncio.sleep(_BETWEEN_TEMPLATES)

@@ -17,7 +17,8 @@ from aiohttp.web_protocol import RequestHandler
 
 from proxy.connection import ClientListener, Handler
 from realtime.frames import PING, PONG
-from realtime.websocket import PINGS, TakenWebSocket, deflate_accepted
+from realtime.upgrading import deflate_accepted
+from realtime.websocket import PINGS, TakenWebSocket
 from tests.edge import PATIENCE
 from tests.engine import PATH, EngineUnderTest, ListenerOf, RawWebSocket, engine_with, masked, upgrade_head
 
