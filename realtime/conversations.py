@@ -204,7 +204,10 @@ class Conversations:
 
     def _fresh(self, drafts: Sequence[Draft], now: float) -> Sequence[Draft]:
         """Those that were not sent before, each name once."""
-        if all(draft.client_id is None for draft in drafts):
+        for draft in drafts:
+            if draft.client_id is not None:
+                break
+        else:
             return drafts
         fresh, names = [], set()
         for draft in drafts:

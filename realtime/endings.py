@@ -77,7 +77,6 @@ class Endings:
     ) -> None:
         """Put users out of a conversation, and say so."""
         self.put_out(member, conversation, users, before)
-        member.socket.touch()
         self._stats.joins_refused += 1
         told = {**why.told(), "conversation_id": conversation, "users": list(users)}
         member.socket.emit("message_error", told)
@@ -89,6 +88,7 @@ class Endings:
         else:
             self._signs.left(conversation, users, member.socket.id)
             member.keep_outside(conversation, [*member.outside.get(conversation, ()), *users])
+            member.socket.touch()
 
     def leave(self, member: Member, conversation: str, before: float | None = None) -> None:
         """Let a connection out of a conversation."""

@@ -139,8 +139,8 @@ class Handlers:
         else:
             self._finish(socket, packet.id, event, result)
 
-    def touch(self, socket: Socket) -> None:
-        """The application's data of this client may have changed."""
+    def handled(self, socket: Socket) -> None:
+        """A handler may have changed the application's data of this client."""
 
     async def _await(self, socket: Socket, number: int | None, event: str, result: Awaitable[Any]) -> None:
         try:
@@ -164,7 +164,7 @@ class Handlers:
         if number is not None:
             self._acknowledge(socket, number, event, value)
         if socket.peer is not None and socket.has_data:
-            self.touch(socket)
+            self.handled(socket)
 
     def _acknowledge(self, socket: Socket, number: int, event: str, value: Any) -> None:
         if socket.peer is None:

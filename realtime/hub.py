@@ -34,8 +34,8 @@ LOG_PAUSE = 60.0
 """Seconds in which further errors of the same handler are only counted."""
 
 NOTE_WITHIN = 0.05
-"""Seconds until what has changed of clients is written down, unless somebody waits for it: they connect, authenticate
-and join in one go, and only the last record counts.
+"""Seconds until it is written down that clients have come, or come into rooms, unless somebody waits for it: they
+connect, authenticate and join in one go, and only the last record counts. What is taken from them is written at once.
 """
 
 
@@ -71,7 +71,8 @@ class Hub:
         self._epoch = secrets.token_urlsafe(6)
         self._recoveries: dict[str, Recovery] = {}
         self._memories: dict[str, Memory] = {}
-        self._noting: asyncio.TimerHandle | None = None
+        self._noting: asyncio.Handle | None = None
+        self._noting_now = False
         self._started = False
         self._sweeping: asyncio.TimerHandle | None = None
         self._questions = counting(1)
@@ -171,7 +172,15 @@ class Hub:
         return self._recoverable(name)
 
     def note_soon(self) -> None:
-        """Clients have changed: bring their records up to date shortly, once for all that they do in one go."""
+        """Clients have less than before: bring their records up to date in this turn of the loop."""
+        if self._journal is None or (self._noting is not None and self._noting_now):
+            return
+        if self._noting is not None:
+            self._noting.cancel()
+        self._noting, self._noting_now = asyncio.get_running_loop().call_soon(self._note), True
+
+    def note_within(self) -> None:
+        """Clients have more than before: bring their records up to date once for all that they do in one go."""
         if self._journal is not None and self._noting is None:
             self._noting = asyncio.get_running_loop().call_later(NOTE_WITHIN, self._note)
 
@@ -216,7 +225,7 @@ class Hub:
     def _note(self) -> None:
         if self._noting is not None:
             self._noting.cancel()
-            self._noting = None
+            self._noting, self._noting_now = None, False
         for namespace in self.namespaces.values():
             namespace.note()
 

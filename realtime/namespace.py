@@ -111,7 +111,7 @@ class Namespace(Handlers):
     def join(self, socket: Socket, room: str) -> None:
         if self._recovery is not None and socket.session is not None:
             self._recovery.join(socket.session, room)
-            self._hub.note_soon()
+            self._hub.note_within()
         else:
             socket._rooms[room] = 0
         self._enter(room, socket)
@@ -176,7 +176,7 @@ class Namespace(Handlers):
             self._rooms[room].put(socket, connection)
         for outgoing in waiting.queue:
             connection.send(outgoing)
-        self._hub.note_soon()
+        self._hub.note_within()
 
     def part(self, socket: Socket, reason: str, *, may_return: bool) -> None:
         """A client has ended, or is ended: out of all rooms, and the application told."""
@@ -192,6 +192,11 @@ class Namespace(Handlers):
         if self._recovery is not None and socket.session is not None:
             self._recovery.touch(socket.session)
             self._hub.note_soon()
+
+    def handled(self, socket: Socket) -> None:
+        if self._recovery is not None and socket.session is not None:
+            self._recovery.touch(socket.session)
+            self._hub.note_within()
 
     def note(self) -> None:
         """Bring the records of changed clients up to date, for a restart."""

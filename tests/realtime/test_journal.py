@@ -285,6 +285,62 @@ async def test_settled_includes_what_has_just_changed_about_a_client(tmp_path: P
     await hub.close()
 
 
+@pytest.fixture
+def written(monkeypatch: pytest.MonkeyPatch) -> list[Record]:
+    """The records of clients so far, as they are handed to the journal."""
+    records: list[Record] = []
+    append = Journal.append
+
+    def watched(self: Journal, record: Record) -> None:
+        if record[0] == "session":
+            records.append(record)
+        append(self, record)
+
+    monkeypatch.setattr(Journal, "append", watched)
+    return records
+
+
+async def test_a_client_is_written_down_once_for_all_that_it_does_when_it_comes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, written: list[Record]
+) -> None:
+    monkeypatch.setattr("realtime.hub.NOTE_WITHIN", 0.02)
+    hub = await started(tmp_path)
+    wire = Wire(hub)
+    wire.enter()
+    await turns()
+    wire.say('2["set","colour","red"]')
+    await turns()
+    (socket,) = hub.namespace().sockets.values()
+    socket.join("another")
+    async with asyncio.timeout(5):
+        while not written:
+            await asyncio.sleep(0.01)
+    assert ["another" in str(record) and "red" in str(record) for record in written] == [True]
+    await hub.close()
+
+
+@pytest.mark.parametrize("loss", ["leave", "touch"])
+async def test_what_is_taken_from_a_client_is_written_down_at_once(
+    loss: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, written: list[Record]
+) -> None:
+    monkeypatch.setattr("realtime.hub.NOTE_WITHIN", 3600.0)
+    hub = await started(tmp_path)
+    Wire(hub).enter()
+    (socket,) = hub.namespace().sockets.values()
+    await turns()
+    assert written == []
+    if loss == "leave":
+        socket.leave("room")
+    else:
+        del socket.data["user"]
+        socket.touch()
+    socket.join("another")
+    await turns(2)
+    (record,) = written
+    assert ("room" in str(record), "ann" in str(record)) == (loss == "touch", loss == "leave")
+    await hub.close()
+
+
 async def test_records_of_another_version_are_forgotten_not_fatal(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
