@@ -81,9 +81,11 @@ class Outgoing:
 class Heads:
     """The frame heads in a client's bytes, however they are cut; what they are about is somebody else's business."""
 
-    __slots__ = ("_cut", "_skip")
+    __slots__ = ("_cut", "_skip", "good")
 
     def __init__(self) -> None:
+        self.good = 0
+        """Where in the bytes that were counted last the first head is that may not be; after a -1."""
         self._cut = b""  # a head of which the rest is missing
         self._skip = 0  # bytes of a frame that are still to come
 
@@ -91,8 +93,9 @@ class Heads:
         """How many are complete with these bytes; -1 when one may not be: not masked, as a client's must be (RFC 6455
         section 5.1), or of a control frame that says it is compressed (RFC 7692 section 6.1).
         """
-        at = self._skip
+        at, before = self._skip, 0
         if self._cut:
+            before = len(self._cut)
             data, self._cut = self._cut + data, b""
         end = len(data)
         heads = 0
@@ -103,6 +106,7 @@ class Heads:
                 break
             length = data[at + 1] - 0x80
             if length < 0 or data[at] & _COMPRESSED_CONTROL == _COMPRESSED_CONTROL:
+                self.good = max(0, at - before)
                 return -1
             if length < 126:
                 at += 6 + length

@@ -288,6 +288,7 @@ class TakenWebSocket(WebSocketDataQueue, asyncio.BufferedProtocol):
             return
         heads = self._heads.count(data)
         if heads < 0:
+            reader.feed_data(data[: self._heads.good])  # what was right before it holds, however it was cut
             self._refuse("protocol-error")  # the reader would take it
             return
         self._fragments += heads

@@ -554,3 +554,17 @@ async def test_an_unmasked_frame_after_masked_ones_closes_it(engine: EngineUnder
         await websocket.client.send(b"\x81\x054oops")
         assert await engine.last.end() == "protocol-error"
         assert await websocket.close_code() == 1002
+
+
+@pytest.mark.parametrize("cut", [0, 1, 3])
+async def test_what_was_said_before_a_frame_that_may_not_be_is_heard_however_it_was_cut(
+    engine: EngineUnderTest, cut: int
+) -> None:
+    async with await engine.session() as websocket:
+        said = masked("4one") + masked("4two") + b"\x81\x054oops"
+        await websocket.client.send(said[: len(said) - cut])
+        if cut:
+            await websocket.client.send(said[len(said) - cut :])
+        assert [await engine.last.message() for _ in range(2)] == ["one", "two"]
+        assert await engine.last.end() == "protocol-error"
+        assert await websocket.close_code() == 1002
