@@ -7,6 +7,7 @@ before it, because the order within one conversation is never changed. No clock 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Generic, Literal, TypeVar
 
 from realtime.deadlines import Deadlines
@@ -53,6 +54,11 @@ class Window(Generic[Item]):
     def __len__(self) -> int:
         """How many items are collected; those under way do not count."""
         return len(self._collected)
+
+    @property
+    def collected(self) -> Iterator[Item]:
+        """What waits for its window."""
+        return (item for item, _ in self._collected)
 
     @property
     def size(self) -> int:
@@ -217,6 +223,11 @@ class Windows(Generic[Item]):
             if batch is not None:
                 leaving.append((conversation, batch))
         return leaving
+
+    def collected(self, conversation: str) -> Iterator[Item]:
+        """As `Window.collected`."""
+        window = self._windows.get(conversation)
+        return iter(()) if window is None else window.collected
 
     def flush(self, conversation: str, now: float) -> list[Item] | None:
         window = self._windows.get(conversation)

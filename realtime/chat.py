@@ -140,7 +140,7 @@ class Chat:
             own_profile=own_profile,
             signs=self.signs,
             members=self.members,
-            flush=self.conversations.flush,
+            leaves=self.conversations.leaves,
             window=returns_within,
             recheck=0.0 if origin is None else origin.settings.recheck,
             stats=stats,
@@ -261,7 +261,7 @@ class Chat:
         for_good = reason in ("client-disconnect", "server-disconnect")
         self.participation.lost(member, for_good=for_good)
         for conversation in member.conversations:
-            self.conversations.flush(conversation)
+            self.conversations.leaves(member.socket, conversation)
             if for_good:
                 self.signs.left(conversation, member.users_in(conversation), socket.id)
             else:

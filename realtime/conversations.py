@@ -163,8 +163,12 @@ class Conversations:
         finally:
             self._ears.release()
 
-    def flush(self, conversation: str) -> None:
-        """A sender leaves: what is collected need not wait for its window."""
+    def leaves(self, socket: Socket, conversation: str) -> None:
+        """Somebody leaves a conversation: if it has said anything that waits, nothing of it waits any longer."""
+        if any(item.sending.socket is socket for item in self._windows.collected(conversation)):
+            self._flush(conversation)
+
+    def _flush(self, conversation: str) -> None:
         if (batch := self._windows.flush(conversation, self._now())) is not None:
             self._leave(conversation, batch)
 
@@ -172,7 +176,7 @@ class Conversations:
         """Take nothing more, and see everything under way to its end."""
         self._closed = True
         for conversation in list(self._waiting):
-            self.flush(conversation)
+            self._flush(conversation)
         while self._tasks:
             await self._tasks.settled()
 

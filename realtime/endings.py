@@ -7,7 +7,7 @@ The same for those who are away: `before` is a time from which on nothing is for
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from realtime.member import CHANNEL, USER, Member
 from realtime.payloads import Refusal
@@ -16,6 +16,9 @@ from realtime.settings import ChannelRule
 from realtime.signs import Signs
 from realtime.stats import RealtimeStats, count
 
+if TYPE_CHECKING:
+    from realtime.socket import Socket
+
 NEVER: Final = float("-inf")
 """The time before which nothing was sent: whoever is refused on its return gets nothing of what it missed there."""
 
@@ -23,8 +26,8 @@ NEVER: Final = float("-inf")
 class Endings:
     """Ends users, and their parts in conversations, on their connections.
 
-    `channels` says which may be subscribed to, `flush` sends what waits in a conversation; `now` is monotonic, `clock`
-    the time of day that tokens expire by.
+    `channels` says which may be subscribed to, `leaves` hears of sockets that leave a conversation; `now` is monotonic,
+    `clock` the time of day that tokens expire by.
     """
 
     def __init__(
@@ -32,14 +35,14 @@ class Endings:
         channels: Callable[[], Sequence[ChannelRule]],
         *,
         signs: Signs,
-        flush: Callable[[str], None],
+        leaves: Callable[[Socket, str], None],
         stats: RealtimeStats,
         now: Callable[[], float],
         clock: Callable[[], float],
     ) -> None:
         self._channels = channels
         self._signs = signs
-        self._flush = flush
+        self._leaves = leaves
         self._stats = stats
         self._now = now
         self._clock = clock
@@ -92,7 +95,7 @@ class Endings:
 
     def leave(self, member: Member, conversation: str, before: float | None = None) -> None:
         """Let a connection out of a conversation."""
-        self._flush(conversation)
+        self._leaves(member.socket, conversation)
         self._signs.left(conversation, member.users_in(conversation), member.socket.id)
         member.keep_outside(conversation, ())
         member.socket.leave(member.room + conversation, before)

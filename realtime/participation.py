@@ -60,8 +60,8 @@ _LOOK_AGAIN = 60.0  # seconds after which the time of day, which can be set, may
 class Participation:
     """Lets users in, and connections into conversations.
 
-    `members` are the connections by id, `flush` sends what waits in a conversation, `clock` is the time of day in
-    seconds, which tokens expire by; `window` is for how long a lost connection may return, `recheck` how often
+    `members` are the connections by id, `leaves` hears of sockets that leave a conversation, `clock` is the time of
+    day in seconds, which tokens expire by; `window` is for how long a lost connection may return, `recheck` how often
     those who are here are asked about (0: never).
     """
 
@@ -75,7 +75,7 @@ class Participation:
         own_profile: Lookup | None,
         signs: Signs,
         members: Mapping[str, Member],
-        flush: Callable[[str], None],
+        leaves: Callable[[Socket, str], None],
         window: float,
         recheck: float,
         stats: RealtimeStats,
@@ -102,7 +102,7 @@ class Participation:
         self._returning: dict[str, tuple[Member, asyncio.Task[None]]] = {}
         self._revocations = Revocations()
         self._endings = Endings(
-            lambda: self._settings.channels, signs=signs, flush=flush, stats=stats, now=now, clock=clock
+            lambda: self._settings.channels, signs=signs, leaves=leaves, stats=stats, now=now, clock=clock
         )
         self._confirmation = Confirmation(self._sessions, consent, self._endings)
         self._rechecks = Rechecks(

@@ -336,6 +336,25 @@ class TestMessages:
             assert [len(batch) for batch in bob.heard("new_messages_batch")] == [1, 2]
             assert bob.contents == ["a", "b", "c"]
 
+    @pytest.mark.parametrize("way", ["leave_conversation", "gone"])
+    async def test_what_waits_leaves_at_once_when_who_said_it_leaves_and_not_when_others_do(self, way: str) -> None:
+        async with talk() as talking:
+            alice, bob, carol, dave = [await talking.member(f"u{number}", "7") for number in range(1, 5)]
+
+            async def leaves(talker: Talker) -> None:
+                if way == "gone":
+                    talker.drop()
+                else:
+                    talker.emit("leave_conversation", "7")
+                await turns()
+
+            alice.emit("send_message", text("leaves at once"))
+            carol.emit("send_message", text("waits", "u3"))
+            await leaves(dave)
+            assert bob.contents == ["leaves at once"]
+            await leaves(carol)
+            assert bob.contents == ["leaves at once", "waits"]
+
     async def test_a_window_that_opened_while_a_batch_was_persisted_ends_by_itself(self) -> None:
         gate = Gate()
         async with talk(gate, origin=PERSIST) as talking:
