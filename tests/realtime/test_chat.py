@@ -186,6 +186,15 @@ class TestSharedSockets:
             assert (await link.ask("send_message", text("a", sender="mallory")))["reason"] == "not-allowed"
             assert (await link.ask("send_message", text("a", sender="alice")))["ok"]
 
+    async def test_a_join_says_which_users_of_the_connection_have_no_part_where_there_are_any(self) -> None:
+        async with talk(no_mallory, origin=CONSENT) as talking:
+            link = await talking.member("alice")
+            assert "not_in" not in await link.ask("join_conversation", "7")
+            await link.ask("authenticate", "mallory")
+            for _ in range(2):
+                assert (await link.ask("join_conversation", "7"))["not_in"] == ["mallory"]
+            assert "not_in" not in await link.ask("join_conversation", "8")
+
     async def test_without_an_answer_nobody_takes_part_until_the_next_join(self) -> None:
         away = False
 
