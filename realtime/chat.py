@@ -27,6 +27,7 @@ from realtime.participation import Participation
 from realtime.payloads import (
     Draft,
     Refusal,
+    named,
     parse_batch,
     parse_deletion,
     parse_id,
@@ -286,14 +287,14 @@ class Chat:
         return self._send(member, [parse_message(payload, self._settings.limits)])
 
     def _send_message_batch(self, member: Member, payload: object) -> Any:
-        return self._send(member, parse_batch(payload, self._settings.limits))
+        return self._send(member, parse_batch(payload, self._settings.limits), is_batch=True)
 
-    def _send(self, member: Member, drafts: list[Draft]) -> Any:
+    def _send(self, member: Member, drafts: list[Draft], *, is_batch: bool = False) -> Any:
         first = drafts[0]
         if member.until:
             self.participation.expire(member)
         try:
-            self._check_senders(member, drafts)
+            self._check_senders(member, drafts, is_batch)
             self.reception.allow(self._messages, "messages", member.socket.id, len(drafts))
             senders = {first.sender: 1} if len(drafts) == 1 else Counter(draft.sender for draft in drafts)
             for sender, messages in senders.items():
@@ -312,16 +313,18 @@ class Chat:
         self.activities.note(conversation, len(messages), self._now())
         return self.audience.deliver(conversation, messages)
 
-    def _check_senders(self, member: Member, drafts: Sequence[Draft]) -> None:
-        conversation = ""
-        for draft in drafts:
+    @staticmethod
+    def _check_senders(member: Member, drafts: Sequence[Draft], is_batch: bool) -> None:
+        conversation = drafts[0].conversation
+        joined, outside = member.joined(conversation), member.outside.get(conversation, ())
+        for index, draft in enumerate(drafts):
             if draft.sender not in member.users:
-                raise Refusal("not-authenticated", "The sender is not authenticated on this connection.")
-            conversation = draft.conversation
-        if not member.joined(conversation):
+                message = "The sender is not authenticated on this connection."
+                raise Refusal("not-authenticated", message, **named(draft, index if is_batch else None))
+            if joined and draft.sender in outside:
+                raise Refusal("not-allowed", NO_PART, **named(draft, index if is_batch else None))
+        if not joined:
             raise Refusal("not-joined", "Join the conversation first.")
-        if conversation in member.outside and not all(member.takes_part(conversation, each.sender) for each in drafts):
-            raise Refusal("not-allowed", NO_PART)
 
     def _delete_message(self, member: Member, payload: object) -> Any:
         conversation, message, named = parse_deletion(payload, self._settings.limits)

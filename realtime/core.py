@@ -84,7 +84,7 @@ class Core:
             origin=origin,
             repeats=repeats,
             profiles=_forgiving(self._profiles, asked.wait_for_profiles),
-            likes=_forgiving(self._likes, asked.wait_for_profiles),
+            likes=_forgiving(self._likes, asked.wait_for_profiles, anew=True),
             own_profile=_forgiving(self._profiles, asked.wait_for_own_profile),
             settled=None if journal is None else self.hub.settled,
             purge_tags=purge_tags,
@@ -166,10 +166,9 @@ class Core:
         self.engine.admit(transports=transports, compression=compression)
 
     def remember_profiles(self, seconds: float) -> None:
-        """Use profiles and likes for so long, those that are at hand already included."""
-        for loader in (self._profiles, self._likes):
-            if loader is not None:
-                loader.ttl = seconds
+        """Use profiles for so long, those that are at hand already included."""
+        if self._profiles is not None:
+            self._profiles.ttl = seconds
 
     def forget_profiles(self) -> None:
         """Load every profile, and all likes, anew when they are next needed."""
@@ -253,13 +252,16 @@ class Core:
         return Profiles(_telling(fetch, what, self._now), now=self._now, ttl=self.settings.origin.remember_profiles)
 
 
-def _forgiving(loader: Profiles | None, patience: float) -> Lookup | None:
-    """A lookup that gives what it has when the application is slow: no message waits for a picture of its sender."""
+def _forgiving(loader: Profiles | None, patience: float, *, anew: bool = False) -> Lookup | None:
+    """A lookup that gives what it has when the application is slow: no message waits for a picture of its sender.
+
+    With `anew` it asks for each: a publication about a thing says that its likes may have changed.
+    """
     if loader is None:
         return None
 
     async def look_up(ids: Sequence[str]) -> Mapping[str, Any]:
-        return await loader.at_hand(ids, patience)
+        return await loader.at_hand(ids, patience, anew=anew)
 
     return look_up
 

@@ -88,7 +88,9 @@ class Joining:
     def _joined(self, member: Member, conversation: str) -> dict[str, Any]:
         member.socket.join(member.room + conversation)
         presence = self._signs.joined(conversation, member.users_in(conversation), member.socket.id)
-        return {"ok": True, "conversation_id": conversation, "users": presence["users"], "online": presence["online"]}
+        outside = [user for user in member.users if not member.takes_part(conversation, user)]
+        answer = {"ok": True, "conversation_id": conversation, "users": presence["users"], "online": presence["online"]}
+        return {**answer, "not_in": outside} if outside else answer
 
     async def outside(self, member: Member, user: str, token: str | None) -> list[str]:
         """The conversations of this socket in which the user has no part: whoever joins them is asked about."""

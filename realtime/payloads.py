@@ -92,14 +92,15 @@ def parse_message(payload: object, limits: LimitSettings, conversation: str | No
     """One message; inside a batch `conversation` is the batch's. Raises Refusal."""
     if not isinstance(payload, dict):
         raise Refusal("invalid", "A message must be an object with conversation_id, sender_id and content.")
-    named = payload.get("conversation_id", conversation)
-    where = parse_id(named, "conversation_id", limits)
+    where = None
     try:
+        where = parse_id(payload.get("conversation_id", conversation), "conversation_id", limits)
         return _draft(payload, where, conversation, limits)
     except Refusal as refusal:
-        refusal.details.setdefault("conversation_id", where)
-        if isinstance(client_id := payload.get("client_id"), str):
-            refusal.details.setdefault("client_id", client_id[: limits.id_length])
+        if where is not None:
+            refusal.details.setdefault("conversation_id", where)
+        if (client_id := _recognisable(payload.get("client_id"), limits)) is not None:
+            refusal.details.setdefault("client_id", client_id)
         raise
 
 
@@ -112,7 +113,21 @@ def parse_batch(payload: object, limits: LimitSettings) -> list[Draft]:
     if not 1 <= len(messages) <= limits.messages_at_once:
         most = limits.messages_at_once
         raise Refusal("invalid", f"A batch has 1 to {most} messages.", conversation_id=conversation)
-    return [parse_message(message, limits, conversation) for message in messages]
+    drafts = []
+    for index, message in enumerate(messages):
+        try:
+            drafts.append(parse_message(message, limits, conversation))
+        except Refusal as refusal:
+            refusal.details.setdefault("conversation_id", conversation)
+            refusal.details["index"] = index
+            raise
+    return drafts
+
+
+def named(draft: Draft, index: int | None) -> dict[str, Any]:
+    """By which members of a refusal its sender finds a message: `index` in its batch, if it is of one, and its name."""
+    members = {"index": index, "client_id": draft.client_id}
+    return {name: value for name, value in members.items() if value is not None}
 
 
 def parse_place(payload: object, limits: LimitSettings) -> tuple[str, str | None]:
@@ -132,6 +147,14 @@ def parse_deletion(payload: object, limits: LimitSettings) -> tuple[str, str, st
     named = payload.get("message_id")
     message = parse_id(named, "message_id", limits)
     return conversation, message, named if isinstance(named, int) else message
+
+
+def _recognisable(client_id: object, limits: LimitSettings) -> str | None:
+    """A sender's own name for a message that is refused, perhaps for this name, as far as it is one."""
+    if isinstance(client_id, str):
+        return client_id[: limits.id_length]
+    is_id = isinstance(client_id, int) and not isinstance(client_id, bool) and abs(client_id) < 2**63
+    return str(client_id) if is_id else None
 
 
 def _draft(payload: Mapping[str, Any], where: str, batch: str | None, limits: LimitSettings) -> Draft:

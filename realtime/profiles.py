@@ -1,9 +1,10 @@
 """What is known about users, asked from the application as seldom as possible.
 
-The rule of this room: of an id that is cached or already being asked, nobody asks again; everything that is wanted in
-the same step of the loop is asked together. A failure is told to whoever waits for it and never cached; but of an id
-that could not be had a moment ago, nobody in a hurry (`at_hand`) asks or waits again. What the application refuses
-together is asked for in halves, so that an id which it does not like is nobody's loss but its own.
+The rule of this room: of an id that is cached or already being asked, nobody asks again, but who wants it as it is from
+now on (`anew`); everything that is wanted in the same step of the loop is asked together. A failure is told to whoever
+waits for it and never cached; but of an id that could not be had a moment ago, nobody in a hurry (`at_hand`) asks or
+waits again. What the application refuses together is asked for in halves, so that an id which it does not like is
+nobody's loss but its own.
 """
 
 from __future__ import annotations
@@ -54,7 +55,7 @@ class Profiles:
         self.hits = 0
         """Ids answered from the cache."""
         self.misses = 0
-        """Ids that were not, whether they were asked for or being asked already."""
+        """Ids that were not, whether they were asked for or being asked already; without those wanted anew."""
         self.requests = 0
         """Requests to the application."""
         self.failures = 0
@@ -64,7 +65,7 @@ class Profiles:
         self._max_entries = max_entries
         self._max_ids = max_ids
         self._failed_ttl = failed_ttl
-        self._failed: OrderedDict[str, float] = OrderedDict()  # until when, in the order of these times
+        self._failed: OrderedDict[str, float] = OrderedDict()  # until when, the latest last
         self._cached: OrderedDict[str, tuple[float, Any]] = OrderedDict()
         self._under_way: dict[str, asyncio.Future[Any]] = {}
         self._wanted: dict[str, asyncio.Future[Any]] = {}
@@ -78,20 +79,21 @@ class Profiles:
         """The profiles of those ids that have one. Raises what `fetch` raised."""
         return await self._arrived(*self._begin(ids))
 
-    async def at_hand(self, ids: Iterable[str], patience: float) -> dict[str, Any]:
+    async def at_hand(self, ids: Iterable[str], patience: float, *, anew: bool = False) -> dict[str, Any]:
         """The profiles of those ids that are there within `patience` seconds; else as they were known last.
 
-        Never raises. What takes longer goes on, and is there for whoever asks next.
+        Never raises. What takes longer goes on, and is there for whoever asks next. With `anew`, what is cached or
+        already being asked is asked once more.
         """
         ids, now = list(ids), self._now()
-        found, awaited = self._begin(id_ for id_ in ids if self._failed.get(id_, now) <= now)
+        found, awaited = self._begin((id_ for id_ in ids if self._failed.get(id_, now) <= now), anew=anew)
         if pending := [future for future in awaited.values() if not future.done()]:
             await asyncio.wait(pending, timeout=patience)
         for id_, future in awaited.items():
             if future.done() and not future.cancelled() and future.exception() is None:
                 found[id_] = future.result()
             else:
-                self._leave_alone(id_)
+                self._leave_alone(id_, self._failed_ttl)
         return self.known(ids) | {id_: profile for id_, profile in found.items() if profile is not _ABSENT}
 
     def known(self, ids: Iterable[str]) -> dict[str, Any]:
@@ -118,18 +120,21 @@ class Profiles:
                 future.cancel()  # does nothing to one that is answered
         self.clear()
 
-    def _begin(self, ids: Iterable[str]) -> tuple[dict[str, Any], dict[str, asyncio.Future[Any]]]:
+    def _begin(
+        self, ids: Iterable[str], *, anew: bool = False
+    ) -> tuple[dict[str, Any], dict[str, asyncio.Future[Any]]]:
         """What is cached, and where the rest will arrive."""
         found: dict[str, Any] = {}
         awaited: dict[str, asyncio.Future[Any]] = {}
+        joinable = self._wanted if anew else self._under_way  # what is asked already may be answered as it was before
         for id_ in dict.fromkeys(ids):
-            if self._is_fresh(id_):
+            if not anew and self._is_fresh(id_):
                 self.hits += 1
                 self._cached.move_to_end(id_)
                 found[id_] = self._cached[id_][1]
             else:
-                self.misses += 1
-                awaited[id_] = self._under_way.get(id_) or self._want(id_)
+                self.misses += not anew
+                awaited[id_] = joinable.get(id_) or self._want(id_)
         return found, awaited
 
     async def _arrived(self, found: dict[str, Any], awaited: dict[str, asyncio.Future[Any]]) -> dict[str, Any]:
@@ -140,8 +145,8 @@ class Profiles:
             found |= {id_: future.result() for id_, future in awaited.items()}
         return {id_: profile for id_, profile in found.items() if profile is not _ABSENT}
 
-    def _leave_alone(self, id_: str) -> None:
-        self._failed[id_] = self._now() + self._failed_ttl
+    def _leave_alone(self, id_: str, seconds: float) -> None:
+        self._failed[id_] = self._now() + seconds
         self._failed.move_to_end(id_)
         if len(self._failed) > self._max_entries:
             self._failed.popitem(last=False)
@@ -178,7 +183,7 @@ class Profiles:
             parts = []
             for part, error in refused:
                 if len(part) == 1:
-                    self._answered(part, {})
+                    self._answered(part, {}, alone_for=self.absent_ttl)  # or it spoils every question anew
                 elif left < 2:
                     self._broken(part, error)
                 else:
@@ -201,11 +206,13 @@ class Profiles:
             self._answered(asked, profiles)
         return None
 
-    def _answered(self, asked: _Asked, profiles: Mapping[str, Any]) -> None:
+    def _answered(self, asked: _Asked, profiles: Mapping[str, Any], *, alone_for: float = 0.0) -> None:
         for id_, future in asked.items():
             profile = profiles.get(id_, _ABSENT)
             if self._settle(id_, future):
                 self._keep(id_, profile)
+                if alone_for:
+                    self._leave_alone(id_, alone_for)
             future.set_result(profile)
 
     def _broken(self, asked: _Asked, error: Exception) -> None:

@@ -95,16 +95,18 @@ class ClientReport:
 def parse_client_report(payload: object) -> ClientReport:
     """The report in a `client_metrics` payload, whose latency is in milliseconds. Raises ReportRefused.
 
-    Names that are not known are passed over: clients tell more than is asked.
+    Names that are not known are passed over: clients tell more than is asked. Counts may be named as in ClientReport.
     """
     if not isinstance(payload, Mapping):
         raise ReportRefused("not-an-object")
     if len(payload) > _MOST_FIELDS:
         raise ReportRefused("too-many-fields")
-    if not any(name in payload for name in ("latency", *_COUNTS.values())):
-        raise ReportRefused("nothing-known")
     latency = _number(payload, "latency", _MOST_LATENCY)
-    counts = {ours: _count(payload, theirs) for ours, theirs in _COUNTS.items()}
+    said = {ours: _count(payload, theirs) for ours, theirs in _COUNTS.items()}
+    counts = {ours: _count_if_any(payload, ours) if count is None else count for ours, count in said.items()}
+    is_known = any(name in payload for name in ("latency", *_COUNTS.values()))
+    if not is_known and all(count is None for count in counts.values()):
+        raise ReportRefused("nothing-known")
     return ClientReport(latency=None if latency is None else latency / 1000, **counts)
 
 
@@ -134,6 +136,14 @@ def _count(payload: Mapping[object, object], name: str) -> int | None:
     if value is not None and value != floor(value):
         raise ReportRefused("not-a-number", name)
     return None if value is None else int(value)
+
+
+def _count_if_any(payload: Mapping[object, object], name: str) -> int | None:
+    """The same under a name that was passed over once, whatever it held: what is no count is no reason to refuse."""
+    try:
+        return _count(payload, name)
+    except ReportRefused:
+        return None
 
 
 class Distribution(NamedTuple):

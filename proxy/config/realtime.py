@@ -134,9 +134,11 @@ class RealtimeLimits(Section):
     events: PositiveCount = 200
     """Events of any kind per second and connection, on average; twice as many at once."""
     messages: PositiveCount = 100
-    """Chat messages per second, of a connection and of a user, on average; twice as many at once."""
+    """Chat messages per second, of a connection and of a user, on average, alone or in batches; twice as many may come
+    at once, after a pause."""
     messages_at_once: PositiveCount = 100
-    """Chat messages in one event."""
+    """Chat messages in one `send_message_batch`; a larger one is refused, as is one of more than twice `messages`:
+    so many may come at once, in however many events."""
     message_length: PositiveCount = 16_000
     """Characters of one chat message."""
     conversations: PositiveCount = 100

@@ -100,6 +100,23 @@ class TestWhoMaySpeak:
             assert refused["reason"] == "not-authenticated"
             assert alice.contents == []
 
+    async def test_a_refused_batch_and_its_message_error_name_the_message_at_fault(self) -> None:
+        async with talk() as talking:
+            alice = await talking.member("u1", "7")
+            messages = [text("mine"), text("not mine", sender="u2", client_id="b"), text("", client_id="c")]
+            for number, named in ((2, {"index": 1, "client_id": "b"}), (3, {"index": 2, "client_id": "c"})):
+                batch = {"conversation_id": "7", "messages": messages[:number]}
+                refused = await alice.ask("send_message_batch", batch)
+                assert refused.items() >= named.items()
+                assert alice.heard("message_error")[-1].items() >= named.items()
+            alone = await alice.ask("send_message_batch", {"conversation_id": "7", "messages": messages[1:2]})
+            assert (alone["index"], alone["client_id"]) == (0, "b")
+            assert "index" not in await alice.ask("send_message", messages[1])
+            assert "index" not in await alice.ask(
+                "send_message_batch", {"conversation_id": "8", "messages": [text("a", conversation="8")]}
+            )
+            assert alice.contents == []
+
     async def test_conversations_and_channels_are_bounded_for_each_connection(self) -> None:
         limits = LimitSettings(conversations_per_connection=2, channels_per_connection=1)
         async with talk(chat={"limits": limits}) as talking:
@@ -146,7 +163,7 @@ class TestSharedSockets:
             assert (sent["reason"], typed["reason"]) == ("not-allowed", "not-allowed")
             both = [text("a", sender="alice"), text("b", sender="mallory")]
             batch = await alice.ask("send_message_batch", {"conversation_id": "7", "messages": both})
-            assert batch["reason"] == "not-allowed"
+            assert (batch["reason"], batch["index"]) == ("not-allowed", 1)
             assert (bob.contents, bob.heard("user_typing")) == ([], [])
             assert (await alice.ask("send_message", text("c", sender="mallory", conversation="8")))["ok"]
             assert (await alice.ask("send_message", text("d", sender="alice")))["ok"]
@@ -168,6 +185,15 @@ class TestSharedSockets:
             assert (await link.ask("join_conversation", "7"))["users"] == ["alice"]
             assert (await link.ask("send_message", text("a", sender="mallory")))["reason"] == "not-allowed"
             assert (await link.ask("send_message", text("a", sender="alice")))["ok"]
+
+    async def test_a_join_says_which_users_of_the_connection_have_no_part_where_there_are_any(self) -> None:
+        async with talk(no_mallory, origin=CONSENT) as talking:
+            link = await talking.member("alice")
+            assert "not_in" not in await link.ask("join_conversation", "7")
+            await link.ask("authenticate", "mallory")
+            for _ in range(2):
+                assert (await link.ask("join_conversation", "7"))["not_in"] == ["mallory"]
+            assert "not_in" not in await link.ask("join_conversation", "8")
 
     async def test_without_an_answer_nobody_takes_part_until_the_next_join(self) -> None:
         away = False

@@ -297,6 +297,47 @@ class TestAtHand:
         assert list(await profiles.at_hand(["ana", "ben"], 60.0)) == ["ben"]
         assert application.asked == [["ana"], ["ben"]]
 
+    async def test_what_is_wanted_anew_is_asked_though_it_is_cached(
+        self, profiles: Profiles, application: Application
+    ) -> None:
+        await profiles.load(["ana"])
+        application.version = 2
+        assert (await profiles.at_hand(["ana", "ben"], 60.0, anew=True))["ana"]["version"] == 2
+        assert application.asked == [["ana"], ["ana", "ben"]]
+        assert profiles.known(["ana"])["ana"]["version"] == 2
+
+    async def test_what_is_wanted_anew_does_not_come_from_a_question_asked_before(
+        self, profiles: Profiles, application: Application
+    ) -> None:
+        application.answers.clear()
+        before = asyncio.create_task(profiles.load(["ana"]))
+        await _until_asked(application)
+        application.version = 2
+        after = asyncio.create_task(profiles.at_hand(["ana"], 60.0, anew=True))
+        await _until_asked(application, 2)
+        application.answers.set()
+        assert ((await before)["ana"]["version"], (await after)["ana"]["version"]) == (1, 2)
+        assert profiles.known(["ana"])["ana"]["version"] == 2
+
+    async def test_what_several_want_anew_in_one_step_of_the_loop_is_asked_once(
+        self, profiles: Profiles, application: Application
+    ) -> None:
+        await asyncio.gather(*(profiles.at_hand(["ana"], 60.0, anew=True) for _ in range(3)))
+        assert application.asked == [["ana"]]
+
+    async def test_an_id_that_is_refused_alone_is_left_out_of_what_is_wanted_anew_for_ten_seconds(
+        self, clock: Clock
+    ) -> None:
+        application = Choosy()
+        profiles = Profiles(application.fetch, now=clock)
+        await profiles.at_hand(["ana", "a bad one"], 60.0, anew=True)
+        application.asked.clear()
+        clock.now += 9.9
+        assert list(await profiles.at_hand(["ana", "a bad one"], 60.0, anew=True)) == ["ana"]
+        clock.now += 0.2
+        assert list(await profiles.at_hand(["a bad one"], 60.0, anew=True)) == []
+        assert application.asked == [["ana"], ["a bad one"]]
+
 
 async def _until_failed(profiles: Profiles, times: int) -> None:
     while profiles.failures < times:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from realtime.publishing import BadPublication, Publication, parse_publication, rule_for
 from realtime.settings import CHANNELS, ChannelRule
-from tests.realtime.talking import Answer, answer, talk
+from tests.realtime.talking import Answer, Talking, answer, talk
 from tests.realtime.wire import turns
 
 
@@ -104,6 +104,75 @@ async def test_updates_whose_authors_cannot_be_had_are_told_without() -> None:
         await talking.core.publish({"channel": "reports", "event": "update", "data": {"user_id": 1}})
         await turns(10)
         assert alice.heard("update") == [{"user_id": 1}]
+
+
+class Liked:
+    """An application that counts likes and knows authors; what it was asked is in `asked`."""
+
+    def __init__(self) -> None:
+        self.likes = 7
+        self.away = False
+        self.asked: list[str] = []
+
+    async def __call__(self, method: str, target: str, fields: object, body: bytes) -> Answer:
+        self.asked.append(target)
+        if self.away:
+            return answer(status=503)
+        kind, _, ids = target.partition("?ids=")
+        return answer([{"id": id_, "likes": self.likes} for id_ in ids.split(",") if kind == "/likes" or id_ == "z"])
+
+    def times(self, kind: str) -> int:
+        return sum(target.startswith(kind) for target in self.asked)
+
+
+LIKES = {"likes": "/likes?ids={ids}", "profiles": "/profiles?ids={ids}", "wait_for_profiles": 60.0}
+LIKED = {"channels": (ChannelRule("reports", "conflate", profiles="author_id", likes="id"),)}
+
+
+async def _like(talking: Talking, *reports: str) -> None:
+    for report in reports:
+        data = {"id": report, "author_id": "z"}
+        await talking.core.publish({"channel": "reports", "event": "report_liked", "key": report, "data": data})
+    await talking.pass_time(0.1)
+    await turns(10)
+
+
+async def test_the_likes_of_what_is_published_again_are_asked_anew_and_its_author_is_not() -> None:
+    application = Liked()
+    async with talk(application, origin=LIKES, chat=LIKED) as talking:
+        alice = talking.client()
+        await alice.ask("subscribe", "reports")
+        for application.likes in (7, 8):
+            await _like(talking, "r1")
+        assert [told["likes"]["likes"] for told in alice.heard("report_liked")] == [7, 8]
+        assert [told["author"]["id"] for told in alice.heard("report_liked")] == ["z", "z"]
+        assert (application.times("/likes"), application.times("/profiles")) == (2, 1)
+
+
+async def test_the_likes_of_all_that_is_told_at_once_are_asked_in_one_request() -> None:
+    application = Liked()
+    async with talk(application, origin=LIKES, chat=LIKED) as talking:
+        alice = talking.client()
+        await alice.ask("subscribe", "reports")
+        await _like(talking, "r1", "r2", "r3")
+        await _like(talking, "r3", "r2")
+        assert [target for target in application.asked if "likes" in target] == [
+            "/likes?ids=r1,r2,r3",
+            "/likes?ids=r3,r2",
+        ]
+        assert len(alice.heard("report_liked")) == 5
+
+
+async def test_while_the_application_fails_likes_are_told_as_they_were_known_last_or_not_at_all() -> None:
+    application = Liked()
+    async with talk(application, origin=LIKES, chat=LIKED) as talking:
+        alice = talking.client()
+        await alice.ask("subscribe", "reports")
+        await _like(talking, "r1")
+        application.away = True
+        await _like(talking, "r1", "r2")
+        known, unknown = alice.heard("report_liked")[1:]
+        assert (known["likes"]["likes"], "likes" in unknown) == (7, False)
 
 
 async def test_a_channel_that_appends_tells_everything_at_once() -> None:

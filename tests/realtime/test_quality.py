@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields, replace
 from typing import Any
 
 import pytest
@@ -67,6 +68,25 @@ def test_names_that_are_not_known_are_passed_over() -> None:
     assert parse_client_report({"retries": 1, "isConnected": True, "__proto__": {}}) == ClientReport(retries=1)
 
 
+@pytest.mark.parametrize("name", [each.name for each in fields(ClientReport) if each.name != "latency"])
+def test_each_count_may_be_named_as_it_is_shown(name: str) -> None:
+    assert parse_client_report({name: 9}) == replace(ClientReport(), **{name: 9})
+    assert parse_client_report({name: 9, "latency": 50}) == replace(ClientReport(latency=0.05), **{name: 9})
+
+
+def test_of_two_spellings_the_clients_own_counts_unless_it_says_nothing() -> None:
+    assert parse_client_report({"cachedProfiles": 4, "cached_profiles": 9}).cached_profiles == 4
+    assert parse_client_report({"cachedProfiles": 0, "cached_profiles": 9}).cached_profiles == 0
+    assert parse_client_report({"cachedProfiles": None, "cached_profiles": 9}).cached_profiles == 9
+
+
+@pytest.mark.parametrize("value", ["nine", -1, 1.5, True, [9], None, float("nan")])
+def test_what_was_passed_over_under_the_name_that_is_shown_is_not_refused_now(value: object) -> None:
+    assert parse_client_report({"latency": 50, "cached_profiles": value}) == ClientReport(latency=0.05)
+    with pytest.raises(ReportRefused, match="nothing-known"):
+        parse_client_report({"cached_profiles": value})
+
+
 def test_a_whole_number_may_be_written_as_a_fraction() -> None:
     assert parse_client_report({"retries": 3.0}) == ClientReport(retries=3)
 
@@ -100,7 +120,8 @@ def test_junk_is_refused_with_a_reason(payload: object, reason: str) -> None:
 anything: st.SearchStrategy[Any] = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
     lambda inner: (
-        st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from([*SEED_REPORT, "x"]), inner, max_size=7)
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from([*SEED_REPORT, "cached_profiles", "x"]), inner, max_size=7)
     ),
 )
 

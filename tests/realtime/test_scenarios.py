@@ -219,7 +219,8 @@ async def test_reports_are_conflated_and_notifications_are_not(core: Starts, app
 
     steps = {"publish": publish, "publish more": publish_more}
     await run("reports_are_conflated_and_notifications_are_not", joining.url, **steps)
-    assert (application.times("/profiles"), application.times("/likes")) == (1, 1)
+    assert application.times("/profiles") == 1
+    assert 2 <= application.times("/likes") < 10, "once for each time that the channel tells something"
 
 
 async def test_the_application_decides_who_somebody_is_and_where_they_may_be(core: Starts) -> None:
