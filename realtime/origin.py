@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
-from realtime.asking import Asked
+from realtime.asking import Asked, Attempts
 from realtime.profiles import RefusedTogether
 from realtime.settings import OriginSettings
 from realtime.stats import RealtimeStats
@@ -38,7 +38,6 @@ _NOT_YET = (408, 425, 429)  # say that nothing was done, and may be tried again;
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 _MOST_LEVELS = 100  # of an answer, as of a client's packet
 _LATELY = 2.0  # seconds for which an answer says that there are others
-_LONGEST_BACKOFF = 2.0  # seconds: an application that is back is not kept waiting for longer
 _LONGEST_WAIT = 5.0  # seconds: what Retry-After may ask for between two attempts
 
 _log = logging.getLogger("cachewire.realtime")
@@ -220,12 +219,13 @@ class Origin:
     async def _attempted(
         self, method: str, target: str, fields: list[tuple[str, str]], body: bytes, end: float, asked: Asked
     ) -> tuple[int, bytes]:
-        backoff = self.settings.backoff
+        patience, backoff = self.settings.patience, self.settings.backoff
+        attempts = Attempts(backoff if backoff < patience else None, end)
         while True:
             asked_for = 0.0
             asked.begin()
             try:
-                async with asyncio.timeout(end - self._now() if self.settings.patience else None):
+                async with asyncio.timeout(end - self._now() if patience else None):
                     status, answered, answer = await self._ask(method, target, list(fields), body, asked)
             except (OriginAway, OSError, TimeoutError) as error:
                 why = str(error) or "no answer in time"
@@ -236,12 +236,13 @@ class Origin:
                     return status, answer
                 why, asked_for = f"status {status}", _retry_after(answered)
             # Jitter: the conversations that fell out together need not come back together.
-            pause = max(backoff * random.uniform(0.8, 1.2), asked_for)  # noqa: S311 - no secret
-            if self._now() + pause >= end:
+            pause = attempts.pause(self._now(), random.uniform(0.8, 1.2), asked_for)  # noqa: S311 - no secret
+            if pause is None:
+                if rest := attempts.rest(self._now()):
+                    await self._sleep(rest)
                 raise Unconfirmed(why) if asked.unconfirmed else OriginAway(why)
             await self._sleep(pause)
             self._stats.persist_retries += 1
-            backoff = min(backoff * 2, max(_LONGEST_BACKOFF, self.settings.backoff))
 
     async def _by_id(self, target: str | None, ids: Sequence[str], names: Sequence[str]) -> Mapping[str, Any]:
         assert target is not None

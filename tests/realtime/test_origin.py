@@ -83,7 +83,24 @@ class TestPersisting:
         application = Application(answer(status=503))
         with pytest.raises(OriginAway, match="503"):
             await application.origin(patience=15.0, backoff=0.25).persist("7", [b"{}"])
-        assert 15.0 - 2.4 <= application.seconds < 15.0
+        assert application.seconds == pytest.approx(15.0)
+
+    async def test_is_tried_a_last_time_a_second_before_patience_is_over(self) -> None:
+        application = Application(answer())
+        application.up_at = 60.0
+        with pytest.raises(OriginAway):
+            await application.origin(patience=15.0, backoff=0.25).persist("7", [b"{}"])
+        assert 14.0 <= application.refused_at[-1] < 15.0
+        assert application.seconds == pytest.approx(15.0), "given up at the end, and not before"
+
+    @pytest.mark.parametrize("patience", [1.0, 4.0, 15.0])
+    async def test_succeeds_when_the_application_is_back_a_second_before_patience_is_over(
+        self, patience: float
+    ) -> None:
+        application = Application(answer())
+        application.up_at = patience - min(1.0, patience / 4)
+        await application.origin(patience=patience, backoff=0.25).persist("7", [b"{}"])
+        assert application.up_at <= application.seconds < patience
 
     async def test_of_what_reached_nobody_it_is_known_that_nothing_was_kept(self) -> None:
         application = Application(answer())
@@ -117,8 +134,10 @@ class TestPersisting:
         application = Application(answer(status=503))
         with pytest.raises(OriginAway):
             await application.origin(patience=15.0, backoff=0.25).persist("7", [b"{}"])
-        expected = [min(0.25 * 2**attempt, 2.0) for attempt in range(len(application.pauses))]
-        assert all(0.8 * wait <= pause <= 1.2 * wait for pause, wait in zip(application.pauses, expected, strict=True))
+        *pauses, last, _ = application.pauses
+        expected = [min(0.25 * 2**attempt, 2.0) for attempt in range(len(pauses))]
+        assert all(0.8 * wait <= pause <= 1.2 * wait for pause, wait in zip(pauses, expected, strict=True))
+        assert last < 1.2 * 2.0
 
     async def test_without_patience_is_tried_once(self) -> None:
         application = Application(answer(status=503))
