@@ -182,13 +182,17 @@ class RealtimeCore:
     # What the edge tells its channels
 
     def cache_updated(self, url: str, reason: str) -> None:
-        """A stored representation has changed: told on `cache:` and its path, without the query: others may subscribe
-        than whoever asked for it, and queries have tokens in them.
+        """A stored representation has changed, or was purged: told on `cache:` and its path, without the query: others
+        may subscribe than whoever asked for it, and queries have tokens in them.
         """
         url = url.partition("?")[0]
         path = target_of(url)
         data = {"url": url, "path": path, "reason": reason, "at": self._edge.now()}
         self._announce(f"cache:{path}", "cache_updated", data, key=path)
+
+    def watches(self, url: str) -> bool:
+        """Whether anybody, here or away, would hear of a change at this URL."""
+        return self.core.reaches(f"cache:{target_of(url.partition('?')[0])}")
 
     def write_settled(self, write: Write) -> None:
         """A queued write was delivered or given up: told on `outbox:` and its id, which only its sender knows."""
