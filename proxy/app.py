@@ -92,8 +92,8 @@ class App:
         self.flights: Flights[Landing] = Flights(self.background, time.monotonic)
         self.routes = RouteTable(config)
         self.variances = Variances()
-        self.purger = Purger(self.store, self.flights, now)
         self.updates = Updates()
+        self.purger = Purger(self.store, self.flights, now, self.updates)
         self.outbox: Outbox | None = None
         self.timeline = Timeline(self._now)
         self.precacher: Precacher | None = None
@@ -298,7 +298,7 @@ class App:
         )
         self._open.push_async_callback(core.close)
         await core.start()
-        self.updates.subscribe(core.cache_updated)
+        self.updates.subscribe(core.cache_updated, core.watches)
         return core
 
     def _precache(self, edge: Edge, manifest: Sequence[PrecacheEntry]) -> None:

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import hmac
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from proxy.errors import RequestRefused
 from proxy.fetching import Landing
 from proxy.flight import Flights
 from proxy.operations.timeline import Timeline
 from proxy.policy.codings import coding_of
+from proxy.policy.matching import is_private
 from proxy.policy.messages import Request
 from proxy.purge import Listed, parse_purge
 from proxy.storage.base import Entry, Store
+from proxy.updates import PURGED, Updates
 
 _ENTRIES_PER_STEP = 2_000
-"""Entries that are counted before others have their turn."""
+"""Entries that are counted, or told of, before others have their turn."""
 
 
 def note_purge(timeline: Timeline, by: str, what: str, count: int, *, soft: bool) -> None:
@@ -28,12 +30,15 @@ def note_purge(timeline: Timeline, by: str, what: str, count: int, *, soft: bool
 
 
 class Purger:
-    """Removes stored responses on an operator's word."""
+    """Removes stored responses on an operator's word, and tells those who want to know."""
 
-    def __init__(self, store: Store, flights: Flights[Landing], now: Callable[[], float]) -> None:
+    def __init__(
+        self, store: Store, flights: Flights[Landing], now: Callable[[], float], updates: Updates | None = None
+    ) -> None:
         self._store = store
         self._flights = flights
         self._now = now
+        self._updates = updates or Updates()
 
     async def purge(
         self, covers: Callable[[Entry], bool], *, soft: bool = False, dry_run: bool = False, url: str | None = None
@@ -45,9 +50,26 @@ class Purger:
         if dry_run:
             return await self._count(covers)
         self._flights.forget()
+        told: dict[str, None] = {}
+
+        def note(entry: Entry) -> None:
+            # Of all that goes only what somebody wants to know about, each path once, and no user's own copies.
+            where = entry.url.partition("?")[0]
+            if where not in told and not is_private(entry.key) and self._updates.wanted(where):
+                told[where] = None
+
         if soft:
-            return await self._store.expire(covers, self._now(), url=url)
-        return await self._store.remove(covers, url=url)
+            count = await self._store.expire(covers, self._now(), url=url, note=note)
+        else:
+            count = await self._store.remove(covers, url=url, note=note)
+        await self._tell(told)  # now that whoever asks again gets something else
+        return count
+
+    async def _tell(self, urls: Iterable[str]) -> None:
+        for told, url in enumerate(urls, start=1):
+            self._updates(url, PURGED)
+            if told % _ENTRIES_PER_STEP == 0:
+                await asyncio.sleep(0)
 
     async def _count(self, covers: Callable[[Entry], bool]) -> int:
         found = 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -26,8 +26,8 @@ from proxy.policy.operators import without_session
 from proxy.purge import target_of
 from proxy.purging import Purger
 from proxy.routing import RouteTable
-from proxy.uploading import joined
 from proxy.upstream import OriginRequest, OriginResponse
+from realtime.asking import Asked
 from realtime.authentication import AuthenticationUnavailable
 from realtime.connection import Caller
 from realtime.core import Core
@@ -182,13 +182,17 @@ class RealtimeCore:
     # What the edge tells its channels
 
     def cache_updated(self, url: str, reason: str) -> None:
-        """A stored representation has changed: told on `cache:` and its path, without the query: others may subscribe
-        than whoever asked for it, and queries have tokens in them.
+        """A stored representation has changed, or was purged: told on `cache:` and its path, without the query: others
+        may subscribe than whoever asked for it, and queries have tokens in them.
         """
         url = url.partition("?")[0]
         path = target_of(url)
         data = {"url": url, "path": path, "reason": reason, "at": self._edge.now()}
         self._announce(f"cache:{path}", "cache_updated", data, key=path)
+
+    def watches(self, url: str) -> bool:
+        """Whether anybody, here or away, would hear of a change at this URL."""
+        return self.core.reaches(f"cache:{target_of(url.partition('?')[0])}")
 
     def write_settled(self, write: Write) -> None:
         """A queued write was delivered or given up: told on `outbox:` and its id, which only its sender knows."""
@@ -269,13 +273,18 @@ class OriginQuestions:
         self._public_url = public_url
 
     async def ask(
-        self, method: str, target: str, fields: list[tuple[str, str]], body: bytes
+        self, method: str, target: str, fields: list[tuple[str, str]], body: bytes, asked: Asked
     ) -> tuple[int, list[tuple[str, str]], bytes]:
-        """Status, fields and body of the answer. Raises OriginAway when there is none, or none that can be used."""
+        """Status, fields and body of the answer. Raises OriginAway when there is none, or none that can be used.
+
+        What has a body counts as sent once a connection takes the body: without it nothing can be done.
+        """
         public = urlsplit(self._public_url())
         host = self._edge.origin_host or public.netloc
         lines = without_session(Fields([("Host", host), *fields, ("Via", f"1.1 {self._edge.name}")]))
-        chunks, length = (joined(body), len(body)) if body else (None, None)
+        chunks, length = (_content(body, asked), len(body)) if body else (None, None)
+        if body:
+            asked.in_vain()
         try:
             async with asyncio.timeout(self._timeout):
                 response = await self._edge.origin.send(OriginRequest(method, target, lines, chunks, length))
@@ -414,6 +423,11 @@ def _authentication(settings: Settings) -> AuthenticationSettings:
 
 def _rate(per_second: int) -> Rate:
     return Rate(float(per_second), 2.0 * per_second)
+
+
+async def _content(body: bytes, asked: Asked) -> AsyncIterator[bytes]:
+    asked.sent()
+    yield body
 
 
 async def _whole(response: OriginResponse) -> bytes:

@@ -9,7 +9,13 @@ from proxy.policy.messages import Fields
 from proxy.storage.base import Entry
 
 OnUpdate = Callable[[str, str], None]
-"""Takes the URL of a representation that has changed, and what tells: a slug of `change`."""
+"""Takes the URL of a representation that has changed, and what tells: a slug of `change`, or PURGED."""
+
+PURGED = "purged"
+"""Said of URLs without their queries: what was stored there was purged or marked stale on an operator's word."""
+
+Wants = Callable[[str], bool]
+"""Whether a subscriber wants to know about a URL."""
 
 _log = logging.getLogger("cachewire.updates")
 
@@ -32,15 +38,22 @@ class Updates:
     """Those who subscribed; call it to tell them. One that fails is logged and harms nobody else."""
 
     def __init__(self) -> None:
-        self._subscribers: list[OnUpdate] = []
+        self._subscribers: list[tuple[OnUpdate, Wants]] = []
 
-    def subscribe(self, subscriber: OnUpdate) -> Callable[[], None]:
-        """Tell `subscriber` of every change from now on, until what is returned is called."""
-        self._subscribers.append(subscriber)
-        return lambda: self._subscribers.remove(subscriber)
+    def subscribe(self, subscriber: OnUpdate, wants: Wants = lambda _url: True) -> Callable[[], None]:
+        """Tell `subscriber` of every change from now on, until what is returned is called.
+
+        What it does not want it may be told of all the same, but need not: a purge collects nothing for nobody.
+        """
+        self._subscribers.append((subscriber, wants))
+        return lambda: self._subscribers.remove((subscriber, wants))
+
+    def wanted(self, url: str) -> bool:
+        """Whether anybody wants to know about this URL."""
+        return any(wants(url) for _, wants in self._subscribers)
 
     def __call__(self, url: str, reason: str) -> None:
-        for subscriber in list(self._subscribers):
+        for subscriber, _ in list(self._subscribers):
             try:
                 subscriber(url, reason)
             except Exception:

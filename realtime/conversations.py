@@ -149,8 +149,8 @@ class Conversations:
         """Send the batches whose windows have ended, with what their speakers have said while they rested, and refuse
         what has waited for too long.
         """
-        for _, item in self._patience.due(now):
-            self._tell([item], [UNCONFIRMED])
+        for conversation, item in self._patience.due(now):
+            self._tell([item], [UNCONFIRMED if self._may_be_kept(conversation) else AWAY])
             if item.draft.client_id is not None:
                 self._under_way[name_of(item.draft)] = []  # still: who repeats it now waits for the same answer
         deadline = self._windows.deadline
@@ -274,6 +274,8 @@ class Conversations:
         except Exception:
             _log.exception("a batch of %d messages could not be persisted", len(batch))
             settled = [FAILED] * len(batch)
+        if self._persistence is not None:
+            self._persistence.finish(conversation)
         if told := self._patience.finish(conversation):
             heirs = [self._repeated(item) if id(item) in told else item for item in batch]
             settled = [TOLD if heir is None else outcome for heir, outcome in zip(heirs, settled, strict=True)]
@@ -310,6 +312,9 @@ class Conversations:
 
     async def _kept(self, conversation: str, batch: Sequence[Item]) -> Sequence[Settled]:
         return [{} for _ in batch] if self._persistence is None else await self._persistence.keep(conversation, batch)
+
+    def _may_be_kept(self, conversation: str) -> bool:
+        return self._persistence is not None and self._persistence.may_have_kept(conversation)
 
     async def _authors(self, batch: Sequence[Item]) -> Mapping[str, Any]:
         if self._senders is None:

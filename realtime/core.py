@@ -23,7 +23,7 @@ from realtime.connection import Caller
 from realtime.hub import Hub
 from realtime.journal import Journal
 from realtime.lookout import Lookout
-from realtime.member import Member
+from realtime.member import CHANNEL, Member
 from realtime.names import Names
 from realtime.origin import Ask, Origin, OriginAway
 from realtime.profiles import Fetch, Profiles
@@ -128,6 +128,10 @@ class Core:
     def tell(self, publication: Publication) -> None:
         """Publish without waiting and without tags to purge: what the edge itself has to say."""
         self.chat.publisher.tell(publication)
+
+    def reaches(self, channel: str) -> bool:
+        """Whether anybody who subscribed, here or away, would hear what is published on a channel now."""
+        return self.hub.namespace("/").reaches(CHANNEL + channel)
 
     async def settle(self, patience: float = 5.0) -> None:
         """Finish the batches under way; the sessions, and new ones, are served meanwhile and afterwards.

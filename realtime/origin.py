@@ -19,14 +19,18 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
+from realtime.asking import Asked, Attempts
 from realtime.profiles import RefusedTogether
 from realtime.settings import OriginSettings
 from realtime.stats import RealtimeStats
 from realtime.stopping import Stop, Stopped
 
 Fields = Sequence[tuple[str, str]]
-Ask = Callable[[str, str, list[tuple[str, str]], bytes], Awaitable[tuple[int, Fields, bytes]]]
-"""`await ask(method, target, fields, body)` -> (status, fields, body). Raises OriginAway when there is no answer."""
+Ask = Callable[[str, str, list[tuple[str, str]], bytes, Asked], Awaitable[tuple[int, Fields, bytes]]]
+"""`await ask(method, target, fields, body, asked)` -> (status, fields, body). Raises OriginAway where there is none.
+
+It may tell `asked` that nothing has been sent so far, and then that it is, so that an attempt that reached nobody is
+known as one however it ends."""
 
 _TOKEN = re.compile(r"[\x21-\x7e]{1,8192}", re.ASCII)
 _ABOUT_SOME = (400, 404, 413, 414, 422)  # refusals that may be about one of several ids, or their number
@@ -34,7 +38,6 @@ _NOT_YET = (408, 425, 429)  # say that nothing was done, and may be tried again;
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 _MOST_LEVELS = 100  # of an answer, as of a client's packet
 _LATELY = 2.0  # seconds for which an answer says that there are others
-_LONGEST_BACKOFF = 2.0  # seconds: an application that is back is not kept waiting for longer
 _LONGEST_WAIT = 5.0  # seconds: what Retry-After may ask for between two attempts
 
 _log = logging.getLogger("cachewire.realtime")
@@ -167,15 +170,21 @@ class Origin:
         return await self._by_id(self.settings.likes, ids, ("likes",))
 
     async def persist(
-        self, conversation: str, drafts: Sequence[bytes], *, named: bool = False, until: float | None = None
+        self,
+        conversation: str,
+        drafts: Sequence[bytes],
+        *,
+        named: bool = False,
+        until: float | None = None,
+        asked: Asked | None = None,
     ) -> list[dict[str, Any]]:
         """Have the application keep messages, each given as its JSON, all of them or none, in this order.
 
         Returns what it says about each. One request, repeated with the same Idempotency-Key while the application
         is away. `named`: they all bear names of their senders' own (client_id), so that the same batch is the same
-        again after a crash, and has the same key. `until` is when patience is over, if it began before now. Raises
-        OriginRefused when it says no, OriginAway when patience is over (Unconfirmed where it may have kept them all the
-        same), GivenUp after `give_up`.
+        again after a crash, and has the same key. `until` is when patience is over, if it began before now. `asked`
+        shows meanwhile, and afterwards, whether it may have kept them. Raises OriginRefused when it says no, OriginAway
+        when patience is over (Unconfirmed where it may have kept them all the same), GivenUp after `give_up`.
         """
         assert self.settings.persist is not None
         name = json.dumps(conversation).encode()
@@ -186,9 +195,11 @@ class Origin:
             ("Idempotency-Key", f'"{_derived(body) if named else uuid.uuid4()}"'),
             *self.settings.fields,
         ]
+        asked = asked or Asked()
         end = self._now() + self.settings.patience if until is None else until
-        status, answer = await self._until_answered("POST", self.settings.persist, fields, body, end)
+        status, answer = await self._until_answered("POST", self.settings.persist, fields, body, end, asked)
         if not 200 <= status < 300:
+            asked.refused()
             raise OriginRefused(status, _said(answer))
         return _messages(answer, len(drafts))
 
@@ -197,9 +208,8 @@ class Origin:
         self._stop.now()
 
     async def _until_answered(
-        self, method: str, target: str, fields: list[tuple[str, str]], body: bytes, end: float
+        self, method: str, target: str, fields: list[tuple[str, str]], body: bytes, end: float, asked: Asked
     ) -> tuple[int, bytes]:
-        asked = _Asked()
         try:
             with self._stop.watching():
                 return await self._attempted(method, target, fields, body, end, asked)
@@ -207,30 +217,32 @@ class Origin:
             raise GivenUp(unconfirmed=asked.unconfirmed) from None
 
     async def _attempted(
-        self, method: str, target: str, fields: list[tuple[str, str]], body: bytes, end: float, asked: _Asked
+        self, method: str, target: str, fields: list[tuple[str, str]], body: bytes, end: float, asked: Asked
     ) -> tuple[int, bytes]:
-        backoff = self.settings.backoff
+        patience, backoff = self.settings.patience, self.settings.backoff
+        attempts = Attempts(backoff if backoff < patience else None, end)
         while True:
             asked_for = 0.0
-            before, asked.unconfirmed = asked.unconfirmed, True
+            asked.begin()
             try:
-                async with asyncio.timeout(end - self._now() if self.settings.patience else None):
-                    status, answered, answer = await self._ask(method, target, list(fields), body)
+                async with asyncio.timeout(end - self._now() if patience else None):
+                    status, answered, answer = await self._ask(method, target, list(fields), body, asked)
             except (OriginAway, OSError, TimeoutError) as error:
                 why = str(error) or "no answer in time"
             else:
                 if status in _NOT_YET:
-                    asked.unconfirmed = before
+                    asked.in_vain()
                 elif status < 500:
                     return status, answer
                 why, asked_for = f"status {status}", _retry_after(answered)
             # Jitter: the conversations that fell out together need not come back together.
-            pause = max(backoff * random.uniform(0.8, 1.2), asked_for)  # noqa: S311 - no secret
-            if self._now() + pause >= end:
+            pause = attempts.pause(self._now(), random.uniform(0.8, 1.2), asked_for)  # noqa: S311 - no secret
+            if pause is None:
+                if rest := attempts.rest(self._now()):
+                    await self._sleep(rest)
                 raise Unconfirmed(why) if asked.unconfirmed else OriginAway(why)
             await self._sleep(pause)
             self._stats.persist_retries += 1
-            backoff = min(backoff * 2, max(_LONGEST_BACKOFF, self.settings.backoff))
 
     async def _by_id(self, target: str | None, ids: Sequence[str], names: Sequence[str]) -> Mapping[str, Any]:
         assert target is not None
@@ -249,21 +261,13 @@ class Origin:
     async def _asked(self, method: str, target: str, fields: Fields) -> tuple[int, bytes]:
         """One attempt, without a body."""
         try:
-            status, _, body = await self._ask(method, target, [("Accept", "application/json"), *fields], b"")
+            accepting = [("Accept", "application/json"), *fields]
+            status, _, body = await self._ask(method, target, accepting, b"", Asked())
         except (OSError, TimeoutError) as error:
             raise OriginAway(str(error) or type(error).__name__) from error
         if status >= 500:
             raise OriginAway(f"status {status}")
         return status, body
-
-
-class _Asked:
-    """How far the asking has come: whether one of the attempts has left open what became of it."""
-
-    __slots__ = ("unconfirmed",)
-
-    def __init__(self) -> None:
-        self.unconfirmed = False
 
 
 def _filled(target: str, **values: Sequence[str]) -> str:

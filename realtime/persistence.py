@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from realtime.asking import Asked
 from realtime.origin import GivenUp, Origin, OriginAway, OriginRefused, Unconfirmed
 from realtime.payloads import Refusal
 from realtime.sending import AWAY, NO_ANSWER, SHUTTING_DOWN, UNCONFIRMED, UNKNOWN, Item, Settled
@@ -23,6 +24,7 @@ class Persistence:
         self._origin = origin
         self._end = end
         self._stats = stats
+        self._asked: dict[str, list[Asked]] = {}
 
     async def keep(self, conversation: str, batch: Sequence[Item]) -> list[Settled]:
         """What the application says about each message, or why it did not take it.
@@ -35,7 +37,9 @@ class Persistence:
             named = all(item.draft.client_id is not None for item in batch)
             drafts = [item.draft.encoded for item in batch]
             end = self._end(batch)
-            return list(await self._origin.persist(conversation, drafts, named=named, until=end))
+            asked = Asked()
+            self._asked.setdefault(conversation, []).append(asked)
+            return list(await self._origin.persist(conversation, drafts, named=named, until=end, asked=asked))
         except Unconfirmed:
             return [UNCONFIRMED] * len(batch)
         except OriginAway:
@@ -51,6 +55,14 @@ class Persistence:
         if first[-1] in NO_ANSWER:
             return [*first, *[AWAY] * (len(batch) - half)]
         return [*first, *await self.keep(conversation, batch[half:])]
+
+    def may_have_kept(self, conversation: str) -> bool:
+        """Whether the application may have kept something of the batch that is under way."""
+        return any(asked.unconfirmed for asked in self._asked.get(conversation, ()))
+
+    def finish(self, conversation: str) -> None:
+        """The batch is settled: nobody asks about it any more."""
+        self._asked.pop(conversation, None)
 
     def give_up(self) -> None:
         """Try nothing again from now on."""

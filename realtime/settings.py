@@ -126,7 +126,8 @@ class OriginSettings:
     authorize: str | None = None
     delete: str | None = None
     fields: tuple[tuple[str, str], ...] = field(default=(), repr=False)
-    backoff: float = 0.25  # before the second attempt to persist a batch; doubles with each, up to 2 s
+    backoff: float = 0.25
+    """Before the second attempt to persist a batch; doubles up to 2 s. Not below `patience`: one attempt."""
     patience: float = 15.0  # after which no attempt is under way any more; 0: one attempt, of any length
     remember_consent: float = 30.0
     recheck: float = 300.0  # how often those who are here are asked about; 0: never

@@ -145,18 +145,32 @@ class Store(Protocol):
         """Replace the head of an entry and keep its body (RFC 9111 section 4.3.4)."""
         ...
 
-    async def remove(self, covers: Callable[[Entry], bool], *, url: str | None = None, tag: str | None = None) -> int:
+    async def remove(
+        self,
+        covers: Callable[[Entry], bool],
+        *,
+        url: str | None = None,
+        tag: str | None = None,
+        note: Callable[[Entry], None] | None = None,
+    ) -> int:
         """Remove every entry that `covers` accepts, and refuse later puts begun before now that it accepts.
 
-        `url` or `tag` narrows both to entries that have it, and makes the search as short as their number.
-        Returns how many responses that were; their coded copies go with them and are not counted.
+        `url` or `tag` narrows both to entries that have it, and makes the search as short as their number. `note` is
+        called with each entry that goes. Returns how many responses that were; their coded copies go with them and are
+        not counted.
         """
         ...
 
     async def expire(
-        self, covers: Callable[[Entry], bool], since: float, *, url: str | None = None, tag: str | None = None
+        self,
+        covers: Callable[[Entry], bool],
+        since: float,
+        *,
+        url: str | None = None,
+        tag: str | None = None,
+        note: Callable[[Entry], None] | None = None,
     ) -> int:
-        """Soft purge: mark every entry that `covers` accepts stale since `since`; narrowed as in `remove`."""
+        """Soft purge: mark every entry that `covers` accepts stale since `since`; narrowed and noted as in `remove`."""
         ...
 
     async def sweep(self) -> None:

@@ -170,7 +170,14 @@ class Tiers:
         stored = replace(stored, key=entry.key, length=entry.length, checksum=entry.checksum)
         return self._edit(entry, Edit(head=stored))
 
-    async def remove(self, covers: Callable[[Entry], bool], *, url: str | None = None, tag: str | None = None) -> int:
+    async def remove(
+        self,
+        covers: Callable[[Entry], bool],
+        *,
+        url: str | None = None,
+        tag: str | None = None,
+        note: Callable[[Entry], None] | None = None,
+    ) -> int:
         covers = _narrowed(covers, url, tag)
         self._purges.add(covers)
         records, responses = [], 0
@@ -178,12 +185,20 @@ class Tiers:
             records.append(entry.record)
             responses += not coding_of(entry.key)
             self._drop(entry)
+            if note is not None:
+                note(entry)
         self._purged += responses
         await self._settle(records)
         return responses
 
     async def expire(
-        self, covers: Callable[[Entry], bool], since: float, *, url: str | None = None, tag: str | None = None
+        self,
+        covers: Callable[[Entry], bool],
+        since: float,
+        *,
+        url: str | None = None,
+        tag: str | None = None,
+        note: Callable[[Entry], None] | None = None,
     ) -> int:
         covers = _narrowed(covers, url, tag)
         self._purges.add(covers, since)
@@ -192,6 +207,8 @@ class Tiers:
             records.append(entry.record)
             responses += not coding_of(entry.key)
             self._edit(entry, Edit(stale_since=since))
+            if note is not None:
+                note(entry)
         self._marked_stale += responses
         await self._settle(records)
         return responses

@@ -20,6 +20,7 @@ from typing import Any
 import aiohttp
 from aiohttp import web
 
+from realtime.asking import Asked
 from realtime.core import Core
 from realtime.limits import Rate
 from realtime.origin import Ask, OriginAway
@@ -31,7 +32,7 @@ def asker(session: aiohttp.ClientSession, base: str) -> Ask:
     """Requests to the application at `base`."""
 
     async def ask(
-        method: str, target: str, fields: list[tuple[str, str]], body: bytes
+        method: str, target: str, fields: list[tuple[str, str]], body: bytes, _: Asked
     ) -> tuple[int, list[tuple[str, str]], bytes]:
         try:
             async with session.request(method, base + target, headers=fields, data=body or None) as answer:

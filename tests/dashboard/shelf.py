@@ -71,11 +71,19 @@ class Shelf:
     async def head(self, entry: Entry) -> StoredResponse | None:
         return self.heads.get(entry.key)
 
-    async def remove(self, covers: Callable[[Entry], bool], *, url: str | None = None, tag: str | None = None) -> int:
+    async def remove(
+        self, covers: Callable[[Entry], bool], *, url: str | None = None, tag: str | None = None, note: object = None
+    ) -> int:
         return self._replaced(covers, url, lambda _: None)
 
     async def expire(
-        self, covers: Callable[[Entry], bool], since: float, *, url: str | None = None, tag: str | None = None
+        self,
+        covers: Callable[[Entry], bool],
+        since: float,
+        *,
+        url: str | None = None,
+        tag: str | None = None,
+        note: object = None,
     ) -> int:
         return self._replaced(covers, url, lambda entry: replace(entry, fresh_until=min(entry.fresh_until, since)))
 

@@ -15,6 +15,7 @@ from proxy.realtime_core import RealtimeCore
 from tests.edge import PATIENCE, EdgeUnderTest, edge_before
 from tests.live import LiveClient, connected, member, message
 from tests.origin import ScriptedOrigin, Wire, head, raw, reply, steps, when
+from webui.query import CacheQuery
 
 POLL = "/socket.io/?EIO=4&transport=polling"
 TRUSTED: dict[str, Any] = {"auth": "trusted", "origin": {"persist": "/messages", "patience": 0}}
@@ -427,6 +428,48 @@ class TestChannels:
         assert (update["path"], update["reason"]) == ("/a", "length")
         assert update["url"].endswith("/a")
         assert "secret" not in json.dumps(update)
+
+    @pytest.mark.parametrize("way", ["api", "dashboard", "purge", "publication"])
+    async def test_who_watches_a_path_hears_of_its_purge_and_finds_the_new_answer(
+        self, origin: ScriptedOrigin, way: str
+    ) -> None:
+        tagged = {"Cache-Control": "max-age=60", "Surrogate-Key": "reports"}
+        origin.on("/r", reply(body=b"old", headers=tagged), reply(body=b"new", headers=tagged))
+        async with (
+            edge_before(origin, realtime=TRUSTED, admin={"purge_token": "purge-token-for-tests"}) as edge,
+            connected(url(edge)) as client,
+        ):
+            await subscribe(client, "cache:/r")
+            for path in ("/r?tok=secret", "/other"):
+                await edge.get(path)
+            await edge.background_done()
+            if way == "api":
+                await admin(edge, "POST", "/api/cache/purge", json={"everything": True})
+            elif way == "dashboard":
+                assert await edge.app.control_room._cache.purge(CacheQuery(), by="anna") == 2
+            elif way == "purge":
+                token = {"Authorization": "Bearer purge-token-for-tests", "Purge": "prefix"}
+                assert (await edge.ask("PURGE", "/r", token)).status == 200
+            else:
+                await publish(edge, channel="reports", event="report", data={}, purge_tags=["reports"])
+            update = await client.heard("cache_updated")
+            assert (update["path"], update["reason"]) == ("/r", "purged")
+            assert "secret" not in json.dumps(update)
+            assert (await edge.get("/r?tok=secret")).body == b"new"
+
+    async def test_a_purge_says_nothing_of_paths_that_nobody_watches(
+        self, edge: EdgeUnderTest, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        assert edge.app.realtime is not None
+        told: list[str] = []
+        monkeypatch.setattr(edge.app.realtime.core, "tell", lambda publication: told.append(publication.channel))
+        for number in range(20):
+            await edge.get(f"/{number}")
+        await edge.background_done()
+        async with connected(url(edge)) as client:
+            await subscribe(client, "cache:/7")
+            await admin(edge, "POST", "/api/cache/purge", json={"everything": True})
+        assert told == ["cache:/7"]
 
     async def test_the_sender_of_a_queued_write_hears_that_it_was_delivered(self, origin: ScriptedOrigin) -> None:
         routes = [{"name": "all", "match": "/**", "strategy": "network-only", "offline_queue": True}]

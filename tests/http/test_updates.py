@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from proxy.purge import parse_purge
 from tests.edge import EdgeUnderTest, edge_before
 from tests.origin import Script, ScriptedOrigin, etagged, reply
 
@@ -117,3 +118,56 @@ async def test_a_subscriber_that_fails_harms_nobody_and_one_that_left_hears_noth
     await twice(edge)
     assert heard == [(URL, "checksum")]
     assert caplog.text.count("a subscriber to updates failed") == 1
+
+
+async def purge(edge: EdgeUnderTest, **words: Any) -> int:
+    asked = parse_purge(words, lambda request: (request.url, ()))
+    return await edge.app.purger.purge(asked.covers, soft=asked.soft, dry_run=asked.dry_run)
+
+
+@pytest.mark.parametrize("soft", [False, True])
+async def test_what_is_purged_is_told_once_for_each_path_and_when_it_is_gone(
+    edge: EdgeUnderTest, origin: ScriptedOrigin, soft: bool
+) -> None:
+    origin.default = one()
+    for path in ("/xa?tok=secret", "/xa?tok=other", "/xb", "/c"):
+        await edge.get(path, HOST)
+    await edge.background_done()
+    heard: list[tuple[str, str, set[str]]] = []
+
+    def hear(url: str, reason: str) -> None:
+        fresh = {entry.url for entry in edge.app.store.entries() if entry.fresh_until > edge.clock()}
+        heard.append((url, reason, fresh))
+
+    edge.app.updates.subscribe(hear)
+    assert await purge(edge, prefix="/x", soft=soft, dry_run=True) == 3
+    assert heard == []
+    assert await purge(edge, prefix="/x", soft=soft) == 3
+    left = {"http://app.example/c"}
+    assert sorted(heard) == [("http://app.example/xa", "purged", left), ("http://app.example/xb", "purged", left)]
+
+
+async def test_a_purge_of_everything_tells_only_of_what_somebody_wants_to_know_about(
+    edge: EdgeUnderTest, origin: ScriptedOrigin
+) -> None:
+    origin.default = one()
+    for number in range(30):
+        await edge.get(f"/{number}", HOST)
+    await edge.background_done()
+    heard: Heard = []
+    edge.app.updates.subscribe(lambda url, reason: heard.append((url, reason)), lambda url: url.endswith("/7"))
+    assert await purge(edge, everything=True) == 30
+    assert heard == [("http://app.example/7", "purged")]
+    assert await purge(edge, everything=True) == 0
+    assert len(heard) == 1, "nothing was there any more"
+
+
+async def test_the_purge_of_a_users_own_copy_is_not_told(origin: ScriptedOrigin) -> None:
+    routes: list[dict[str, Any]] = [{"match": "/**", "strategy": "network-first", "credentials": "partition"}]
+    origin.on("/a", reply(body=b"one"))
+    async with edge_before(origin, routes=routes) as edge:
+        heard = listening(edge)
+        await edge.get("/a", {**HOST, "Cookie": "session=1"})
+        await edge.background_done()
+        assert await purge(edge, everything=True) == 1
+        assert heard == []

@@ -35,7 +35,9 @@ class Application:
         """Tokens that are no good any more, and when it is said."""
         self.asked: list[tuple[str, str, str]] = []
 
-    async def __call__(self, method: str, target: str, fields: list[tuple[str, str]], body: bytes) -> Answer:
+    async def __call__(
+        self, method: str, target: str, fields: list[tuple[str, str]], body: bytes, *_: object
+    ) -> Answer:
         token = dict(fields).get("Authorization", "").removeprefix("Bearer ")
         self.asked.append((method, target, token))
         if self.away:
@@ -67,7 +69,9 @@ class Slow(Application):
         super().__init__()
         self.may = asyncio.Event()
 
-    async def __call__(self, method: str, target: str, fields: list[tuple[str, str]], body: bytes) -> Answer:
+    async def __call__(
+        self, method: str, target: str, fields: list[tuple[str, str]], body: bytes, *_: object
+    ) -> Answer:
         await self.may.wait()
         return answer()
 

@@ -15,6 +15,7 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any
 
+from realtime.asking import Asked
 from realtime.connection import Handshake
 from realtime.core import Core
 from realtime.hub import Hub
@@ -22,7 +23,7 @@ from realtime.settings import AuthenticationSettings, ChatSettings, CoreSettings
 from tests.realtime.wire import Wire, turns
 
 Answer = tuple[int, list[tuple[str, str]], bytes]
-Ask = Callable[[str, str, list[tuple[str, str]], bytes], Awaitable[Answer]]
+Ask = Callable[[str, str, list[tuple[str, str]], bytes, Asked], Awaitable[Answer]]
 
 
 def answer(document: Any = None, status: int = 200, **fields: str) -> Answer:

@@ -197,7 +197,7 @@ class Application:
         self.way = authentication(AuthenticationSettings(remember=30.0), origin, now=self.clock, wall=lambda: NOW)
 
     async def __call__(
-        self, method: str, target: str, fields: list[tuple[str, str]], body: bytes
+        self, method: str, target: str, fields: list[tuple[str, str]], body: bytes, *_: object
     ) -> tuple[int, list[tuple[str, str]], bytes]:
         assert (method, target, body) == ("GET", "/session", b"")
         self.asked.append(fields)

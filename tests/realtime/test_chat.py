@@ -45,7 +45,9 @@ class Gate:
         self.keys: list[str] = []
         self.answers: list[asyncio.Future[Answer]] = []
 
-    async def __call__(self, method: str, target: str, fields: list[tuple[str, str]], body: bytes) -> Answer:
+    async def __call__(
+        self, method: str, target: str, fields: list[tuple[str, str]], body: bytes, *_: object
+    ) -> Answer:
         self.bodies.append(json.loads(body) if body else target)
         self.keys.append(dict(fields).get("Idempotency-Key", ""))
         self.answers.append(asyncio.get_running_loop().create_future())
@@ -143,7 +145,7 @@ class TestWhoMaySpeak:
             assert (await sly.ask("subscribe", "user:*"))["ok"]
 
 
-async def no_mallory(method: str, target: str, fields: object, body: bytes) -> Answer:
+async def no_mallory(method: str, target: str, fields: object, body: bytes, *rest: object) -> Answer:
     """An application in whose conversations mallory has no part; 8 is open to everybody."""
     conversation, _, users = target.removeprefix("/may/").partition("?")
     return answer(status=403 if "mallory" in users and conversation != "8" else 204)
@@ -544,7 +546,7 @@ class TestMessages:
     ) -> None:
         asked: list[int] = []
 
-        async def persist(method: str, target: str, fields: object, body: bytes) -> Answer:
+        async def persist(method: str, target: str, fields: object, body: bytes, *_: object) -> Answer:
             asked.append(len(json.loads(body)["messages"]))
             return answer({"error": "no"}, status)
 
@@ -718,7 +720,7 @@ class TestMessages:
     async def test_profiles_come_from_the_application_once(self) -> None:
         asked: list[str] = []
 
-        async def ask(method: str, target: str, fields: object, body: bytes) -> Answer:
+        async def ask(method: str, target: str, fields: object, body: bytes, *_: object) -> Answer:
             asked.append(target)
             return answer({"profiles": [{"id": "u1", "username": "Ada"}]})
 
@@ -806,7 +808,7 @@ class TestWhatOthersLearnOfAUser:
 
     @pytest.mark.parametrize("profiles", [None, "missing", "failing", "slow"])
     async def test_is_what_is_public_while_there_is_no_profile(self, profiles: str | None) -> None:
-        async def ask(method: str, target: str, fields: object, body: bytes) -> Answer:
+        async def ask(method: str, target: str, fields: object, body: bytes, *_: object) -> Answer:
             if target == "/session":
                 return answer({"user": _SESSION})
             if profiles == "slow":
@@ -850,7 +852,7 @@ class TestWhatOthersLearnOfAUser:
 
 class TestDeletions:
     @staticmethod
-    async def numbering(method: str, target: str, fields: object, body: bytes) -> Answer:
+    async def numbering(method: str, target: str, fields: object, body: bytes, *_: object) -> Answer:
         if method == "DELETE":
             return answer(status=204)
         return answer({"ids": [int(message["content"]) for message in json.loads(body)["messages"]]}, 201)
@@ -1119,7 +1121,7 @@ class Fates:
         self.fates = fates
         self.kept: list[str] = []
 
-    async def __call__(self, method: str, target: str, fields: object, body: bytes) -> Answer:
+    async def __call__(self, method: str, target: str, fields: object, body: bytes, *_: object) -> Answer:
         fate = self.fates.pop(0) if self.fates else "take"
         await asyncio.sleep(0)
         if fate == "away":

@@ -23,7 +23,9 @@ class Keeper(Application):
         super().__init__()
         self.gate = Gate()
 
-    async def __call__(self, method: str, target: str, fields: list[tuple[str, str]], body: bytes) -> Answer:
+    async def __call__(
+        self, method: str, target: str, fields: list[tuple[str, str]], body: bytes, *_: object
+    ) -> Answer:
         if target == "/messages":
             return await self.gate(method, target, fields, body)
         return await super().__call__(method, target, fields, body)

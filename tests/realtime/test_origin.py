@@ -9,24 +9,36 @@ from typing import Any
 
 import pytest
 
+from realtime.asking import Asked
 from realtime.consent import Consent
-from realtime.origin import Credentials, Origin, OriginAway, OriginRefused
+from realtime.origin import Credentials, Origin, OriginAway, OriginRefused, Unconfirmed
 from realtime.settings import OriginSettings
 from realtime.stats import RealtimeStats
 from tests.realtime.talking import Answer, answer
 
 
 class Application:
-    """Gives the answers it was told to, in order, the last one again and again; an exception is raised."""
+    """Gives the answers it was told to, in order, the last one again and again; an exception is raised.
+
+    It takes `takes` seconds for each, and refuses connections until it is `up_at`.
+    """
 
     def __init__(self, *answers: Answer | Exception) -> None:
         self.answers = list(answers)
         self.asked: list[tuple[str, str, dict[str, str], bytes]] = []
         self.seconds = 0.0
         self.takes = 0.0
+        self.up_at = 0.0
+        self.refused_at: list[float] = []
         self.pauses: list[float] = []
 
-    async def __call__(self, method: str, target: str, fields: list[tuple[str, str]], body: bytes) -> Answer:
+    async def __call__(
+        self, method: str, target: str, fields: list[tuple[str, str]], body: bytes, asked: Asked
+    ) -> Answer:
+        if self.seconds < self.up_at:
+            asked.in_vain()
+            self.refused_at.append(self.seconds)
+            raise ConnectionRefusedError
         self.asked.append((method, target, dict(fields), body))
         self.seconds += self.takes
         said = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
@@ -71,7 +83,47 @@ class TestPersisting:
         application = Application(answer(status=503))
         with pytest.raises(OriginAway, match="503"):
             await application.origin(patience=15.0, backoff=0.25).persist("7", [b"{}"])
-        assert 15.0 - 2.4 <= application.seconds < 15.0
+        assert application.seconds == pytest.approx(15.0)
+
+    async def test_is_tried_a_last_time_a_second_before_patience_is_over(self) -> None:
+        application = Application(answer())
+        application.up_at = 60.0
+        with pytest.raises(OriginAway):
+            await application.origin(patience=15.0, backoff=0.25).persist("7", [b"{}"])
+        assert 14.0 <= application.refused_at[-1] < 15.0
+        assert application.seconds == pytest.approx(15.0), "given up at the end, and not before"
+
+    @pytest.mark.parametrize("patience", [1.0, 4.0, 15.0])
+    async def test_succeeds_when_the_application_is_back_a_second_before_patience_is_over(
+        self, patience: float
+    ) -> None:
+        application = Application(answer())
+        application.up_at = patience - min(1.0, patience / 4)
+        await application.origin(patience=patience, backoff=0.25).persist("7", [b"{}"])
+        assert application.up_at <= application.seconds < patience
+
+    async def test_of_what_reached_nobody_it_is_known_that_nothing_was_kept(self) -> None:
+        application = Application(answer())
+        application.up_at = 60.0
+        with pytest.raises(OriginAway) as away:
+            await application.origin(patience=15.0, backoff=1.0).persist("7", [b"{}"])
+        assert not isinstance(away.value, Unconfirmed)
+
+    async def test_of_what_was_asked_once_without_an_answer_it_is_not_known_whatever_follows(self) -> None:
+        class Dying(Application):
+            async def __call__(self, *question: Any) -> Answer:
+                try:
+                    return await super().__call__(*question)
+                finally:
+                    self.up_at = 60.0
+
+        asked = Asked()
+        application = Dying(OriginAway("timed out"))
+        with pytest.raises(Unconfirmed):
+            await application.origin(patience=15.0, backoff=1.0).persist("7", [b"{}"], asked=asked)
+        assert len(application.asked) == 1
+        assert len(application.refused_at) > 3
+        assert asked.unconfirmed
 
     async def test_succeeds_when_the_application_is_back_before_patience_is_over(self) -> None:
         application = Application(*[ConnectionRefusedError()] * 8, answer())
@@ -82,8 +134,10 @@ class TestPersisting:
         application = Application(answer(status=503))
         with pytest.raises(OriginAway):
             await application.origin(patience=15.0, backoff=0.25).persist("7", [b"{}"])
-        expected = [min(0.25 * 2**attempt, 2.0) for attempt in range(len(application.pauses))]
-        assert all(0.8 * wait <= pause <= 1.2 * wait for pause, wait in zip(application.pauses, expected, strict=True))
+        *pauses, last, _ = application.pauses
+        expected = [min(0.25 * 2**attempt, 2.0) for attempt in range(len(pauses))]
+        assert all(0.8 * wait <= pause <= 1.2 * wait for pause, wait in zip(pauses, expected, strict=True))
+        assert last < 1.2 * 2.0
 
     async def test_without_patience_is_tried_once(self) -> None:
         application = Application(answer(status=503))

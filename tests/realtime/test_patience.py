@@ -26,7 +26,7 @@ class Hanging:
         self.asked: list[list[str]] = []
         self._answers: list[asyncio.Future[Answer]] = []
 
-    async def __call__(self, method: str, target: str, fields: object, body: bytes) -> Answer:
+    async def __call__(self, method: str, target: str, fields: object, body: bytes, *_: object) -> Answer:
         self.asked.append([message["content"] for message in json.loads(body)["messages"]])
         self._answers.append(asyncio.get_running_loop().create_future())
         return await self._answers[-1]
@@ -142,6 +142,54 @@ async def test_what_the_application_has_answered_with_its_failure_may_be_kept(st
         assert refused(alice, [number]) == [True]
         assert alice.answered(number)["may_be_kept"] is True
         assert "may have been saved" in alice.answered(number)["error"]
+
+
+async def refuses_connections(*question: Any) -> Answer:
+    question[-1].in_vain()
+    raise OriginAway("connection refused")
+
+
+async def test_what_could_not_be_asked_for_was_not_kept_neither_with_its_batch_nor_when_its_own_patience_is_over() -> (
+    None
+):
+    gate = asyncio.Event()
+
+    async def application(*question: Any) -> Answer:
+        if not gate.is_set():
+            await gate.wait()
+            return answer({"ids": [1]}, 201)
+        return await refuses_connections(*question)
+
+    async with talk(application, origin={"persist": "/messages", "patience": 4.0, "backoff": 3.0}) as talking:
+        alice = await talking.member("u1", "7")
+        numbers = await sending(talking, alice, 0.0, 0.5, 1.0)
+        gate.set()
+        await turns(20)
+        assert alice.answered(numbers[0])["ok"]
+        await talking.pass_time(3.6)
+        assert refused(alice, numbers[1:]) == [True, False]
+        assert "may_be_kept" not in alice.answered(numbers[1])
+        assert alice.answered(numbers[1])["error"].endswith("Try again.")
+
+
+async def test_what_was_kept_may_be_kept_while_others_of_its_batch_are_asked_for() -> None:
+    async def application(*question: Any) -> Answer:
+        contents = [message["content"] for message in json.loads(question[3])["messages"]]
+        if contents == ["0"]:
+            await gate.wait()
+        if contents == ["1"]:
+            return await refuses_connections(*question)
+        return answer(status=422) if len(contents) > 1 else answer({"ids": [9]}, 201)
+
+    gate = asyncio.Event()
+    async with talk(application, origin={"persist": "/messages", "patience": 4.0, "backoff": 3.0}) as talking:
+        alice = await talking.member("u1", "7")
+        numbers = await sending(talking, alice, 0.0, 0.5, 1.0)
+        gate.set()
+        await turns(20)
+        await talking.pass_time(3.6)
+        assert refused(alice, numbers[1:]) == [True, False]
+        assert alice.answered(numbers[1])["may_be_kept"] is True
 
 
 async def in_flight(talking: Talking, talker: Talker, application: Hanging) -> None:

@@ -65,7 +65,7 @@ async def test_a_conflated_channel_tells_the_latest_of_each_key() -> None:
 async def test_order_is_kept_while_authors_are_looked_up() -> None:
     answers: list[asyncio.Future[Answer]] = []
 
-    async def ask(method: str, target: str, fields: object, body: bytes) -> Answer:
+    async def ask(method: str, target: str, fields: object, body: bytes, *_: object) -> Answer:
         answers.append(asyncio.get_running_loop().create_future())
         return await answers[-1]
 
