@@ -114,7 +114,7 @@ class Liked:
         self.away = False
         self.asked: list[str] = []
 
-    async def __call__(self, method: str, target: str, fields: object, body: bytes) -> Answer:
+    async def __call__(self, method: str, target: str, fields: object, body: bytes, _: object) -> Answer:
         self.asked.append(target)
         if self.away:
             return answer(status=503)
