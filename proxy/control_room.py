@@ -72,9 +72,9 @@ from webui.pages import config as config_page
 from webui.pages import outbox as outbox_page
 from webui.pages import routes as routes_page
 
-PAGES_AFTER = 10.0
-"""Seconds after the start until pages are prepared: when an edge is restarted all its clients return at once, and more
-of them than operators.
+PAGES_WITHIN = 60.0
+"""Seconds after the start until pages are prepared if nobody looks at one: when an edge is restarted all its clients
+return at once, and more of them than operators.
 """
 
 
@@ -239,7 +239,7 @@ class ControlRoom:
         self._watching.append(asyncio.create_task(self.history.keep(), name="history"))
         heap = Heap(lambda: self._store.stats().memory_bytes, malloc_trim())
         self._watching.append(asyncio.create_task(heap.keep(), name="heap"))
-        self._watching.append(asyncio.create_task(self._frame.prepare(PAGES_AFTER), name="templates"))
+        self._watching.append(asyncio.create_task(self._frame.prepare(PAGES_WITHIN), name="templates"))
         self._watching.append(asyncio.create_task(self._cache.keep(), name="catalogue"))
         if self._kept_alerts is not None:
             await self._kept_alerts.start()

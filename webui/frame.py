@@ -8,6 +8,7 @@ Everything works without script.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -61,6 +62,7 @@ class Frame:
         self.app = app
         self.assets = Assets()
         self._pages: list[Page] = []
+        self._looked_at = asyncio.Event()
         self._environment = _environment(app, self.assets)
         self._environment.globals["pages"] = self._pages
         self.offer(firing_alerts=tuple)
@@ -86,6 +88,7 @@ class Frame:
         self, request: web.Request, template: str, *, page: str, status: int = 200, **context: Any
     ) -> web.Response:
         """The page, or its live part when htmx asks."""
+        self._looked_at.set()
         shared = {
             "layout": "live.html" if is_live(request) else "page.html",
             "page": page,
@@ -96,11 +99,12 @@ class Frame:
         found.headers["Vary"] = "HX-Request"
         return found
 
-    async def prepare(self, after: float = 0.0) -> None:
-        """Compile the templates in the background, so that the first look at a page is not the slow one; after so many
-        seconds.
+    async def prepare(self, within: float = 0.0) -> None:
+        """Compile the templates in the background, so that no look at a page is the slow one: when somebody first looks
+        at one, or after so many seconds.
         """
-        await asyncio.sleep(after)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._looked_at.wait(), within)
         for name in self._environment.list_templates():
             await asyncio.to_thread(self._environment.get_template, name)
             await asyncio.sleep(_BETWEEN_TEMPLATES)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -237,6 +238,32 @@ async def test_templates_are_compiled_before_anybody_looks(monkeypatch: pytest.M
     await frame.prepare()
     cache = frame._environment.cache
     assert cache is not None
+    assert len(cache) == len(list((Path(__file__).parents[2] / "webui" / "templates").glob("*.html")))
+
+
+async def test_or_as_soon_as_somebody_looks_at_one(
+    edge: EdgeUnderView, aiohttp_client: AiohttpClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An edge that has just been restarted has others to serve, until then."""
+    monkeypatch.setattr("webui.frame._BETWEEN_TEMPLATES", 0)
+    made: list[Frame] = []
+    init = Frame.__init__
+
+    def watched(self: Frame, app: web.Application) -> None:
+        made.append(self)
+        init(self, app)
+
+    monkeypatch.setattr(Frame, "__init__", watched)
+    client = await _client(edge, aiohttp_client)
+    (frame,) = made
+    preparing = asyncio.create_task(frame.prepare(3600.0))
+    await asyncio.sleep(0)
+    cache = frame._environment.cache
+    assert cache is not None
+    assert len(cache) == 0
+    await _page(client, "/")
+    async with asyncio.timeout(20):
+        await preparing
     assert len(cache) == len(list((Path(__file__).parents[2] / "webui" / "templates").glob("*.html")))
 
 
