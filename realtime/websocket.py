@@ -37,6 +37,12 @@ TALKS = 0.1
 LATE = 1000
 """Frames (or KiB) that are looked through for the client's close after ours; whoever goes on is not read any more."""
 
+SHORT = 4096
+"""Bytes of what may be collected to be written in one go: what is longer would rather be copied than spared a call."""
+
+MOST_COLLECTED = 16
+"""How many answers are collected."""
+
 _CODES = {
     "drain": WSCloseCode.SERVICE_RESTART,
     "slow-client": WSCloseCode.TRY_AGAIN_LATER,
@@ -88,6 +94,7 @@ class TakenWebSocket(WebSocketDataQueue, asyncio.BufferedProtocol):
 
     __slots__ = (
         "_closing",
+        "_collected",
         "_deflate",
         "_drained",
         "_ended",
@@ -129,6 +136,7 @@ class TakenWebSocket(WebSocketDataQueue, asyncio.BufferedProtocol):
         self._deflate = settings.compression if deflate else None
         self.descriptor = -1 if wire.get_extra_info("sslcontext") else wire.get_extra_info("socket").fileno()
         self._closing = False
+        self._collected: list[bytes] | None = None  # while what has come is acted on: what is said to that
         self._drained = True
         self._heads = Heads()
         self._fragments = 0  # frames that have made no message yet
@@ -170,11 +178,29 @@ class TakenWebSocket(WebSocketDataQueue, asyncio.BufferedProtocol):
     # The session's side
 
     def write(self, outgoing: Outgoing) -> None:
-        wire = self._wire
-        if self._closing or wire.is_closing():
+        if self._closing or self._wire.is_closing():
             return
         threshold = self._deflate
         data = outgoing.frame if threshold is None or outgoing.size < threshold else outgoing.deflated
+        stats = self._house.stats
+        stats.packets_out += outgoing.count
+        stats.bytes_out += len(data)
+        self._sent += len(data)
+        collected = self._collected
+        # What is in a row (see multicast.py) is written to without being asked, so nothing may wait for it here.
+        if collected is None or self._multicasts or len(data) > SHORT:
+            self._give_collected()
+            self._give(data)
+        else:
+            collected.append(data)
+            if len(collected) > MOST_COLLECTED:
+                self._give_collected()
+
+    def _give(self, data: bytes) -> None:
+        """Hand bytes to the system, and what it does not take to the transport."""
+        wire = self._wire
+        if wire.is_closing():
+            return
         written = 0
         if self.descriptor >= 0 and not wire.get_write_buffer_size():
             # Past the transport, which would only add to what the system takes for it. Its buffer is empty, so nothing
@@ -187,10 +213,12 @@ class TakenWebSocket(WebSocketDataQueue, asyncio.BufferedProtocol):
         if written < len(data):
             wire.write(data[written:])
             self._step_out()
-        stats = self._house.stats
-        stats.packets_out += outgoing.count
-        stats.bytes_out += len(data)
-        self._sent += len(data)
+
+    def _give_collected(self) -> None:
+        if self._collected:
+            data = b"".join(self._collected)
+            self._collected.clear()
+            self._give(data)
 
     def close(self, reason: str) -> None:
         """Say why and wait a while for the client to close too (RFC 6455 section 7.1.1)."""
@@ -239,6 +267,7 @@ class TakenWebSocket(WebSocketDataQueue, asyncio.BufferedProtocol):
 
     def abort(self) -> None:
         self._step_out()
+        self._give_collected()
         self._wire.abort()
 
     # Among others
@@ -246,7 +275,7 @@ class TakenWebSocket(WebSocketDataQueue, asyncio.BufferedProtocol):
     @property
     def destination(self) -> Destination | None:
         wire = self._wire
-        waits = self._closing or wire.is_closing() or wire.get_write_buffer_size()
+        waits = self._closing or wire.is_closing() or self._collected or wire.get_write_buffer_size()
         return None if waits or self._deflate is not None or self.descriptor < 0 else self
 
     def stepped_in(self, multicast: Multicast) -> None:
@@ -292,7 +321,13 @@ class TakenWebSocket(WebSocketDataQueue, asyncio.BufferedProtocol):
             self._refuse("protocol-error")  # the reader would take it
             return
         self._fragments += heads
-        reader.feed_data(data)
+        # What is said to several messages that came together leaves together.
+        self._collected = []
+        try:
+            reader.feed_data(data)
+        finally:
+            self._give_collected()
+            self._collected = None
         if self._fragments > 1:
             self._fragmented()
 
@@ -396,6 +431,7 @@ class TakenWebSocket(WebSocketDataQueue, asyncio.BufferedProtocol):
 
     def _send(self, data: bytes, head: bytes = b"") -> None:
         self._sent += len(data)
+        self._give_collected()
         self._wire.write(head + data)
         if self._multicasts and self._wire.get_write_buffer_size():
             self._step_out()

@@ -16,7 +16,7 @@ from realtime.frames import Outgoing
 from realtime.room import MANY, Room
 from realtime.socket import Socket
 from tests.edge import PATIENCE
-from tests.engine import PATH, EngineUnderTest, RawWebSocket, Recorder, engine_with, upgrade_head
+from tests.engine import PATH, EngineUnderTest, RawWebSocket, Recorder, engine_with, masked, upgrade_head
 
 CROWD = 2 * MANY
 KILOBYTE = "x" * 1000
@@ -218,3 +218,26 @@ async def stalled(engine: EngineUnderTest) -> socket.socket:
     while not received.endswith(b"}"):
         received += await loop.sock_recv(sock, 1)
     return sock
+
+
+@pytest.mark.parametrize("said_before", [0, 1, 2])
+@pytest.mark.parametrize("length", [1, 5000])
+async def test_what_is_answered_and_what_all_are_told_keep_their_order(said_before: int, length: int) -> None:
+    async with place() as (here, members):
+        for number in range(said_before):  # from the second on they are written to in a row
+            here.say(f"before {number}")
+            await everybody_hears(members, f"before {number}")
+        asking = here.engine.receivers[0]
+
+        def received(message: str | bytes) -> None:
+            asking.send(f"answer to {message!r} {'x' * length}")
+            here.say(f"told of {message!r}")
+            asking.send(f"that was {message!r}")
+
+        asking.received = received  # type: ignore[method-assign]
+        await members[0].client.send(b"".join(masked(f"4{number}") for number in range(3)))
+        for number in range(3):
+            assert await members[0].text() == f"4answer to '{number}' {'x' * length}"
+            assert await members[0].text() == f"4told of '{number}'"
+            assert await members[0].text() == f"4that was '{number}'"
+            await everybody_hears(members[1:], f"told of '{number}'")

@@ -18,7 +18,7 @@ from aiohttp.web_protocol import RequestHandler
 from proxy.connection import ClientListener, Handler
 from realtime.frames import PING, PONG
 from realtime.upgrading import deflate_accepted
-from realtime.websocket import PINGS, TakenWebSocket
+from realtime.websocket import MOST_COLLECTED, PINGS, SHORT, TakenWebSocket
 from tests.edge import PATIENCE
 from tests.engine import PATH, EngineUnderTest, ListenerOf, RawWebSocket, engine_with, masked, upgrade_head
 
@@ -568,3 +568,79 @@ async def test_what_was_said_before_a_frame_that_may_not_be_is_heard_however_it_
         assert [await engine.last.message() for _ in range(2)] == ["one", "two"]
         assert await engine.last.end() == "protocol-error"
         assert await websocket.close_code() == 1002
+
+
+class TestAnswers:
+    """What is said while messages that came together are acted on."""
+
+    @pytest.fixture
+    def given(self, monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
+        """What is handed to the system, each in one go."""
+        handed: list[bytes] = []
+        give = TakenWebSocket._give
+
+        def watched(self: TakenWebSocket, data: bytes) -> None:
+            handed.append(data)
+            give(self, data)
+
+        monkeypatch.setattr(TakenWebSocket, "_give", watched)
+        return handed
+
+    @staticmethod
+    def echoing(engine: EngineUnderTest, *also: str) -> None:
+        """Have the last session answer with what it is told."""
+        last = engine.last
+
+        def received(message: str | bytes) -> None:
+            last.send(message, *also)
+
+        last.received = received  # type: ignore[method-assign]
+
+    async def test_leave_in_one_go(self, engine: EngineUnderTest, given: list[bytes]) -> None:
+        async with await engine.session() as websocket:
+            self.echoing(engine)
+            given.clear()
+            await websocket.client.send(b"".join(masked(f"4{number}") for number in range(5)))
+            assert [await websocket.text() for _ in range(5)] == [f"4{number}" for number in range(5)]
+            assert given == [b"".join(b"\x81\x024%d" % number for number in range(5))]
+
+    async def test_that_are_long_are_not_copied_and_do_not_overtake(
+        self, engine: EngineUnderTest, given: list[bytes]
+    ) -> None:
+        async with await engine.session() as websocket:
+            self.echoing(engine)
+            given.clear()
+            long = "4" + "x" * SHORT
+            await websocket.client.send(masked("4a") + masked(long) + masked("4b"))
+            assert [await websocket.text() for _ in range(3)] == ["4a", long, "4b"]
+            assert len(given) == 3
+
+    async def test_come_before_the_pong_and_the_close_that_follow_them(self, engine: EngineUnderTest) -> None:
+        async with await engine.session() as websocket:
+            self.echoing(engine)
+            ping, close = masked(b"hi", opcode=9), masked(b"\x03\xe8", opcode=8)
+            await websocket.client.send(masked("4a") + ping + masked("4b") + close)
+            assert [await websocket.frame() for _ in range(4)] == [
+                (1, b"4a"), (10, b"hi"), (1, b"4b"), (8, b"\x03\xe8"),
+            ]  # fmt: skip
+
+    async def test_are_not_collected_without_end(self, engine: EngineUnderTest, given: list[bytes]) -> None:
+        async with await engine.session() as websocket:
+            self.echoing(engine)
+            given.clear()
+            count = 5 * MOST_COLLECTED
+            await websocket.client.send(b"".join(masked(f"4{number}") for number in range(count)))
+            assert [await websocket.text() for _ in range(count)] == [f"4{number}" for number in range(count)]
+            assert max(data.count(b"\x81") for data in given) == MOST_COLLECTED + 1
+
+    async def test_that_end_the_session_come_before_its_end(self, engine: EngineUnderTest) -> None:
+        async with await engine.session() as websocket:
+            last = engine.last
+
+            def received(message: str | bytes) -> None:
+                last.send("goodbye")
+                last.connection.close()
+
+            last.received = received  # type: ignore[method-assign]
+            await websocket.client.send(masked("4a") + masked("4b"))
+            assert [await websocket.frame() for _ in range(2)] == [(1, b"4goodbye"), (8, b"\x03\xe8server-close")]
