@@ -11,10 +11,11 @@ import math
 import os
 from typing import Any
 
-from aiohttp import WSCloseCode, WSMsgType, web
+from aiohttp import WSMsgType, web
 from aiohttp._websocket.models import WebSocketError
 from aiohttp._websocket.reader import WebSocketDataQueue, WebSocketReader
 
+from realtime.closing import NORMAL, POLICY_VIOLATION, code_of, reason_of
 from realtime.connection import Caller, WebSocketEnded
 from realtime.engineio import Via
 from realtime.frames import PONG, Heads, Outgoing, close_frame, frame
@@ -42,25 +43,6 @@ SHORT = 4096
 
 MOST_COLLECTED = 16
 """How many answers are collected."""
-
-_CODES = {
-    "drain": WSCloseCode.SERVICE_RESTART,
-    "slow-client": WSCloseCode.TRY_AGAIN_LATER,
-    "gave-way": WSCloseCode.TRY_AGAIN_LATER,
-    "invalid-packet": WSCloseCode.PROTOCOL_ERROR,
-    "protocol-error": WSCloseCode.PROTOCOL_ERROR,
-    "invalid-text": WSCloseCode.INVALID_TEXT,
-    "too-large": WSCloseCode.MESSAGE_TOO_BIG,
-    "flood": WSCloseCode.POLICY_VIOLATION,
-    "parse-error": WSCloseCode.POLICY_VIOLATION,
-    "ping-flood": WSCloseCode.POLICY_VIOLATION,
-    "session-taken": WSCloseCode.POLICY_VIOLATION,
-    "internal": WSCloseCode.INTERNAL_ERROR,
-}
-_REASONS = {
-    WSCloseCode.MESSAGE_TOO_BIG: "too-large",
-    WSCloseCode.INVALID_TEXT: "invalid-text",
-}
 
 
 def take_over(
@@ -228,7 +210,7 @@ class TakenWebSocket(WebSocketDataQueue, asyncio.BufferedProtocol):
         self._step_out()
         self._why = self._why or reason
         if not self._wire.is_closing():
-            self._send(close_frame(_CODES.get(reason, WSCloseCode.OK), reason))
+            self._send(close_frame(code_of(reason), reason))
             self._linger = self._house.loop.call_later(self._house.settings.close_timeout, self._wire.abort)
         self._session = None
         self.wake()  # the client's close is waited for
@@ -378,14 +360,13 @@ class TakenWebSocket(WebSocketDataQueue, asyncio.BufferedProtocol):
         elif kind is _CLOSE:
             self._closing = True
             self._step_out()
-            self._send(close_frame(WSCloseCode.OK))
+            self._send(close_frame(NORMAL))
             self._end("transport-close")
             self._wire.close()
 
     def set_exception(self, exc: BaseException, exc_cause: BaseException | None = None) -> None:
         """What came is not WebSocket, or too much of it."""
-        code = exc.code if isinstance(exc, WebSocketError) else WSCloseCode.INTERNAL_ERROR
-        self._refuse(_REASONS.get(WSCloseCode(code), "protocol-error"))
+        self._refuse(reason_of(exc.code if isinstance(exc, WebSocketError) else None))
 
     def feed_eof(self) -> None:
         """Nothing waits for it."""
@@ -404,7 +385,7 @@ class TakenWebSocket(WebSocketDataQueue, asyncio.BufferedProtocol):
         self._late += 1 + (size >> 10)
         if self._late > LATE:
             self._turn_away()
-            raise WebSocketError(WSCloseCode.POLICY_VIOLATION, "enough")  # so that the reader stops here
+            raise WebSocketError(POLICY_VIOLATION, "enough")  # so that the reader stops here
 
     def _pinged(self, kind: WSMsgType, data: bytes) -> None:
         now = self._house.loop.time()
