@@ -28,7 +28,7 @@ class Realtime(Protocol):
 
     async def publish(self, document: object) -> dict[str, Any]: ...
 
-    def revoke(self, document: object) -> int: ...
+    async def revoke(self, document: object) -> int: ...
 
     def report(self, most: int) -> dict[str, Any]: ...
 
@@ -138,7 +138,7 @@ class AdminApi:
         """End a user, or its part in a conversation, in all its sessions: `{user, conversation?}`."""
         try:
             document = await _json(request)
-            sessions = self._live().revoke(document)
+            sessions = await self._live().revoke(document)
         except RequestRefused as error:
             return problem_response(error)
         if self._timeline is not None and isinstance(document, dict):

@@ -218,10 +218,10 @@ class RealtimeCore:
         except BadPublication as error:
             raise RequestRefused(400, "bad-publication", str(error)) from error
 
-    def revoke(self, document: object) -> int:
+    async def revoke(self, document: object) -> int:
         """Revoke `{user, conversation?}`. Raises RequestRefused that says what is wrong."""
         try:
-            return self.core.revoke(document)
+            return await self.core.revoke(document)
         except BadRevocation as error:
             raise RequestRefused(400, "bad-revocation", str(error)) from error
 

@@ -101,6 +101,7 @@ class Chat:
         self._settings = settings
         self._origin = origin
         self._silence = silence
+        self._settled = settled
         self._now = now
         self._messages: TokenBuckets[str] = TokenBuckets(settings.limits.messages)
         self._user_messages: TokenBuckets[str] = TokenBuckets(settings.limits.user_messages)
@@ -277,11 +278,23 @@ class Chat:
             self.participation.expire(member)
         return self.participation.join(member, conversation)
 
-    def _leave(self, member: Member, payload: object) -> dict[str, Any]:
+    def _leave(self, member: Member, payload: object) -> Any:
         conversation, _ = parse_place(payload, self._settings.limits)
         if member.joined(conversation):
             self.participation.leave(member, conversation)
-        return {"ok": True, "conversation_id": conversation}
+        return self._once_settled({"ok": True, "conversation_id": conversation})
+
+    def _once_settled(self, answer: dict[str, Any]) -> Any:
+        """Tell who has given something up that it has when no restart gives it back."""
+        settled = self._settled
+        if settled is None:
+            return answer
+
+        async def later() -> dict[str, Any]:
+            await settled()
+            return answer
+
+        return self.tasks.spawn(later(), "acknowledgement")
 
     def _send_message(self, member: Member, payload: object) -> Any:
         return self._send(member, [parse_message(payload, self._settings.limits)])
@@ -419,10 +432,10 @@ class Chat:
             member.socket.join(CHANNEL + channel)
         return {"ok": True, "channel": channel, "mode": rule.mode}
 
-    def _unsubscribe(self, member: Member, payload: object) -> dict[str, Any]:
+    def _unsubscribe(self, member: Member, payload: object) -> Any:
         channel = parse_id(payload, "channel", self._settings.limits)
         member.socket.leave(CHANNEL + channel)
-        return {"ok": True, "channel": channel}
+        return self._once_settled({"ok": True, "channel": channel})
 
     def _client_metrics(self, member: Member, payload: object) -> dict[str, Any]:
         try:

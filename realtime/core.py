@@ -119,11 +119,14 @@ class Core:
         await self.hub.settled()  # who is away gets it even if the process is killed now
         return {"sessions": self.chat.subscribers(publication.channel), "purged": purged}
 
-    def revoke(self, document: object) -> int:
+    async def revoke(self, document: object) -> int:
         """End a user, or its part in a conversation: `{user, conversation?}`. Returns how many sessions lose it, those
-        that may return included. Raises BadRevocation (a ValueError) with a sentence for its author.
+        that may return included, when no restart gives it back. Raises BadRevocation (a ValueError) with a sentence for
+        its author.
         """
-        return self.chat.participation.revoke(parse_revocation(document, self.chat.settings.limits))
+        sessions = self.chat.participation.revoke(parse_revocation(document, self.chat.settings.limits))
+        await self.hub.settled()
+        return sessions
 
     def tell(self, publication: Publication) -> None:
         """Publish without waiting and without tags to purge: what the edge itself has to say."""

@@ -45,7 +45,10 @@ class Sending(Later[Told]):
     def answer(self) -> Told:
         if self._failure is None:
             return {"ok": True, "messages": self._ids}
-        return {"ok": False, "error": self._failure["message"], **self._failure, "messages": self._ids}
+        failure = self._failure
+        if len(self._ids) > 1:  # of several messages none is meant alone
+            failure = {name: value for name, value in failure.items() if name != "client_id"}
+        return {"ok": False, "error": failure["message"], **failure, "messages": self._ids}
 
 
 class Item(NamedTuple):

@@ -19,7 +19,14 @@ from realtime.asking import Asked
 from realtime.connection import Handshake
 from realtime.core import Core
 from realtime.hub import Hub
-from realtime.settings import AuthenticationSettings, ChatSettings, CoreSettings, HubSettings, OriginSettings
+from realtime.settings import (
+    AuthenticationSettings,
+    ChatSettings,
+    CoreSettings,
+    HubSettings,
+    OriginSettings,
+    RecoverySettings,
+)
 from tests.realtime.wire import Wire, turns
 
 Answer = tuple[int, list[tuple[str, str]], bytes]
@@ -113,11 +120,14 @@ async def talk(
     chat: Mapping[str, Any] | None = None,
     origin: Mapping[str, Any] | None = None,
     auth: str = "trusted",
+    recovery: RecoverySettings | None = None,
     **options: Any,
 ) -> AsyncIterator[Talking]:
-    """`chat` and `origin` are members of the settings of these names; nothing is kept for those who return."""
+    """`chat` and `origin` are members of the settings of these names; without `recovery` nothing is kept for those who
+    return.
+    """
     settings = CoreSettings(
-        hub=HubSettings(recovery=None),
+        hub=HubSettings(recovery=recovery),
         chat=replace(ChatSettings(), **(chat or {})),
         origin=OriginSettings(**(origin or {})),
         authentication=AuthenticationSettings(kind=auth),  # type: ignore[arg-type]

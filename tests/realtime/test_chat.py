@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 
 from realtime.authorship import Authorship
 from realtime.batching import BUSY
+from realtime.hub import Hub
 from realtime.limits import Rate
 from realtime.origin import OriginAway
 from realtime.payloads import (
@@ -32,6 +34,7 @@ from realtime.settings import (
     CoreSettings,
     LimitSettings,
     OriginSettings,
+    RecoverySettings,
 )
 from tests.realtime.talking import Answer, Talker, Talking, answer, talk, text
 from tests.realtime.wire import turns
@@ -773,6 +776,46 @@ class TestMessages:
 
 _PUBLIC = {"id": "u1", "username": "Ada", "name": "Ada L.", "avatar_url": "/a.png"}
 _SESSION = {**_PUBLIC, "email": "a@b.c", "phone": 5, "admin": True}
+
+
+class TestGivingUp:
+    """What is given up, or taken, is said to be when a restart would not give it back."""
+
+    @pytest.fixture
+    def written(self, monkeypatch: pytest.MonkeyPatch) -> asyncio.Event:
+        """Set it to have everything written down."""
+        event = asyncio.Event()
+
+        async def settled(_: Hub) -> bool:
+            await event.wait()
+            return True
+
+        monkeypatch.setattr(Hub, "settled", settled)
+        return event
+
+    @pytest.mark.parametrize("event", ["leave_conversation", "unsubscribe"])
+    async def test_whoever_leaves_is_told_so_once_it_is_written_down(
+        self, event: str, written: asyncio.Event, tmp_path: Path
+    ) -> None:
+        async with talk(recovery=RecoverySettings(), journal_path=tmp_path) as talking:
+            alice = await talking.member("u1", "7")
+            asked = asyncio.create_task(alice.ask(event, "7"))
+            await turns(20)
+            assert not asked.done()
+            written.set()
+            assert (await asked)["ok"]
+
+    async def test_who_revokes_a_user_is_told_so_once_it_is_written_down(
+        self, written: asyncio.Event, tmp_path: Path
+    ) -> None:
+        async with talk(recovery=RecoverySettings(), journal_path=tmp_path) as talking:
+            alice = await talking.member("u1", "7")
+            revoking = asyncio.create_task(talking.core.revoke({"user": "u1"}))
+            await turns(20)
+            assert not revoking.done()
+            assert alice.heard("auth_error"), "it holds at once"
+            written.set()
+            assert await revoking == 1
 
 
 class TestBusyConversations:

@@ -225,7 +225,7 @@ class TestARevocation:
             await away(gone)
             await bob.ask("send_message", text("before", "bob"))
             here.application.logged_out.add("anna")
-            assert here.core.revoke({"user": "anna"}) == 2
+            assert await here.core.revoke({"user": "anna"}) == 2
             (told,) = link.heard("auth_error")
             assert (told["reason"], told["user"], told["left"]) == ("revoked", "anna", [])
             assert (await link.ask("send_message", text("a", "anna")))["reason"] == "not-authenticated"
@@ -245,7 +245,7 @@ class TestARevocation:
         async with world(journal=tmp_path) as here:
             anna, bob = await here.come("anna", joins="7"), await here.come("bob", joins="7")
             await away(anna)
-            assert here.core.revoke({"user": "anna"}) == 1
+            assert await here.core.revoke({"user": "anna"}) == 1
             await bob.ask("send_message", text("after", "bob"))
             await here.core.settle()
         async with world(journal=tmp_path) as here:
@@ -259,8 +259,8 @@ class TestARevocation:
             bob = await here.come("bob", joins="7")
             await away(gone)
             here.application.parts["7"] = {"bob"}
-            assert here.core.revoke({"user": "anna", "conversation": "7"}) == 2
-            assert here.core.revoke({"user": "anna", "conversation": "7"}) == 0
+            assert await here.core.revoke({"user": "anna", "conversation": "7"}) == 2
+            assert await here.core.revoke({"user": "anna", "conversation": "7"}) == 0
             await bob.ask("send_message", text("after", "bob"))
             gone = await here.back(gone, drop=False)
             assert anna.contents == gone.contents == []
@@ -277,8 +277,8 @@ class TestARevocation:
             here.application.silence = asyncio.Event()
             joins, enters = anna.begin("join_conversation", "7"), late.begin("authenticate", {"token": "for-anna.2"})
             await turns(20)
-            here.core.revoke({"user": "anna", "conversation": "7"})
-            here.core.revoke({"user": "anna"})
+            await here.core.revoke({"user": "anna", "conversation": "7"})
+            await here.core.revoke({"user": "anna"})
             here.application.silence.set()
             await turns(50)
             assert anna.answered(joins)["reason"] == "not-authenticated"
@@ -294,7 +294,7 @@ class TestARevocation:
             here.talking.seconds += LONG
             here.application.silence = asyncio.Event()
             anna = await here.back(anna, drop=False, waits=True)
-            assert here.core.revoke({"user": "anna"}) == 1
+            assert await here.core.revoke({"user": "anna"}) == 1
             await bob.ask("send_message", text("after", "bob"))
             here.application.silence.set()
             await turns(50)
@@ -314,7 +314,7 @@ class TestARevocation:
     async def test_that_makes_no_sense_is_explained(self, document: object, why: str) -> None:
         async with world() as here:
             with pytest.raises(BadRevocation, match=why):
-                here.core.revoke(document)
+                await here.core.revoke(document)
 
 
 def test_what_was_revoked_is_known_for_a_while_and_in_doubt_it_was() -> None:

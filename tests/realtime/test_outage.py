@@ -113,7 +113,7 @@ class TestATokenBroughtInAnOutage:
             anna = await here.come("anna", "ben", joins="7")
             here.application.away = True
             await anna.ask("authenticate", {"token": "for-anna.2"})
-            here.core.revoke({"user": "anna"})
+            await here.core.revoke({"user": "anna"})
             here.application.away = False
             await pass_seconds(here, 20)
             assert (await anna.ask("send_message", text("a", "anna")))["reason"] == "not-authenticated"
