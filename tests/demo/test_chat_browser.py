@@ -208,7 +208,7 @@ async def test_what_fails_while_its_conversation_is_not_open_is_told_above_the_d
         await expect(page.locator(".toast.bad")).to_contain_text("A message was not sent", timeout=30_000)
         await uncovered(page, ".toast.bad")
     await page.click("#chat [data-close]")
-    await page.wait_for_function("document.getElementById('toasts').parentElement === document.body")
+    await expect(page.locator("body > #toasts")).to_have_count(1)
 
 
 async def uncovered(page: Page, selector: str) -> None:

@@ -119,7 +119,8 @@ async def test_refused_connections_after_a_request_that_was_not_answered_settle_
 
     stopping: list[asyncio.Future[None]] = []
     origin.on("/messages", last)
-    async with edge_before(origin, realtime=SHORT) as edge:
+    time_to_ask_again = SHORT | {"origin": SHORT["origin"] | {"patience": "2s"}}
+    async with edge_before(origin, realtime=time_to_ask_again) as edge:
         may_have_been(await told(edge))
         await asyncio.gather(*stopping)
         assert origin.count("/messages") == 1
