@@ -12,6 +12,7 @@ import asyncio
 import json
 import logging
 import os
+import socket
 import struct
 from base64 import b64encode
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -249,6 +250,22 @@ def masked(data: str | bytes, *, opcode: int | None = None, fin: bool = True, rs
     mask = os.urandom(4)
     stream = (mask * (length // 4 + 1))[:length]
     return size + mask + (int.from_bytes(payload, "big") ^ int.from_bytes(stream, "big")).to_bytes(length, "big")
+
+
+async def stalled(engine: EngineUnderTest) -> socket.socket:
+    """A session whose client takes the handshake and then reads nothing; its system buffers little."""
+    loop = asyncio.get_running_loop()
+    sock = socket.socket()
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    sock.setblocking(False)
+    await loop.sock_connect(sock, ("127.0.0.1", engine.port))
+    await loop.sock_sendall(sock, upgrade_head(f"{PATH}?EIO=4&transport=websocket", engine.host))
+    received = b""
+    while b'"sid"' not in received:
+        received += await loop.sock_recv(sock, 1)
+    while not received.endswith(b"}"):
+        received += await loop.sock_recv(sock, 1)
+    return sock
 
 
 @asynccontextmanager

@@ -16,7 +16,7 @@ from realtime.frames import Outgoing
 from realtime.room import MANY, Room
 from realtime.socket import Socket
 from tests.edge import PATIENCE
-from tests.engine import PATH, EngineUnderTest, RawWebSocket, Recorder, engine_with, masked, upgrade_head
+from tests.engine import EngineUnderTest, RawWebSocket, Recorder, engine_with, masked, stalled
 
 CROWD = 2 * MANY
 KILOBYTE = "x" * 1000
@@ -202,22 +202,6 @@ async def test_what_a_connection_was_sent_is_known_at_its_end() -> None:
         while not ended:
             await asyncio.sleep(0)
         assert ended[0][1] - before == 3 * Outgoing(["hello"]).size
-
-
-async def stalled(engine: EngineUnderTest) -> socket.socket:
-    """A session whose client takes the handshake and then reads nothing; its system buffers little."""
-    loop = asyncio.get_running_loop()
-    sock = socket.socket()
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-    sock.setblocking(False)
-    await loop.sock_connect(sock, ("127.0.0.1", engine.port))
-    await loop.sock_sendall(sock, upgrade_head(f"{PATH}?EIO=4&transport=websocket", engine.host))
-    received = b""
-    while b'"sid"' not in received:
-        received += await loop.sock_recv(sock, 1)
-    while not received.endswith(b"}"):
-        received += await loop.sock_recv(sock, 1)
-    return sock
 
 
 @pytest.mark.parametrize("said_before", [0, 1, 2])

@@ -9,22 +9,10 @@ from typing import Any
 from realtime.frames import Outgoing
 from realtime.websocket import TakenWebSocket
 from tests.edge import PATIENCE, Client, Received
-from tests.engine import PATH, EngineUnderTest, RawWebSocket, engine_with, upgrade_head
+from tests.engine import EngineUnderTest, RawWebSocket, engine_with, stalled
 
 KILOBYTE = "x" * 1000
 SLOW: dict[str, Any] = {"max_queue": 100_000, "high_water": 10_000, "close_timeout": 0.01}
-
-
-async def stalled(engine: EngineUnderTest) -> socket.socket:
-    """A session whose client takes the handshake and then reads nothing; its system buffers little."""
-    loop = asyncio.get_running_loop()
-    sock = socket.socket()
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-    sock.setblocking(False)
-    await loop.sock_connect(sock, ("127.0.0.1", engine.port))
-    await loop.sock_sendall(sock, upgrade_head(f"{PATH}?EIO=4&transport=websocket", engine.host))
-    await loop.sock_recv(sock, 1000)
-    return sock
 
 
 async def congest(engine: EngineUnderTest) -> int:
