@@ -210,11 +210,12 @@ class Delivery:
         await self._tell(write.id)
 
     async def _tell(self, id_: str) -> None:
-        await self.count()
         write = await self._store.find(id_)
+        await self.count()
         if write is None:
             return
         try:
+            # In one step with the figures: who sees that it left the queue is told of its fate as well.
             self._settled(write)
         except Exception:
             _log.exception("the fate of a write could not be told")

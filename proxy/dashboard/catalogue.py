@@ -5,8 +5,10 @@ The store is not slowed down for it: what came and went is found by comparing, a
 
 from __future__ import annotations
 
-from bisect import bisect_right, insort
-from collections.abc import Generator, Iterator
+import itertools
+import random
+from bisect import bisect_right
+from collections.abc import Callable, Generator, Iterable, Iterator
 from operator import attrgetter
 from typing import Protocol
 
@@ -14,11 +16,10 @@ from proxy.policy.codings import coding_of
 from proxy.storage.base import Entry
 
 STEP = 1_000
+"""Entries that are gone through at a time."""
+
 MOST_KINDS = 50
 _MOST_KNOWN = 5_000
-_FEW = 100
-"""Entries that are put into their places one by one."""
-
 _url, _length, _content_type = map(attrgetter, ("url", "length", "content_type"))
 
 
@@ -65,31 +66,29 @@ class Catalogue:
         entries = list(self._stock.entries())
         yield
         came = yield from self._new(entries)
-        gone = len(self._known) + len(came) - len(entries)
-        if len(came) > max(_FEW, len(entries) // 4):
-            known = set(entries)
-            yield
-            ordered = yield from _ordered(entries)
-        else:
-            known, ordered = self._known, self.responses
-            if gone:
-                known = set(entries)
-                yield
-                ordered = list(filter(known.__contains__, ordered))
-                yield
-            elif came:
-                known, ordered = known | set(came), ordered.copy()
-            yield from _put_in(ordered, came)
-        yield
+        known, ordered, went = self._known, self.responses, list[Entry]()
+        if len(known) + len(came) > len(entries):
+            known = yield from _set_of(entries)
+            went = yield from _kept(self._known, lambda entry: entry not in known)
+            ordered = yield from _kept(ordered, known.__contains__)
+        ordered = yield from _joined(ordered, (yield from _ordered(came)))
         size, copies_size = self.size, self.copies_size
-        for sign, some in ((1, came), (-1, self._known.difference(known) if gone else ())):
-            copies = sum(entry.length for entry in some if coding_of(entry.key))
-            size += sign * (sum(map(_length, some)) - copies)
-            copies_size += sign * copies
-            yield
+        for sign, some in ((1, came), (-1, went)):
+            for part in _parts(some):
+                copies = sum(entry.length for entry in part if coding_of(entry.key))
+                size += sign * (sum(map(_length, part)) - copies)
+                copies_size += sign * copies
+                yield
         if len(self._kinds) > _MOST_KNOWN:
             self._kinds.clear()
-        self._kinds.update(map(_content_type, came))
+        for part in _parts(came):
+            self._kinds.update(map(_content_type, part))
+            yield
+        if known is self._known:
+            if len(came) > STEP:
+                known = yield from _set_of(itertools.chain(known, came))
+            else:
+                known.update(came)
         self.copies, self.copies_size = len(entries) - len(ordered), copies_size
         self.responses, self.size, self._known, self._changes = ordered, size, known, changes
 
@@ -105,30 +104,58 @@ class Catalogue:
         return came
 
 
-def _put_in(ordered: list[Entry], came: list[Entry]) -> Generator[None, None, None]:
-    """Add those that came to a list that is in order already."""
-    responses = [entry for entry in came if not coding_of(entry.key)]
-    if len(responses) > _FEW:
-        ordered += sorted(responses, key=_url)
+def _parts(entries: Iterable[Entry]) -> Iterator[tuple[Entry, ...]]:
+    rest = iter(entries)
+    while part := tuple(itertools.islice(rest, STEP)):
+        yield part
+
+
+def _set_of(entries: Iterable[Entry]) -> Generator[None, None, set[Entry]]:
+    found: set[Entry] = set()
+    for part in _parts(entries):
+        found.update(part)
         yield
-        # Two runs that are in order each: joining them is a fraction of ordering all.
-        ordered.sort(key=_url)
-        return
-    for entry in responses:
-        insort(ordered, entry, key=_url)
+    return found
+
+
+def _kept(entries: Iterable[Entry], condition: Callable[[Entry], bool]) -> Generator[None, None, list[Entry]]:
+    found: list[Entry] = []
+    for part in _parts(entries):
+        found += filter(condition, part)
+        yield
+    return found
 
 
 def _ordered(entries: list[Entry]) -> Generator[None, None, list[Entry]]:
     """The responses among entries by URL: dealt out between some of their URLs, so that no single step is long."""
-    marks = sorted(_url(entry) for entry in entries[:: max(STEP // 2, 1)])
+    # Drawn by lot: at every so many, a store that was filled in turns would show only one of its kinds.
+    drawn = random.Random(len(entries)).choices(entries, k=2 * len(entries) // STEP)  # noqa: S311 -- nothing is secret
+    marks = sorted(map(_url, drawn))
     dealt: list[list[Entry]] = [[] for _ in range(len(marks) + 1)]
-    for start in range(0, len(entries), STEP):
-        for entry in entries[start : start + STEP]:
+    for part in _parts(entries):
+        for entry in part:
             if not coding_of(entry.key):
                 dealt[bisect_right(marks, entry.url)].append(entry)
         yield
     ordered: list[Entry] = []
-    for part in dealt:
-        ordered += sorted(part, key=_url)
+    for some in dealt:
+        ordered += sorted(some, key=_url)
         yield
     return ordered
+
+
+def _joined(ordered: list[Entry], came: list[Entry]) -> Generator[None, None, list[Entry]]:
+    """Two lists that are in order, as one."""
+    if not ordered:
+        return came
+    joined: list[Entry] = []
+    done = 0
+    for part in _parts(came):
+        for entry in part:
+            place = bisect_right(ordered, entry.url, done, key=_url)
+            joined += ordered[done:place]
+            joined.append(entry)
+            done = place
+        yield
+    joined += ordered[done:]
+    return joined
