@@ -7,8 +7,9 @@ the user information of a URL, and a header that authenticates.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +61,16 @@ def effective(config: Config, sources: Mapping[str, str]) -> list[Setting]:
 
 def scalar(value: Any) -> str:
     """A value on one line, as YAML."""
+    # Routes say the same few things again and again, and YAML takes its time to find out how.
+    return _known_scalar(value) if isinstance(value, Hashable) else _scalar(value)
+
+
+@lru_cache(1_000, typed=True)
+def _known_scalar(value: Hashable) -> str:
+    return _scalar(value)
+
+
+def _scalar(value: Any) -> str:
     text = yaml.safe_dump(value, default_flow_style=True, width=float("inf"), allow_unicode=True, sort_keys=False)
     return text.removesuffix("\n").removesuffix("\n...")
 

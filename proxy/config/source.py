@@ -77,7 +77,7 @@ def read_document(path: Path) -> Document:
 
 def parse_document(text: str, name: str) -> Document:
     """The document in a text. Raises ConfigurationError for syntax errors, repeated keys and the like."""
-    lines = text.splitlines()
+    source = _Source(name, text)
     try:
         loader = _Loader(text)
         try:
@@ -89,15 +89,15 @@ def parse_document(text: str, name: str) -> Document:
         what = f"holds the character U+{error.character:04X}, which YAML does not allow"
         raise failure(Problem(Place(f"{name}:{line}"), "", what, "Delete it.")) from None
     except yaml.MarkedYAMLError as error:
-        raise failure(_syntax_problem(error, name, lines)) from None
+        raise failure(_syntax_problem(error, source)) from None
     if root is None or (isinstance(root, yaml.ScalarNode) and root.tag == _NULL):
         return Document(name)
     if not isinstance(root, yaml.MappingNode):
-        place = _place(root, name, lines)
+        place = source.place(root)
         raise failure(
             Problem(place, "", "the file is not a mapping", "Write sections, as in `origin:` and below it keys.")
         )
-    return _Reading(name, lines).document(root)
+    return _Reading(source).document(root)
 
 
 def environment_settings(environment: Mapping[str, str]) -> Iterator[Setting]:
@@ -192,9 +192,8 @@ for _kind, _pattern, _starts in (
 class _Reading:
     """One walk over a node graph: values, places, and every repeated key or unusable node as a problem."""
 
-    def __init__(self, name: str, lines: list[str]) -> None:
-        self._name = name
-        self._lines = lines
+    def __init__(self, source: _Source) -> None:
+        self._source = source
         self._nodes = 0
         self._keys: dict[KeyPath, Place] = {}
         self._places: dict[KeyPath, Place] = {}
@@ -204,7 +203,7 @@ class _Reading:
         values = self._mapping(root, ())
         if self._problems:
             raise failure(*self._problems)
-        return Document(self._name, values, self._keys, self._places)
+        return Document(self._source.name, values, self._keys, self._places)
 
     def _value(self, node: yaml.Node, path: KeyPath) -> Any:
         self._nodes += 1
@@ -212,13 +211,13 @@ class _Reading:
         if self._nodes > MAX_NODES or len(path) > MAX_DEPTH:
             raise failure(
                 Problem(
-                    _place(node, self._name, self._lines),
+                    self._source.place(node),
                     "",
                     "aliases (`*name`) expand without end",
                     "Write the values out.",
                 )
             )
-        self._places[path] = _place(node, self._name, self._lines)
+        self._places[path] = self._source.place(node)
         if isinstance(node, yaml.MappingNode):
             return self._mapping(node, path)
         if isinstance(node, yaml.SequenceNode):
@@ -232,7 +231,7 @@ class _Reading:
             if key_node.tag == _MERGE:
                 merged += value_node.value if isinstance(value_node, yaml.SequenceNode) else [value_node]
                 continue
-            place = _place(key_node, self._name, self._lines)
+            place = self._source.place(key_node)
             if not isinstance(key_node, yaml.ScalarNode):
                 self._problems.append(Problem(place, "", "a key is not text", "Write `key: value`."))
                 continue
@@ -255,12 +254,12 @@ class _Reading:
     def _merge(self, node: yaml.Node, path: KeyPath, values: dict[str, Any]) -> None:
         """`<<: *name`: what the mapping does not say itself, it has from the other one."""
         if not isinstance(node, yaml.MappingNode):
-            place = _place(node, self._name, self._lines)
+            place = self._source.place(node)
             self._problems.append(Problem(place, path, "`<<` takes a mapping", "Write `<<: *name`."))
             return
         for key_node, value_node in node.value:
             if isinstance(key_node, yaml.ScalarNode) and key_node.value not in values:
-                self._keys[*path, key_node.value] = _place(key_node, self._name, self._lines)
+                self._keys[*path, key_node.value] = self._source.place(key_node)
                 values[key_node.value] = self._value(value_node, (*path, key_node.value))
 
     def _scalar(self, node: yaml.Node, path: KeyPath) -> Any:
@@ -283,40 +282,42 @@ class _Reading:
         return None
 
 
-def _place(node: yaml.Node, name: str, lines: list[str]) -> Place:
-    mark = node.start_mark
-    end = node.end_mark
-    one_line = isinstance(node, yaml.ScalarNode) and end.line == mark.line
-    width = end.column - mark.column if one_line else 1
-    return _place_at(mark.line, mark.column, name, lines, max(width, 1))
-
-
-def _place_at(line: int, column: int, name: str, lines: list[str], width: int = 1) -> Place:
-    label = f"{name}:{line + 1}"
-    text = lines[line] if line < len(lines) else ""
-    return Place(label, label, text, column, width, hidden=_inside_secret(lines, line))
-
-
 _SECRET_KEY = re.compile(r"^(\s*)[^#]*?(?:tok|secret|passw|pwd)[\w-]*[\"']?\s*:", re.IGNORECASE)
 
 
-def _inside_secret(lines: list[str], line: int) -> bool:
-    """Whether a line continues a secret's value that began on an earlier line."""
-    for number in range(min(line, len(lines)) - 1, -1, -1):
-        above = lines[number]
-        if match := _SECRET_KEY.match(above):
-            between = lines[number + 1 : line + 1]
-            return all(not text.strip() or text.startswith(match[1] + " ") for text in between)
-        if above.strip() and not above[0].isspace():
-            return False
-    return False
+class _Source:
+    """The lines of a text, and which of them continue a secret's value that began on an earlier one."""
+
+    def __init__(self, name: str, text: str) -> None:
+        self.name = name
+        self._lines = text.splitlines()
+        self._hidden: list[bool] = []
+        indentation: str | None = None
+        for line in self._lines:
+            hidden = indentation is not None and (not line.strip() or line.startswith(f"{indentation} "))
+            self._hidden.append(hidden)
+            if match := _SECRET_KEY.match(line):
+                indentation = match[1]
+            elif not hidden:
+                indentation = None
+        self._lines.append("")  # what is missing is missing behind the last one
+        self._hidden.append(indentation is not None)
+
+    def place(self, node: yaml.Node) -> Place:
+        mark, end = node.start_mark, node.end_mark
+        one_line = isinstance(node, yaml.ScalarNode) and end.line == mark.line
+        return self.place_at(mark, max(end.column - mark.column if one_line else 1, 1))
+
+    def place_at(self, mark: yaml.Mark, width: int = 1) -> Place:
+        label, line = f"{self.name}:{mark.line + 1}", min(mark.line, len(self._lines) - 1)
+        return Place(label, label, self._lines[line], mark.column, width, hidden=self._hidden[line])
 
 
-def _syntax_problem(error: yaml.MarkedYAMLError, name: str, lines: list[str]) -> Problem:
+def _syntax_problem(error: yaml.MarkedYAMLError, source: _Source) -> Problem:
     mark = error.problem_mark or error.context_mark
     if mark is None:
-        return Problem(Place(name), "", "is not YAML", "")
-    place = _place_at(mark.line, mark.column, name, lines)
+        return Problem(Place(source.name), "", "is not YAML", "")
+    place = source.place_at(mark)
     # PyYAML quotes the name of an alias or tag, which on this line may be a piece of a secret.
     quoted = place.hidden or _SECRET_KEY.match(place.text)
     what = "is not YAML" if quoted or not error.problem else f"is not YAML: {_in_words(error.problem)}"

@@ -6,6 +6,7 @@ anybody, and a backtracking matcher can be made to take seconds by a long path.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 
 _MOST_ALTERNATIVES = 256
@@ -16,6 +17,7 @@ _OTHER = "\0"
 """Stands for every character that no pattern in question spells out."""
 
 _ONE, _RUN, _ANYTHING, _OPTIONAL_SEPARATOR = "?", "*", "**", "/**"
+_WILDCARDS = frozenset((_ONE, _RUN, _ANYTHING, _OPTIONAL_SEPARATOR))
 
 State = frozenset[tuple[int, int]]
 """The places (alternative, position) an automaton may be in after reading some text."""
@@ -29,7 +31,7 @@ class Glob:
     `/a/**/b` takes `/a/b`. Raises ValueError for a pattern that is not a glob.
     """
 
-    __slots__ = ("_alphabet", "_alternatives", "_next", "_separator", "_start")
+    __slots__ = ("_alphabet", "_alternatives", "_beginning", "_next", "_separator", "_start")
 
     def __init__(self, patterns: Sequence[str], separator: str = "") -> None:
         self._separator = separator
@@ -37,6 +39,7 @@ class Glob:
             tuple(_tokens(plain, separator)) for pattern in patterns for plain in alternatives(pattern)
         )
         self._alphabet = frozenset(t for tokens in self._alternatives for t in tokens if len(t) == 1) - {_ONE, _RUN}
+        self._beginning = _beginning(self._alternatives)
         self._next: dict[State, dict[str, State]] = {}
         self._start = self._closed({(index, 0) for index in range(len(self._alternatives))})
 
@@ -55,7 +58,9 @@ class Glob:
         True is always right; False may also mean that the question was too large to answer.
         """
         for seen, (mine, theirs) in enumerate(self._pairs(other, prefix)):
-            if seen > _MOST_COMPARED_STATES or (other._accepts(theirs) and not self._accepts(mine)):
+            # What has begun can always be ended: where only the other one goes on, it matches something alone.
+            alone = theirs and not mine
+            if seen > _MOST_COMPARED_STATES or alone or (other._accepts(theirs) and not self._accepts(mine)):
                 return False
         return True
 
@@ -72,7 +77,8 @@ class Glob:
     def _pairs(self, other: Glob, prefix: str) -> Iterator[tuple[State, State]]:
         """The pairs of states that some common text leads to, as long as `other` can still match."""
         mine, theirs = self._start, other._start
-        for char in prefix:
+        # Nothing is decided before the end of what all that `other` matches begins with.
+        for char in other._beginning if other._beginning.startswith(prefix) else prefix:
             mine, theirs = self._after(mine, char), other._after(theirs, char)
         symbols = self._alphabet | other._alphabet | {self._separator or _OTHER, _OTHER}
         seen, waiting = {(mine, theirs)}, [(mine, theirs)]
@@ -80,10 +86,11 @@ class Glob:
             mine, theirs = waiting.pop()
             yield mine, theirs
             for symbol in symbols:
-                pair = self._after(mine, symbol), other._after(theirs, symbol)
-                if pair[1] and pair not in seen:
-                    seen.add(pair)
-                    waiting.append(pair)
+                if after := other._after(theirs, symbol):
+                    pair = self._after(mine, symbol), after
+                    if pair not in seen:
+                        seen.add(pair)
+                        waiting.append(pair)
 
     def _accepts(self, state: State) -> bool:
         return any(position == len(self._alternatives[index]) for index, position in state)
@@ -127,6 +134,12 @@ class Glob:
                 places.add(place)
                 waiting.append(place)
         return frozenset(places)
+
+
+def _beginning(patterns: Sequence[Sequence[str]]) -> str:
+    """What every text that one of the patterns matches begins with."""
+    places = itertools.takewhile(lambda tokens: len(set(tokens)) == 1, zip(*patterns, strict=False))
+    return "".join(itertools.takewhile(lambda token: token not in _WILDCARDS, (tokens[0] for tokens in places)))
 
 
 def alternatives(pattern: str) -> list[str]:
