@@ -6,10 +6,8 @@ The only file that knows all the others; they do not know each other.
 from __future__ import annotations
 
 import asyncio
-import errno
 import json
 import logging
-import os
 import secrets
 import socket
 import time
@@ -17,7 +15,6 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from types import MappingProxyType
 
 from aiohttp import web
@@ -37,7 +34,7 @@ from proxy.exchange import HttpExchange
 from proxy.explain import explain
 from proxy.fetching import Fetcher, Landing
 from proxy.flight import Flights
-from proxy.listening import BACKLOG
+from proxy.listening import listen
 from proxy.operations.ledger import Ledger
 from proxy.operations.metrics import KeptFigures
 from proxy.operations.performance import performance
@@ -45,6 +42,7 @@ from proxy.operations.timeline import Timeline
 from proxy.outbox import Outbox
 from proxy.outbox_delivery import Delivery, Sleep
 from proxy.outbox_store import Counts, OutboxStore, Write
+from proxy.partition_key import partition_key
 from proxy.policy.messages import Fields, Request
 from proxy.precache import PINNED, Precacher, Progress, items, read_manifest
 from proxy.purging import PurgeMethod, Purger
@@ -127,7 +125,7 @@ class App:
             fetcher=Fetcher(self.origin, self.store, self.variances, self.updates),
             background=self.background,
             now=self._now,
-            secret=_secret(config),
+            secret=partition_key(config.cache.dir if config.cache.disk else None),
             origin_host=None if config.origin.preserve_host else config.origin.url.partition("://")[2],
             name=f"cachewire-{secrets.token_hex(4)}",
             variances=self.variances,
@@ -386,16 +384,9 @@ class App:
     async def _listen(
         self, factory: Callable[[], asyncio.Protocol], address: Address, key: str, early: socket.socket | None = None
     ) -> Address:
-        loop = asyncio.get_running_loop()
-        try:
-            if early is not None:
-                listening = await loop.create_server(factory, sock=early, backlog=BACKLOG)
-            else:
-                listening = await loop.create_server(factory, address.host, address.port, backlog=BACKLOG)
-        except OSError as error:
-            raise CachewireError(_cannot_listen(address, key, error)) from error
+        listening, where = await listen(factory, address, key, early)
         self._listening.append(listening)
-        return Address(address.host, listening.sockets[0].getsockname()[1])
+        return where
 
     async def _sweep(self) -> None:
         while True:
@@ -424,36 +415,3 @@ def _store(config: Config, bounds: Mapping[str, RouteLimits], now: Callable[[], 
         limits=lambda route: bounds.get(route, unbounded),
         now=now,
     )
-
-
-def _secret(config: Config) -> bytes:
-    """Keys the digests that keep users apart; it lasts as long as the responses stored under them."""
-    if not config.cache.disk:
-        return secrets.token_bytes(32)
-    path = Path(config.cache.dir) / "partition.key"
-    try:
-        existing = path.read_bytes()
-        if len(existing) == 32:
-            return existing
-    except FileNotFoundError:
-        pass
-    except OSError as error:
-        _log.warning("%s cannot be read (%s): private copies stored before are lost", path, error)
-    secret = secrets.token_bytes(32)
-    try:
-        with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-            file.write(secret)
-    except OSError as error:
-        _log.warning("%s cannot be written (%s): private copies will not outlive this process", path, error)
-    return secret
-
-
-def _cannot_listen(address: Address, key: str, error: OSError) -> str:
-    if error.errno == errno.EADDRINUSE:
-        return (
-            f"{address} ({key}) is taken by another program; stop that one,"
-            f" or choose another address: --set {key}={address.host}:{address.port + 1}"
-        )
-    if error.errno == errno.EACCES:
-        return f"{address} ({key}) may not be used by this user; ports below 1024 belong to root, choose a higher one"
-    return f"cannot listen on {address} ({key}): {error.strerror or error}"

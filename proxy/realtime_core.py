@@ -1,5 +1,4 @@
-"""The bridge between the edge and the realtime core: its settings from ours, its questions to the origin, our news
-to its channels. Besides app.py the only file that knows `realtime`."""
+"""The bridge between the edge and the realtime core: its questions to the origin, our news to its channels."""
 
 from __future__ import annotations
 
@@ -7,7 +6,6 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -25,31 +23,18 @@ from proxy.policy.messages import Fields, Request
 from proxy.policy.operators import without_session
 from proxy.purge import target_of
 from proxy.purging import Purger
+from proxy.realtime_settings import chat_settings, compression_threshold, core_settings, journal_directory
 from proxy.routing import RouteTable
 from proxy.upstream import OriginRequest, OriginResponse
 from realtime.asking import Asked
 from realtime.authentication import AuthenticationUnavailable
 from realtime.connection import Caller
 from realtime.core import Core
-from realtime.limits import Rate
 from realtime.origin import OriginAway
 from realtime.polling import REFUSED
 from realtime.publishing import BadPublication, Publication
 from realtime.reasons import REASONS
 from realtime.revocation import BadRevocation
-from realtime.settings import (
-    AuthenticationSettings,
-    BatchSettings,
-    ChannelRule,
-    ChatSettings,
-    CoreSettings,
-    EngineSettings,
-    HubSettings,
-    LimitSettings,
-    OriginSettings,
-    RecoverySettings,
-    TypingSettings,
-)
 from realtime.stats import BATCH_BOUNDS, ROUND_TRIP_BOUNDS
 
 LARGEST_ANSWER = 8 * 2**20
@@ -171,8 +156,8 @@ class RealtimeCore:
 
     def tune(self, settings: Settings) -> None:
         """Go by the batching, debouncing, compression, transports and profiles' age of other settings from now on."""
-        self.core.apply(_chat(settings))
-        self.core.admit(transports=settings.transports, compression=_compression(settings))
+        self.core.apply(chat_settings(settings))
+        self.core.admit(transports=settings.transports, compression=compression_threshold(settings))
         self.core.remember_profiles(settings.origin.profiles_max_age)
 
     def forget_profiles(self) -> None:
@@ -302,127 +287,6 @@ class OriginQuestions:
             exchange = HttpExchange(self._edge, request, self._routes.find(request))
             await exchange.invalidate(response.head.status, response.head.fields)
         return response.head.status, list(response.head.fields), answer
-
-
-def core_settings(settings: Settings) -> CoreSettings:
-    """The core's settings as ours say them."""
-    limits, origin = settings.limits, settings.origin
-    return CoreSettings(
-        engine=EngineSettings(
-            path=settings.path,
-            ping_interval=settings.ping_interval,
-            ping_timeout=settings.ping_timeout,
-            max_payload=settings.max_payload,
-            max_queue=settings.max_queue,
-            packets=_rate(max(limits.packets, 2 * limits.events)),
-            max_sessions=settings.max_sessions,
-            entering=limits.entering,
-            address_share=limits.address_share / 100,
-            handshakes=Rate(float(limits.handshakes), 20.0 * limits.handshakes),
-            allowed_origins=settings.allowed_origins,
-            transports=settings.transports,
-            compression=_compression(settings),
-        ),
-        hub=HubSettings(
-            connect_timeout=settings.connect_timeout,
-            max_attached=settings.max_payload,
-            recovery=_recovery(settings),
-        ),
-        chat=_chat(settings),
-        authentication=_authentication(settings),
-        origin=OriginSettings(
-            session=origin.session,
-            profiles=origin.profiles,
-            likes=origin.likes,
-            persist=origin.persist,
-            authorize=origin.authorize,
-            delete=origin.delete,
-            fields=() if origin.token is None else (("Authorization", f"Bearer {origin.token}"),),
-            patience=origin.patience,
-            remember_consent=origin.remember,
-            recheck=origin.recheck,
-            remember_profiles=origin.profiles_max_age,
-        ),
-    )
-
-
-def _chat(settings: Settings) -> ChatSettings:
-    limits, batch = settings.limits, settings.batch
-    return ChatSettings(
-        deliver=settings.deliver,
-        users_per_connection=settings.users_per_connection,
-        channel_delay=settings.debounce,
-        batch=BatchSettings(
-            mode=batch.mode,
-            delay=batch.delay,
-            max_messages=batch.max_messages,
-            max_bytes=batch.max_bytes,
-            queued_messages=limits.waiting,
-            queued_bytes_in_all=limits.waiting_bytes,
-        ),
-        typing=TypingSettings(settings.typing.debounce, settings.typing.stop_after),
-        limits=LimitSettings(
-            events=_rate(limits.events),
-            messages=_rate(limits.messages),
-            user_messages=_rate(limits.messages),
-            conversations_per_connection=limits.conversations,
-            channels_per_connection=limits.channels,
-            content_length=limits.message_length,
-            messages_at_once=limits.messages_at_once,
-        ),
-        channels=tuple(ChannelRule(c.match, c.mode, c.profiles, c.likes) for c in settings.channels),
-    )
-
-
-def _compression(settings: Settings) -> int | None:
-    return settings.compression.threshold if settings.compression.enabled else None
-
-
-def journal_directory(config: Config) -> Path | None:
-    """Where recovery outlives the process; None where it does not."""
-    recovery = config.realtime.recovery
-    if recovery.window == 0:
-        return None
-    if recovery.dir is not None:
-        return recovery.dir
-    return config.cache.dir / "realtime" if config.cache.disk else None
-
-
-def _recovery(settings: Settings) -> RecoverySettings | None:
-    recovery = settings.recovery
-    if recovery.window == 0:
-        return None
-    return RecoverySettings(
-        window=recovery.window,
-        packets=recovery.max_packets,
-        bytes=recovery.max_bytes,
-        bytes_in_all=recovery.max_bytes_in_all,
-        sessions=recovery.max_sessions,
-    )
-
-
-def _authentication(settings: Settings) -> AuthenticationSettings:
-    jwt = settings.jwt
-    key = jwt.secret or ""
-    if settings.auth == "jwt" and jwt.public_key_file is not None and not jwt.algorithms[0].startswith("HS"):
-        try:
-            key = jwt.public_key_file.read_text("ascii")
-        except (OSError, ValueError) as error:
-            raise ConfigurationError(f"realtime.jwt.public_key_file: cannot be read ({error})") from error
-    return AuthenticationSettings(
-        kind=settings.auth,
-        key=key,
-        algorithms=jwt.algorithms,
-        claim=jwt.user_claim,
-        audience=jwt.audience,
-        issuer=jwt.issuer,
-        leeway=jwt.leeway,
-        remember=settings.origin.remember,
-    )
-
-
-def _rate(per_second: int) -> Rate:
-    return Rate(float(per_second), 2.0 * per_second)
 
 
 async def _content(body: bytes, asked: Asked) -> AsyncIterator[bytes]:
