@@ -15,14 +15,14 @@ from realtime.activity import Activities
 from realtime.alarm import Alarm
 from realtime.audience import Audience
 from realtime.authentication import Authentication
-from realtime.authorship import Known
-from realtime.confirmation import AGAIN, NO_PART, by_proof, reauthenticate
+from realtime.confirmation import NO_PART
 from realtime.consent import Consent
 from realtime.conversations import Conversations, Settle
+from realtime.deletion import Deletion
 from realtime.limits import TokenBuckets
 from realtime.member import CHANNEL, CONVERSATION, SHAPES, USER, Handle, Member
 from realtime.namespace import Namespace
-from realtime.origin import Origin, OriginAway
+from realtime.origin import Origin
 from realtime.participation import Participation
 from realtime.payloads import (
     Draft,
@@ -99,7 +99,6 @@ class Chat:
         )
         self._namespace = namespace
         self._settings = settings
-        self._origin = origin
         self._silence = silence
         self._settled = settled
         self._now = now
@@ -150,6 +149,7 @@ class Chat:
             now=now,
             clock=clock,
         )
+        self._deletion = Deletion(origin, self.conversations.authorship, self.participation, self.audience)
         self.alarm.watch(self.conversations, self.publisher, self.signs, self.participation)
         self._register()
 
@@ -343,43 +343,7 @@ class Chat:
         conversation, message, named = parse_deletion(payload, self._settings.limits)
         if member.until:
             self.participation.expire(member)
-        known = self.conversations.authorship.find(conversation, message)
-        details = {"conversation_id": conversation, "message_id": named if known is None else known.id}
-        if not member.joined(conversation):
-            raise Refusal("not-joined", "Join the conversation first.", **details)
-        if known is None and self.conversations.authorship.elsewhere(conversation, message):
-            raise Refusal("not-allowed", "The message belongs to another conversation.", **details)
-        if self._origin is not None and self._origin.settings.delete is not None:
-            return self._delete_with_consent(self._origin, member, message, known, details)
-        if known is None:
-            raise Refusal("unknown-message", "This message is not known here any more.", **details)
-        if not member.takes_part(conversation, known.sender):
-            raise Refusal("not-allowed", "Only its sender can delete a message.", **details)
-        return self._deleted(details)
-
-    async def _delete_with_consent(
-        self, origin: Origin, member: Member, message: str, known: Known | None, details: dict[str, Any]
-    ) -> dict[str, Any]:
-        """Have the application delete a message, asked by each of the users in turn, its sender first."""
-        users = [*reversed([*member.users_in(details["conversation_id"])])]
-        users.sort(key=lambda user: known is None or user != known.sender)
-        try:
-            await self.participation.settle(member)
-            groups, unproved = by_proof(member, users)
-            for credentials, askers in groups.items():
-                if await origin.deletes(details["conversation_id"], message, askers, credentials):
-                    return self._deleted(details)
-        except OriginAway:
-            raise Refusal(
-                "origin-away", "The application does not answer; try again.", retry_after=AGAIN, **details
-            ) from None
-        if unproved:
-            raise reauthenticate(unproved, **details)
-        raise Refusal("not-allowed", "The application does not let you delete this message.", **details)
-
-    def _deleted(self, details: dict[str, Any]) -> dict[str, Any]:
-        self.audience.tell(details["conversation_id"], "message_deleted", details)
-        return {"ok": True, **details}
+        return self._deletion.delete(member, conversation, message, named)
 
     def _message_failed(self, socket: Socket, user: str, failure: dict[str, Any]) -> None:
         """A message that was taken has failed: tell the client it came from, or wherever its user is by now."""
