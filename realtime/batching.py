@@ -7,7 +7,7 @@ before it, because the order within one conversation is never changed. No clock 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Generic, Literal, TypeVar
 
 from realtime.deadlines import Deadlines
@@ -81,17 +81,22 @@ class Window(Generic[Item]):
         return None if self._sending else self._deadline
 
     def add(self, item: Item, size: int, now: float) -> list[Item] | None:
-        """Take an item of `size` bytes; the batch that leaves now, if one does.
+        """Take an item of `size` bytes; the batch that leaves now, if one does."""
+        return self.add_all(((item, size),), now)
+
+    def add_all(self, items: Sequence[tuple[Item, int]], now: float) -> list[Item] | None:
+        """Take what came in one go, with the bytes of each: as much of it as fits is in the same batch.
 
         In a busy conversation whose window has ended, `due` is what is waited for: others are heard together with
-        this one, and would miss the batch if it left with the first of them.
+        these, and would miss the batch if it left with the first of them.
         """
         late = self._last >= BUSY and self._deadline is not None and now >= self._deadline
         if not late and not self._collected and (self._deadline is None or now >= self._deadline):
             alone = self.mode == "adaptive" and not self._sending
             self._deadline = now if alone else now + self.delay
-        self._collected.append((item, size))
-        self._bytes += size
+        self._collected += items
+        for _, size in items:
+            self._bytes += size
         return None if late and not self._full else self._ready(now)
 
     def due(self, now: float) -> list[Item] | None:
@@ -206,12 +211,16 @@ class Windows(Generic[Item]):
             window.mode, window.delay, window.max_messages, window.max_bytes = self._settings
 
     def add(self, conversation: str, item: Item, size: int, now: float) -> list[Item] | None:
+        return self.add_all(conversation, ((item, size),), now)
+
+    def add_all(self, conversation: str, items: Sequence[tuple[Item, int]], now: float) -> list[Item] | None:
         window = self._windows.get(conversation)
         if window is None:
             window = self._windows[conversation] = Window(*self._settings)
-        batch = window.add(item, size, now)
-        if batch is None and len(window) > 1:
-            return None  # it waits with others: nothing that is known of the window has changed
+        empty = len(window) == 0
+        batch = window.add_all(items, now)
+        if batch is None and not empty:
+            return None  # they wait with others: nothing that is known of the window has changed
         return self._settled(conversation, window, batch)
 
     def due(self, now: float) -> list[tuple[str, list[Item]]]:

@@ -133,15 +133,16 @@ class Conversations:
         now = self._now()
         if fresh := self._fresh(drafts, now):
             self._make_room(fresh)
-        sending = Sending(socket, authors, len(drafts))
+        sending, conversation = Sending(socket, authors, len(drafts)), drafts[0].conversation
+        items = []
         for place, draft in enumerate(drafts):
             item = Item(draft, sending, place, now)
             if draft.client_id is None or not self._answered_before(name_of(draft), item, now):
-                batch = self._windows.add(draft.conversation, item, draft.size, now)
-                if batch is not None:
-                    self._leave(draft.conversation, batch)
+                items.append((item, draft.size))
+        if items and (batch := self._windows.add_all(conversation, items, now)) is not None:
+            self._leave(conversation, batch)
         self._wake(self._windows.deadline)
-        if (until := self._windows.unheard_until(drafts[0].conversation, now)) is not None:
+        if (until := self._windows.unheard_until(conversation, now)) is not None:
             _rest(socket, until)
         return sending
 

@@ -341,6 +341,20 @@ def test_in_a_busy_conversation_speakers_are_heard_together() -> None:
     assert len(hall.moments) < 100
 
 
+def test_what_is_sent_in_one_go_to_a_quiet_conversation_leaves_in_one_go() -> None:
+    window = _window(max_messages=4)
+    assert window.add_all([(item, 1) for item in "abcdef"], now=0.0) == ["a", "b", "c", "d"]
+    assert window.deadline is None
+    assert window.done(now=0.001) == ["e", "f"]
+
+
+def test_what_comes_in_one_go_and_has_to_wait_opens_the_window_of_its_conversation() -> None:
+    windows: Windows[str] = Windows("fixed", delay=0.05)
+    assert windows.add_all("hall", [("a", 1), ("b", 1)], now=1.0) is None
+    assert windows.deadline == pytest.approx(1.05)
+    assert windows.due(now=1.05) == [("hall", ["a", "b"])]
+
+
 class NaiveModel:
     """The window said over again without a state: everything follows from a list of who waits since when."""
 
@@ -350,11 +364,11 @@ class NaiveModel:
         self.end = float("-inf")
         self.sending = False
 
-    def add(self, item: int, size: int, now: float) -> list[int] | None:
+    def add_all(self, items: list[tuple[int, int]], now: float) -> list[int] | None:
         if not self.waiting and now >= self.end:
             waits = self.sending or self.settings.mode == "fixed"
             self.end = now + (self.settings.delay if waits else 0)
-        self.waiting.append((item, size))
+        self.waiting += items
         return self.leaving(now)
 
     def leaving(self, now: float) -> list[int] | None:
@@ -404,13 +418,13 @@ class AgainstTheModel(RuleBasedStateMachine):
             self.left.extend(batch)
             self.left_at = self.now
 
-    @rule(size=st.integers(min_value=0, max_value=120))
-    def add(self, size: int) -> None:
-        item = len(self.came)
-        self.came.append((self.now, size))
+    @rule(sizes=st.lists(st.integers(min_value=0, max_value=120), min_size=1, max_size=7))
+    def add(self, sizes: list[int]) -> None:
+        items = list(enumerate(sizes, len(self.came)))
+        self.came += [(self.now, size) for size in sizes]
         self.both(
-            lambda now: self.window.add(item, size, now),
-            lambda now: self.model.add(item, size, now),
+            lambda now: self.window.add_all(items, now) if len(items) > 1 else self.window.add(*items[0], now),
+            lambda now: self.model.add_all(items, now),
         )
 
     @rule(eighths=st.integers(min_value=1, max_value=10))

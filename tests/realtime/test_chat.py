@@ -367,6 +367,20 @@ class TestMessages:
             assert [len(batch) for batch in bob.heard("new_messages_batch")] == [1, 2]
             assert bob.contents == ["a", "b", "c"]
 
+    async def test_a_batch_for_a_quiet_conversation_is_one_request_and_one_event(self) -> None:
+        asked: list[int] = []
+
+        async def persist(method: str, target: str, fields: object, body: bytes, *_: object) -> Answer:
+            asked.append(len(json.loads(body)["messages"]))
+            return answer([{"id": number} for number in range(asked[-1])], 201)
+
+        async with talk(persist, origin=PERSIST) as talking:
+            alice = await talking.member("u1", "7")
+            messages = [text(str(number)) for number in range(5)]
+            await alice.ask("send_message_batch", {"conversation_id": "7", "messages": messages})
+            assert asked == [5]
+            assert [len(batch) for batch in alice.heard("new_messages_batch")] == [5]
+
     @pytest.mark.parametrize("way", ["leave_conversation", "gone"])
     async def test_what_waits_leaves_at_once_when_who_said_it_leaves_and_not_when_others_do(self, way: str) -> None:
         async with talk() as talking:
