@@ -6,12 +6,12 @@ nobody is in, or may come back to, cost nothing: nothing is encoded for them.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from realtime.member import CONVERSATION_ROOMS, SHAPES
-from realtime.namespace import Namespace
+from realtime.namespace import Namespace, Prepared
 from realtime.settings import Deliver
 
 if TYPE_CHECKING:
@@ -34,12 +34,22 @@ class Audience:
             emit(prefix + conversation, event, data, skip=skip, volatile=volatile) for prefix in CONVERSATION_ROOMS
         )
 
-    def deliver(self, conversation: str, messages: list[dict[str, Any]]) -> int:
-        """Send messages to every member in the shape it wants; to how many."""
+    def deliver(self, conversation: str, messages: list[dict[str, Any]], first: Callable[[], None]) -> int:
+        """Send messages to every member in the shape it wants; to how many. `first` is done when all is encoded and
+        kept, and nothing is sent yet.
+        """
+        prepared = [
+            self._shaped(prefix + conversation, shape, messages)
+            for prefix, shape in zip(CONVERSATION_ROOMS, (self.default, *SHAPES), strict=True)
+            if self._namespace.reaches(prefix + conversation)
+        ]
+        first()
         count = 0
-        for prefix, shape in zip(CONVERSATION_ROOMS, (self.default, *SHAPES), strict=True):
-            if self._namespace.reaches(prefix + conversation):
-                count += self._shaped(prefix + conversation, shape, messages)
+        for events in prepared:
+            reached = 0
+            for event in events:
+                reached = 0 if event is None else event.send()
+            count += reached
         return count
 
     def size(self, conversation: str) -> int:
@@ -50,11 +60,10 @@ class Audience:
         """Those who are in a conversation."""
         return chain.from_iterable(self._namespace.members(prefix + conversation) for prefix in CONVERSATION_ROOMS)
 
-    def _shaped(self, room: str, shape: Deliver, messages: list[dict[str, Any]]) -> int:
-        count = 0
+    def _shaped(self, room: str, shape: Deliver, messages: list[dict[str, Any]]) -> list[Prepared | None]:
+        prepare, events = self._namespace.prepare, []
         if shape != "batch":
-            for message in messages:
-                count = self._namespace.emit(room, "new_message", message)
+            events += [prepare(room, "new_message", message) for message in messages]
         if shape != "single":
-            count = self._namespace.emit(room, "new_messages_batch", messages)
-        return count
+            events.append(prepare(room, "new_messages_batch", messages))
+        return events

@@ -71,6 +71,7 @@ class Chat:
         likes: Lookup | None,
         own_profile: Lookup | None,
         settled: Settle | None,
+        write_now: Callable[[], bool],
         purge_tags: PurgeTags | None,
         silence: Callable[[str], float],
         ears: Ears,
@@ -112,6 +113,7 @@ class Chat:
             deliver=self._deliver,
             failed=self._message_failed,
             settled=settled,
+            write_now=write_now,
             stats=stats,
             tasks=self.tasks,
             wake=self.alarm.nearer,
@@ -322,9 +324,9 @@ class Chat:
         self.signs.stops(first.conversation, senders, member.socket.id)
         return sent
 
-    def _deliver(self, conversation: str, messages: list[dict[str, Any]]) -> int:
+    def _deliver(self, conversation: str, messages: list[dict[str, Any]], first: Callable[[], None]) -> int:
         self.activities.note(conversation, len(messages), self._now())
-        return self.audience.deliver(conversation, messages)
+        return self.audience.deliver(conversation, messages, first)
 
     @staticmethod
     def _check_senders(member: Member, drafts: Sequence[Draft], is_batch: bool) -> None:

@@ -42,8 +42,8 @@ from realtime.tasks import Tasks
 if TYPE_CHECKING:
     from realtime.socket import Socket
 
-Delivered = Callable[[str, list[dict[str, Any]]], int]
-"""Hands a batch to the members of a conversation; how many sessions got it."""
+Delivered = Callable[[str, list[dict[str, Any]], Callable[[], None]], int]
+"""Hands a batch to the members of a conversation; how many sessions got it. Calls the last argument before any does."""
 Senders = Callable[[Sequence[str]], Awaitable[Mapping[str, Any]]]
 """The profiles of users, as far as they are to be had. Never raises."""
 
@@ -60,6 +60,7 @@ class Conversations:
     `repeats` knows what was delivered a short while ago; `senders` loads profiles, None where there are none;
     `failed` hears of every message that was taken and failed, with the socket and the user it came from, whether or
     not an ack was asked for; `wake` hears of deadlines; `ears` hear those who rest; `wall` is the time as text.
+    `write_now` writes down what was kept and says whether it could; where not, senders are told once it is `settled`.
     """
 
     def __init__(
@@ -72,6 +73,7 @@ class Conversations:
         deliver: Delivered,
         failed: Callable[[Socket, str, Told], None],
         settled: Settle | None,
+        write_now: Callable[[], bool],
         stats: RealtimeStats,
         tasks: Tasks,
         wake: Wake,
@@ -85,6 +87,7 @@ class Conversations:
         self._deliver = deliver
         self._failed = failed
         self._settle = settled
+        self._write_now = write_now
         self._stats = stats
         self._tasks = tasks
         self._wake = wake
@@ -340,16 +343,27 @@ class Conversations:
         }
 
     def _hand_over(self, conversation: str, batch: Sequence[Item], settled: Sequence[Settled]) -> None:
-        """Deliver what went well in one piece, then tell the senders."""
+        """Deliver what went well in one piece, then tell the senders.
+
+        What is delivered is written down first, with the names under which it may be repeated: after a kill -9 those
+        who have it do not get it again, neither as what they missed nor because a sender had no answer.
+        """
+        written = False
+
+        def write() -> None:
+            nonlocal written
+            self._note_delivered(batch, settled)
+            written = self._write_now()
+
         messages = [message for message in settled if not isinstance(message, Refusal)]
-        if messages and not self._delivered(conversation, messages):
+        if messages and not self._delivered(conversation, messages, write):
             messages, settled = [], [FAILED] * len(batch)
         self._release(conversation, batch)
-        self._note_delivered(batch, settled)
-        if self._settle is None or not messages or not any(self._is_awaited(item) for item in batch):
+        settle = None if written or not messages else self._settle
+        if settle is None or not any(self._is_awaited(item) for item in batch):
             self._tell(batch, settled)
         else:
-            self._spawn(self._tell_when_settled(self._settle, batch, settled), "acknowledgement")
+            self._spawn(self._tell_when_settled(settle, batch, settled), "acknowledgement")
 
     def _is_awaited(self, item: Item) -> bool:
         """Whether somebody wants to know, or may come to: what bears a name of its sender's can be repeated, and the
@@ -357,9 +371,9 @@ class Conversations:
         """
         return item.sending.wanted or item.draft.client_id is not None
 
-    def _delivered(self, conversation: str, messages: list[dict[str, Any]]) -> bool:
+    def _delivered(self, conversation: str, messages: list[dict[str, Any]], write: Callable[[], None]) -> bool:
         try:
-            sessions = self._deliver(conversation, messages)
+            sessions = self._deliver(conversation, messages, write)
         except Exception:
             # What the application answered may be more than JSON can say. The next batch must go on all the same.
             _log.exception("a batch of %d messages could not be delivered", len(messages))

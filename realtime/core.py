@@ -87,6 +87,7 @@ class Core:
             likes=_forgiving(self._likes, asked.wait_for_profiles, anew=True),
             own_profile=_forgiving(self._profiles, asked.wait_for_own_profile),
             settled=None if journal is None else self.hub.settled,
+            write_now=self.hub.write_now,
             purge_tags=purge_tags,
             silence=self.engine.silence,
             ears=self.engine.resting,

@@ -139,6 +139,12 @@ class Hub:
         self._note()
         return await self._journal.settled()
 
+    def write_now(self) -> bool:
+        """Write down what was kept so far before it is sent, so that no process forgets what its clients have; False
+        where that cannot be done at once, as with a slow disk, or at all.
+        """
+        return self._journal is not None and self.settings.recovery is not None and self._journal.write_now()
+
     async def close(self) -> None:
         """End what the application still has under way. The connections are the Engine.IO server's to close, first."""
         for task in self._tasks:

@@ -1,9 +1,11 @@
 """Keeps what recovery must know across restarts and kill -9: an append-only file, written by a thread of its own.
 
-The loop never waits for the disk. A record is JSON on one line, behind its CRC-32; a line that was being written when
-the process was killed does not count. Every life of the process, and every so often a running one, begins a new file
-with all that is still of use except the packets; files whose packets are too old are deleted. Written is not the same
-as synced: what was settled survives the end of the process, not a loss of power.
+Only what must be written before it is sent is written by the loop itself (`write_now`), as long as the disk takes it
+at once: that is a copy into the system's memory, and less work than waking the thread. Otherwise the loop never waits
+for the disk. Records that are appended together are JSON on one line, behind its CRC-32; a line that was being written
+when the process was killed does not count. Every life of the process, and every so often a running one, begins a new
+file with all that is still of use except the packets; files whose packets are too old are deleted. Written is not the
+same as synced: what was settled survives the end of the process, not a loss of power.
 """
 
 from __future__ import annotations
@@ -18,10 +20,10 @@ import threading
 import time
 import zlib
 from base64 import b64decode, b64encode
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 from io import FileIO
 from pathlib import Path
-from queue import SimpleQueue
 from typing import Any, Final
 
 from realtime.recovery import Record
@@ -32,6 +34,14 @@ GATHER: Final = 0.001
 """Seconds between two times at which records are handed to the thread, unless somebody waits for them."""
 RETRY: Final = 30.0
 """Seconds after a failure of the disk until the journal is begun anew."""
+TOGETHER: Final = "together"
+"""The first member of a line that holds several records."""
+TURN: Final = 0.005
+"""Seconds that the loop waits, at most, for the thread to end what it is writing."""
+SLOW: Final = 0.1
+"""Seconds of a write from which on the disk is slow."""
+SPARED: Final = 5.0
+"""Seconds after a slow write for which the loop leaves writing to the thread."""
 
 
 class Journal:
@@ -46,11 +56,17 @@ class Journal:
         self._lock: int | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._snapshot: Callable[[], list[Record]] = list
-        self._gathered: list[Record | _Cut] = []
+        self._gathered: list[_Item] = []
         self._handing: asyncio.Handle | None = None
         self._handed_at = 0.0
-        self._queue: SimpleQueue[tuple[list[Record | _Cut], bool] | None] = SimpleQueue()
+        self._handed: deque[tuple[list[_Item], bool]] = deque()
+        self._bell = threading.Semaphore(0)
+        self._turn = threading.Lock()  # held by whoever takes what was handed over and writes it
+        self._cuts_asked = 0
+        self._cuts_made = 0  # each of the two is changed by one thread only
+        self._slow_until = 0.0
         self._appended = 0
+        self._taken = 0
         self._written = 0
         self._waiters: list[tuple[int, asyncio.Future[bool]]] = []
         self._files: list[_File] = []
@@ -58,6 +74,7 @@ class Journal:
         self._broken = False
         self._failed_at: float | None = None
         self._thread: threading.Thread | None = None
+        self._stopping = False
 
     async def open(self) -> list[Record]:
         """Take the directory; what former lives have written, in order, or nothing if it is damaged."""
@@ -75,6 +92,31 @@ class Journal:
         """Write this soon. Before `begin` nothing is written: the first file begins with everything anyway."""
         if self._thread is not None and self._failed_at is None:
             self._put(record)
+
+    def write_now(self) -> bool:
+        """Write what was appended so far, all or nothing, before this returns. False when it is not: then it is written
+        soon, as the disk is slow or has failed, or a new file is being begun.
+        """
+        now = time.monotonic()
+        if self._thread is None or self._failed_at is not None or now < self._slow_until:
+            return False
+        if self._written >= self._appended:
+            return True
+        if self._cuts_asked != self._cuts_made or not self._turn.acquire(timeout=TURN):
+            return False
+        try:
+            if self._handing is not None:
+                self._handing.cancel()
+                self._handing = None
+            batch = [*self._take()[0], *self._gathered]
+            self._gathered = []
+            well = self._write_batch([_Together(batch)] if len(batch) > 1 else batch, len(batch))
+        finally:
+            self._turn.release()
+        if (ended := time.monotonic()) >= now + SLOW:
+            self._slow_until = ended + SPARED
+        self._answer(self._taken, well)
+        return well
 
     async def settled(self) -> bool:
         """Wait until what was appended so far is written; False when it cannot be."""
@@ -106,7 +148,8 @@ class Journal:
         thread, self._thread = self._thread, None
         if thread is not None:
             self._hand_over()
-            self._queue.put(None)
+            self._stopping = True
+            self._bell.release()
             await asyncio.to_thread(thread.join)
         self._answer(self._appended, self._failed_at is None)
         if self._lock is not None:
@@ -126,9 +169,10 @@ class Journal:
     # On the loop
 
     def _cut(self) -> None:
+        self._cuts_asked += 1
         self._put(_Cut(self._snapshot()))
 
-    def _put(self, item: Record | _Cut) -> None:
+    def _put(self, item: _Item) -> None:
         self._appended += 1
         self._gathered.append(item)
         if self._handing is None:
@@ -144,7 +188,8 @@ class Journal:
             self._handing = None
         self._handed_at = asyncio.get_running_loop().time()
         gathered, self._gathered = self._gathered, []
-        self._queue.put((gathered, asked))
+        self._handed.append((gathered, asked))
+        self._bell.release()
 
     def _answer(self, written: int, well: bool) -> None:
         if not well and self._failed_at is None:
@@ -157,47 +202,54 @@ class Journal:
     # In the thread
 
     def _run(self) -> None:
-        written, stopping = 0, False
+        stopping = False
         while not stopping:
-            batch, asked, stopping = self._handed()
-            well = self._write(batch)
-            written += len(batch)
-            if well:
-                self._written = written
-            if asked or not well:
-                self._tell(written, well)
+            self._bell.acquire()
+            with self._turn:
+                stopping = self._stopping
+                batch, asked = self._take()
+                well = self._write_batch(batch, len(batch))
+                taken = self._taken
+            if batch and (asked or not well):
+                self._tell(taken, well)
         if self._file is not None:
             self._file.close()
-
-    def _handed(self) -> tuple[list[Record | _Cut], bool, bool]:
-        """Wait for what is handed over: the records, whether somebody waits for them, and whether they are the last."""
-        batch: list[Record | _Cut] = []
-        asked = False
-        handed = self._queue.get()
-        while handed is not None:
-            batch += handed[0]
-            asked = asked or handed[1]
-            if self._queue.empty():
-                return batch, asked, False
-            handed = self._queue.get()
-        return batch, asked, True
 
     def _tell(self, written: int, well: bool) -> None:
         assert self._loop is not None
         with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
             self._loop.call_soon_threadsafe(self._answer, written, well)
 
-    def _write(self, batch: list[Record | _Cut]) -> bool:
+    # Whose turn it is to write
+
+    def _take(self) -> tuple[list[_Item], bool]:
+        """What was handed over, and whether somebody waits for it."""
+        batch: list[_Item] = []
+        asked = False
+        while self._handed:
+            items, wanted = self._handed.popleft()
+            batch += items
+            asked = asked or wanted
+        return batch, asked
+
+    def _write_batch(self, batch: Sequence[_Item], count: int) -> bool:
+        well = self._write(batch)
+        self._taken += count
+        if self._cuts_asked != self._cuts_made:
+            self._cuts_made += sum(isinstance(item, _Cut) for item in batch)
+        if well:
+            self._written = self._taken
+        return well
+
+    def _write(self, batch: Sequence[_Item]) -> bool:
         lines: list[bytes] = []
         try:
             for item in batch:
-                if self._broken and not isinstance(item, _Cut):
-                    continue
                 if isinstance(item, _Cut):
                     self._flush(lines)
                     self._begin_file(item.records)
-                else:
-                    lines.append(_line(item))
+                elif not self._broken:
+                    lines.append(_line((TOGETHER, *item.records) if isinstance(item, _Together) else item))
             self._flush(lines)
         except (OSError, TypeError, ValueError) as error:
             log.error("recovery will not survive a restart: the journal in %s: %s", self._directory, error)
@@ -260,6 +312,15 @@ class Journal:
             return []
 
 
+class _Together:
+    """These are written on one line, so that none is without the others."""
+
+    __slots__ = ("records",)
+
+    def __init__(self, records: Sequence[object]) -> None:
+        self.records = records
+
+
 class _Cut:
     """In the queue of records: begin a new file here, with these."""
 
@@ -267,6 +328,9 @@ class _Cut:
 
     def __init__(self, records: list[Record]) -> None:
         self.records = records
+
+
+_Item = Record | _Together | _Cut
 
 
 class _File:
@@ -304,6 +368,8 @@ def _read(path: Path) -> Iterator[Record]:
             record = _record(line)
             if record is None:
                 torn = True
+            elif record[0] == TOGETHER:
+                yield from map(tuple, record[1:])
             else:
                 yield record
 

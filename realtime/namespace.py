@@ -62,20 +62,29 @@ class Namespace(Handlers):
 
         Returns to how many it was given. A client's own id is a room too. Raises ValueError and TypeError as JSON does.
         """
+        prepared = self.prepare(rooms, event, *args, skip=skip, volatile=volatile, conflate=conflate)
+        return 0 if prepared is None else prepared.send()
+
+    def prepare(
+        self,
+        rooms: str | Iterable[str] | None,
+        event: str,
+        *args: Any,
+        skip: str | Collection[str] = (),
+        volatile: bool = False,
+        conflate: str | None = None,
+    ) -> Prepared | None:
+        """The first half of `emit`: the event, encoded and kept, to be sent before anything else is said here.
+
+        None where nobody is to get it. Raises as `emit` does.
+        """
         names = None if rooms is None else (rooms,) if isinstance(rooms, str) else tuple(dict.fromkeys(rooms))
         skip = (skip,) if isinstance(skip, str) else skip
         room = self._everyone if names is None else self._rooms.get(names[0]) if len(names) == 1 else None
         sinks = room.sinks if room is not None else self._sinks(names or ())
         if not sinks and (volatile or self._recovery is None or not self._recovery.wanted(names)):
-            return 0
-        outgoing = self._outgoing(names, event, args, skip, volatile, conflate)
-        if room is not None and not skip:
-            return room.send(outgoing)
-        # A copy, because a connection may end while it is written to and then leaves the room.
-        sends = [sink.send for socket, sink in sinks.items() if socket.id not in skip]
-        for send in sends:
-            send(outgoing)
-        return len(sends)
+            return None
+        return Prepared(room, sinks, skip, self._outgoing(names, event, args, skip, volatile, conflate))
 
     def reaches(self, room: str) -> bool:
         """Whether anybody, here or away, would get what is sent to `room` now."""
@@ -375,6 +384,30 @@ class Namespace(Handlers):
         if found is None:
             found = self._rooms[room] = Room(self._hub.stats)
         found.put(socket, socket.sink)
+
+
+class Prepared:
+    """An event on its way."""
+
+    __slots__ = ("_outgoing", "_room", "_sinks", "_skip")
+
+    def __init__(
+        self, room: Room | None, sinks: Mapping[Socket, Sink], skip: Collection[str], outgoing: Outgoing
+    ) -> None:
+        self._room = room
+        self._sinks = sinks
+        self._skip = skip
+        self._outgoing = outgoing
+
+    def send(self) -> int:
+        """Send it, once; to how many."""
+        if self._room is not None and not self._skip:
+            return self._room.send(self._outgoing)
+        # A copy, because a connection may end while it is written to and then leaves the room.
+        sends = [sink.send for socket, sink in self._sinks.items() if socket.id not in self._skip]
+        for send in sends:
+            send(self._outgoing)
+        return len(sends)
 
 
 def _speakable(event: str) -> None:

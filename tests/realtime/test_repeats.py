@@ -67,7 +67,8 @@ class TestInOneLife:
         gate = Gate()
         async with talk(gate, origin=PERSIST) as talking:
             alice = await talking.member("u1", "7")
-            alice.begin("send_message_batch", batch("a", "b"))
+            for content in "ab":
+                alice.begin("send_message", text(content, client_id=content))
             await gate.asked(1)
             alice.close("transport-close")
             again = await talking.member("u1", "7")
