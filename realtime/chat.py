@@ -396,6 +396,7 @@ class Chat:
             raise Refusal("too-many-channels", f"At most {most} channels can be subscribed to.", channel=channel)
         if not channel.startswith(USER):  # that is a room which an authenticated user is in anyway
             member.socket.join(CHANNEL + channel)
+            member.socket.commit()
         return {"ok": True, "channel": channel, "mode": rule.mode}
 
     def _unsubscribe(self, member: Member, payload: object) -> Any:

@@ -38,6 +38,9 @@ NOTE_WITHIN = 0.05
 connect, authenticate and join in one go, and only the last record counts. What is taken from them is written at once.
 """
 
+NEWCOMERS_WITHIN = 1.0
+"""Seconds until those are written down that have come and gained nothing: to begin anew costs them nothing yet."""
+
 
 class Memory(Protocol):
     """What an application knows and wants to know again after a restart (see `Hub.keep`)."""
@@ -73,6 +76,7 @@ class Hub:
         self._memories: dict[str, Memory] = {}
         self._noting: asyncio.Handle | None = None
         self._noting_now = False
+        self._noting_newcomers: asyncio.TimerHandle | None = None
         self._started = False
         self._sweeping: asyncio.TimerHandle | None = None
         self._questions = counting(1)
@@ -145,6 +149,11 @@ class Hub:
         """
         return self._journal is not None and self.settings.recovery is not None and self._journal.write_now()
 
+    def note_now(self) -> None:
+        """Bring the records of changed clients up to date before anything else is said, unless the disk is slow."""
+        self._note()
+        self.write_now()
+
     async def close(self) -> None:
         """End what the application still has under way. The connections are the Engine.IO server's to close, first."""
         for task in self._tasks:
@@ -153,7 +162,7 @@ class Hub:
         if self._sweeping is not None:
             self._sweeping.cancel()
         if self._journal is not None:
-            self._note()
+            self._note_newcomers()
             await self._journal.close()
 
     @property
@@ -189,6 +198,11 @@ class Hub:
         """Clients have more than before: bring their records up to date once for all that they do in one go."""
         if self._journal is not None and self._noting is None:
             self._noting = asyncio.get_running_loop().call_later(NOTE_WITHIN, self._note)
+
+    def note_newcomers(self) -> None:
+        """Clients have come: write them down in a while, if they have not gained anything until then that is."""
+        if self._journal is not None and self._noting_newcomers is None:
+            self._noting_newcomers = asyncio.get_running_loop().call_later(NEWCOMERS_WITHIN, self._note_newcomers)
 
     def next_question(self) -> int:
         """The id of the next event that wants an answer: never the same twice, or a late answer could be taken for
@@ -234,6 +248,14 @@ class Hub:
             self._noting, self._noting_now = None, False
         for namespace in self.namespaces.values():
             namespace.note()
+
+    def _note_newcomers(self) -> None:
+        if self._noting_newcomers is not None:
+            self._noting_newcomers.cancel()
+            self._noting_newcomers = None
+        for recovery in self._recoveries.values():
+            recovery.touch_blank()
+        self._note()
 
     def _sweep(self) -> None:
         """Forget what is too old, a few times in the window."""

@@ -87,6 +87,7 @@ class Joining:
 
     def _joined(self, member: Member, conversation: str) -> dict[str, Any]:
         member.socket.join(member.room + conversation)
+        member.socket.commit()
         presence = self._signs.joined(conversation, member.users_in(conversation), member.socket.id)
         outside = [user for user in member.users if not member.takes_part(conversation, user)]
         answer = {"ok": True, "conversation_id": conversation, "users": presence["users"], "online": presence["online"]}

@@ -185,7 +185,10 @@ class Namespace(Handlers):
             self._rooms[room].put(socket, connection)
         for outgoing in waiting.queue:
             connection.send(outgoing)
+        if socket.data:
+            self.handled(socket)
         self._hub.note_within()
+        self._hub.note_newcomers()
 
     def part(self, socket: Socket, reason: str, *, may_return: bool) -> None:
         """A client has ended, or is ended: out of all rooms, and the application told."""
@@ -201,6 +204,11 @@ class Namespace(Handlers):
         if self._recovery is not None and socket.session is not None:
             self._recovery.touch(socket.session)
             self._hub.note_soon()
+
+    def commit(self, socket: Socket) -> None:
+        if self._recovery is not None and socket.session is not None and socket.session.recorded:
+            self._recovery.touch(socket.session)
+            self._hub.note_now()
 
     def handled(self, socket: Socket) -> None:
         if self._recovery is not None and socket.session is not None:

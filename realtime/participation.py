@@ -261,6 +261,7 @@ class Participation:
         if member.socket.id in self._grace:  # what could not be asked without its token
             self._asked_again.set(member.socket.id, self._now())
             self._wake(self._asked_again.earliest)
+        member.socket.commit()
         member.socket.emit("authenticated", {"user": user})
         return {"ok": True, "user": user, **({"not_in": outside} if outside else {})}
 

@@ -40,7 +40,7 @@ class Session:
     is the application's, as JSON.
     """
 
-    __slots__ = ("data", "gone_at", "id", "known_from", "left", "noted", "ring", "rooms", "secret", "since")
+    __slots__ = ("data", "gone_at", "id", "known_from", "left", "noted", "recorded", "ring", "rooms", "secret", "since")
 
     def __init__(self, id: str, secret: str, since: int) -> None:  # noqa: A002 - the protocol's word
         self.id = id
@@ -53,6 +53,8 @@ class Session:
         self.data = "{}"
         self.gone_at: float | None = None
         self.noted = 0
+        self.recorded = False
+        """A journal knows it, though maybe not as it is now."""
 
     @property
     def pid(self) -> str:
@@ -99,6 +101,8 @@ class Recovery:
         self._away: Absences[Session] = Absences(self._settings.sessions, self._settings.share)
         self.changed: dict[str, Session] = {}
         """Those whose record is not up to date, if there is a journal."""
+        self._blank: dict[str, Session] = {}
+        """Those that came lately and have gained nothing yet: to begin anew would cost them nothing."""
 
     def __len__(self) -> int:
         """Clients that are here or may return."""
@@ -114,7 +118,8 @@ class Recovery:
     def begin(self, id: str, secret: str) -> Session:  # noqa: A002 - the protocol's word
         """A new client."""
         session = self._sessions[id] = Session(id, secret, self._number)
-        self.touch(session)
+        if self._note is not None:
+            self._blank[id] = session
         return session
 
     def join(self, session: Session, room: str) -> None:
@@ -135,7 +140,13 @@ class Recovery:
     def touch(self, session: Session) -> None:
         """Its record is to be written anew."""
         if self._note is not None:
+            self._blank.pop(session.id, None)
             self.changed[session.id] = session
+
+    def touch_blank(self) -> None:
+        """The records of those that have gained nothing yet are to be written, too."""
+        for session in list(self._blank.values()):
+            self.touch(session)
 
     @property
     def given_up(self) -> dict[str, int]:
@@ -157,6 +168,7 @@ class Recovery:
         del self._sessions[session.id]
         self._away.discard(session)
         self.changed.pop(session.id, None)
+        self._blank.pop(session.id, None)
         self.shelf.remove(session.ring)
         for room, _, _ in session.memberships():
             self._release(room)
@@ -223,6 +235,7 @@ class Recovery:
         said = hash(repr(record))
         if said != session.noted:
             session.noted = said
+            session.recorded = True
             self._note(record)
 
     # Packets
@@ -275,6 +288,8 @@ class Recovery:
         newest.update({s.id: s.ring.newest for s in self._sessions.values() if s.ring is not None})
         epochs = {**self._ended, self._epoch: self._number}
         base: Record = ("base", self._name, self._number, epochs, self._everyone.newest, newest)
+        for session in self._sessions.values():
+            session.recorded = True
         return [base, *(self.session_record(session) for session in self._sessions.values())]
 
     def session_record(self, session: Session) -> Record:
@@ -421,6 +436,7 @@ class Recovery:
         session.left = [(room, joined, until) for room, joined, until in left] or None
         session.data = data
         session.gone_at = None if gone_at is None else gone_at - self._wall
+        session.recorded = True
         self._sessions[name] = session
 
 

@@ -143,6 +143,10 @@ class Socket:
         """Its data has changed outside of its handlers: keep it for its return."""
         self.namespace.touch(self)
 
+    def commit(self) -> None:
+        """Keep what it has gained before it is told, or a crash has it return without that and it does not know."""
+        self.namespace.commit(self)
+
     def disconnect(self, close: bool = False) -> None:
         """Throw the client out; with `close` out of all namespaces, by ending its connection. It is not to return."""
         peer = self.peer

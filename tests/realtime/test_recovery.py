@@ -295,6 +295,7 @@ class Lives:
         return Recovery("/", self.kept, name, note=lambda record: self.files[-1].append(record))
 
     def settle(self) -> None:
+        self.recovery.touch_blank()
         for session in list(self.recovery.changed.values()):
             self.recovery.settle(session)
 
@@ -372,6 +373,25 @@ def test_the_window_goes_on_over_a_restart() -> None:
     assert again.find(away.pid, 121.0) is None
     assert again.find(here.pid, 219.0) is not None
     assert again.find(here.pid, 221.0) is None
+
+
+def test_a_newcomer_that_has_gained_nothing_is_not_in_a_hurry_to_be_written_down() -> None:
+    lives = Lives()
+    blank, joined = (lives.recovery.begin(name, "secret") for name in ("ann", "bob"))
+    lives.recovery.join(joined, "cars")
+    assert list(lives.recovery.changed) == ["bob"]
+    assert not blank.recorded
+    lives.settle()
+    again = lives.next()
+    assert [again.find(session.pid, 0.0) is not None for session in (blank, joined)] == [True, True]
+    assert blank.recorded
+
+
+def test_a_newcomer_that_has_ended_is_not_written_down() -> None:
+    lives = Lives()
+    lives.recovery.end(lives.recovery.begin("ann", "secret"))
+    lives.settle()
+    assert [record[0] for record in lives.files[-1]] == ["ended"]
 
 
 def test_what_is_no_record_is_an_error() -> None:
@@ -475,7 +495,8 @@ class Returns(RuleBasedStateMachine):
         found = self.recovery.find(browser.session.pid, self.now)
         missed = None if found is None else self.recovery.resume(found, browser.offset)
         if found is None or missed is None:
-            assert not self.complete, "nothing was lost, yet the client was sent away"
+            known = browser.session.recorded
+            assert not (self.complete and known), "nothing was lost, yet the client was sent away"
             self.fresh += 1
             session = self.recovery.begin(f"{browser.name}{self.fresh}", "s")
             self.browsers[who] = Browser(browser.name, session, offset=browser.offset)
@@ -518,7 +539,14 @@ class Returns(RuleBasedStateMachine):
         for browser in self.browsers:
             browser.here = False
             browser.wire = []
-            browser.session = self.recovery.find(browser.session.pid, self.now) or browser.session
+            found = self.recovery.find(browser.session.pid, self.now)
+            browser.session.gone_at = self.now
+            browser.session = found or browser.session
+
+    @rule()
+    def write_down_newcomers(self) -> None:
+        """Those too that have gained nothing yet; who comes back before this begins anew."""
+        self.recovery.touch_blank()
 
     def note(self) -> None:
         for session in list(self.recovery.changed.values()):
