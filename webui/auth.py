@@ -25,8 +25,8 @@ from webui.asking import Asker, asker, introduce
 from webui.bearer import Bearer
 from webui.client_address import Network, client_address
 from webui.login import Login
-from webui.problems import is_api
-from webui.refusals import refused
+from webui.problems import is_api, problem
+from webui.refusals import as_problem, refused
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -78,6 +78,7 @@ def security(
     bearer = None if token is None else Bearer(token, now)
     return [
         _headers(),
+        as_problem,
         _known_host(hosts, guarded=guarded),
         _authenticated(bearer, login, [ipaddress.ip_network(text, strict=False) for text in proxies]),
         refused,
@@ -103,7 +104,8 @@ def _headers() -> Middleware:
         except Exception:
             # The details belong into the log, not onto the wire.
             _log.exception("admin listener: %s %s failed", request.method, request.path)
-            response = web.Response(status=500, text="Internal error; the log has the details.\n")
+            said = "Internal error; the log has the details."
+            response = problem(500, "internal", said) if is_api(request) else web.Response(status=500, text=f"{said}\n")
         if not response.prepared:
             _protect(response)
         return response

@@ -7,7 +7,7 @@ from http import HTTPStatus
 
 from aiohttp import web
 
-from webui.problems import is_api
+from webui.problems import PROBLEM, is_api, problem
 
 Shown = Callable[[web.Request, int, str, str], web.Response]
 SHOWN: web.AppKey[Shown] = web.AppKey("refusals shown")
@@ -22,6 +22,14 @@ _TITLES = {
 _SENTENCES = {
     404: "Nothing of this dashboard has this address.",
     405: "This address does not take such a request.",
+}
+_PROBLEMS = {
+    401: ("unauthorized", "The admin token is needed, as a bearer token."),
+    403: ("forbidden", "That is not allowed here."),
+    404: ("not-found", "Nothing of this API has this address."),
+    405: ("method-not-allowed", "This address does not take this method; Allow names those that it takes."),
+    413: ("body-too-large", "The body is larger than {most:,} bytes, the most that is read here."),
+    421: ("misdirected-request", "This host name is not one that the admin listener answers to."),
 }
 _OWN = frozenset(("content-type", "content-length"))
 
@@ -42,6 +50,27 @@ async def refused(
         return page
 
 
+@web.middleware
+async def as_problem(
+    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+) -> web.StreamResponse:
+    """Tells scripts of every refusal in the same form, whoever refuses: ours, and what aiohttp does by itself."""
+    try:
+        return await handler(request)
+    except web.HTTPException as refusal:
+        if refusal.status < 400 or not is_api(request) or refusal.content_type == PROBLEM:
+            raise
+        answer = problem(refusal.status, *_problem(request, refusal))
+        answer.headers.extend({name: value for name, value in refusal.headers.items() if name.lower() not in _OWN})
+        return answer
+
+
+def _problem(request: web.Request, refusal: web.HTTPException) -> tuple[str, str]:
+    reason, sentence = _PROBLEMS.get(refusal.status) or ("refused", f"{HTTPStatus(refusal.status).phrase}.")
+    own = "" if refusal.status == 413 else _own_words(refusal)
+    return reason, own or sentence.format(most=request.client_max_size)
+
+
 def _for_eyes(request: web.Request) -> bool:
     asks_part = request.headers.get("HX-Request") == "true" or request.path.startswith("/static/")
     return "text/html" in request.headers.get("Accept", "") and not asks_part and not is_api(request)
@@ -52,6 +81,9 @@ def _title(status: int) -> str:
 
 
 def _sentence(refusal: web.HTTPException) -> str:
+    return _own_words(refusal) or _SENTENCES.get(refusal.status, "")
+
+
+def _own_words(refusal: web.HTTPException) -> str:
     text = (refusal.text or "").strip()
-    # What aiohttp says by itself is a number and a phrase.
-    return _SENTENCES.get(refusal.status, "") if not text or text.startswith(f"{refusal.status}: ") else text
+    return "" if text.startswith(f"{refusal.status}: ") else text  # aiohttp says a number and a phrase by itself

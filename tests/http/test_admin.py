@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from io import BytesIO
 from typing import Any
 
 import aiohttp
@@ -213,3 +214,48 @@ async def test_secrets_in_query_strings_are_hidden_from_the_pages(edge: EdgeUnde
                 text = await response.text()
                 assert "page=3" in text
                 assert "hunter2" not in text
+
+
+class TestRefusals:
+    @pytest.mark.parametrize(
+        "path",
+        [
+            "/api/cache/purge",
+            "/api/realtime/publish",
+            "/api/realtime/revoke",
+            "/api/tuning/preset",
+            "/api/alerts/response-time",
+        ],
+    )
+    async def test_a_body_that_is_too_large_is_refused_with_a_problem_document_everywhere(
+        self, edge: EdgeUnderTest, path: str
+    ) -> None:
+        problem = await refusal(edge, "POST", path, data=BytesIO(b" " * (2**20 + 1)))
+        assert (problem["status"], problem["title"]) == (413, "body-too-large")
+        assert "1,048,576 bytes" in problem["detail"]
+
+    @pytest.mark.parametrize(
+        ("method", "path", "status", "reason"),
+        [("GET", "/api/nothing", 404, "not-found"), ("DELETE", "/api/realtime/publish", 405, "method-not-allowed")],
+    )
+    async def test_an_address_or_method_that_is_none_is_refused_with_a_problem_document(
+        self, edge: EdgeUnderTest, method: str, path: str, status: int, reason: str
+    ) -> None:
+        problem = await refusal(edge, method, path)
+        assert (problem["status"], problem["title"]) == (status, reason)
+        assert problem["detail"].endswith(".")
+
+    async def test_a_page_of_another_site_is_refused_with_a_problem_document(self, edge: EdgeUnderTest) -> None:
+        headers = {"Sec-Fetch-Site": "cross-site"}
+        problem = await refusal(edge, "POST", "/api/cache/purge", headers=headers, json={"everything": True})
+        assert (problem["status"], problem["title"]) == (403, "forbidden")
+        assert problem["detail"] == "Changes are accepted from this dashboard's own pages only."
+
+
+async def refusal(edge: EdgeUnderTest, method: str, path: str, **options: Any) -> Any:
+    url = f"http://{edge.app.admin_address}{path}"
+    async with aiohttp.ClientSession() as session, session.request(method, url, **options) as response:
+        assert response.content_type == "application/problem+json", await response.text()
+        document = await response.json(content_type=None)
+        assert document["status"] == response.status
+        return document
