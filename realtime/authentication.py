@@ -37,6 +37,10 @@ class AuthenticationRefused(Exception):
         self.reason = reason
 
 
+class Unanswered(AuthenticationRefused):
+    """Nobody has said who they are, or that they are nobody: it can be asked again."""
+
+
 class AuthenticationUnavailable(Exception):
     """The settings ask for something that this installation cannot do."""
 
@@ -235,7 +239,10 @@ class AskOrigin:
             raise AuthenticationRefused("bad-token", "The token is not valid.") from None
         if not credentials:
             raise AuthenticationRefused("no-credential", "Log in first: there is no cookie and no token.")
-        user = await self._user(credentials)
+        try:
+            user = await self._user(credentials)
+        except OriginAway as away:
+            raise Unanswered(away.reason, away.public) from None
         if claim.user is not None and claim.user != user["id"]:
             raise AuthenticationRefused("another-user", "This session belongs to another user.")
         return Identity(user)
@@ -247,9 +254,7 @@ class AskOrigin:
         """The user whose credentials these are; None: nobody's. Raises OriginAway."""
         try:
             return str((await self._user(credentials))["id"]) if credentials else None
-        except AuthenticationRefused as refused:
-            if refused.reason == "origin-away":
-                raise OriginAway(str(refused)) from None
+        except AuthenticationRefused:
             return None
 
     async def confirms(self, user: str, credentials: Credentials) -> bool:
@@ -280,12 +285,7 @@ class AskOrigin:
         until, known = self._known.get(key, (0.0, {}))
         if known and until > self._now():
             return known
-        try:
-            said = await self._origin.user(credentials)
-        except OriginAway:
-            raise AuthenticationRefused(
-                "origin-away", "The application does not answer; try again in a moment."
-            ) from None
+        said = await self._origin.user(credentials)
         if said is None:
             raise AuthenticationRefused("refused", "The application does not know this session.")
         user = bounded_user({**said, "id": _named(said["id"], "The user's id")})

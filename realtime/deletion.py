@@ -55,10 +55,8 @@ class Deletion:
             for credentials, askers in groups.items():
                 if await origin.deletes(details["conversation_id"], message, askers, credentials):
                     return self._deleted(details)
-        except OriginAway:
-            raise Refusal(
-                "origin-away", "The application does not answer; try again.", retry_after=AGAIN, **details
-            ) from None
+        except OriginAway as away:
+            raise Refusal(away.reason, away.public, retry_after=AGAIN, **details) from None
         if unproved:
             raise reauthenticate(unproved, **details)
         raise Refusal("not-allowed", "The application does not let you delete this message.", **details)

@@ -61,11 +61,10 @@ class Joining:
         try:
             await self._confirmation.settle(member)
             stay, unproved = await among(consent, member, conversation, member.users)
-        except OriginAway:
+        except OriginAway as away:
             self._check_anybody(member, conversation)
             if len(inside(member, conversation)) < len(member.users):
-                message = "The application does not answer; try again in a moment."
-                raise Refusal("origin-away", message, conversation_id=conversation, retry_after=AGAIN) from None
+                raise Refusal(away.reason, away.public, conversation_id=conversation, retry_after=AGAIN) from None
             return self._joined(member, conversation)  # who was let in before stays until somebody says no
         if member.gone:
             return None

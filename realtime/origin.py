@@ -39,12 +39,23 @@ _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 _MOST_LEVELS = 100  # of an answer, as of a client's packet
 _LATELY = 2.0  # seconds for which an answer says that there are others
 _LONGEST_WAIT = 5.0  # seconds: what Retry-After may ask for between two attempts
+_LOG_PAUSE = 60.0  # seconds in which further answers to one kind of question that cannot be used are not logged
 
 _log = logging.getLogger("cachewire.realtime")
 
 
 class OriginAway(Exception):
-    """The application gave no usable answer: unreachable, too slow, or failing."""
+    """The application gave no usable answer: unreachable, too slow, or failing. `public` is what a client may read."""
+
+    reason = "origin-away"
+    public = "The application does not answer; try again in a moment."
+
+
+class Unusable(OriginAway):
+    """The application has answered, and said neither yes nor no: that ends nobody and lets nobody in, as an outage."""
+
+    reason = "origin-unusable"
+    public = "The application's answer says neither yes nor no; try again in a moment."
 
 
 class Unconfirmed(OriginAway):
@@ -122,6 +133,7 @@ class Origin:
         self._sleep = sleep
         self._stop = Stop()
         self._answered = float("-inf")
+        self._complained: dict[str, float] = {}
 
     @property
     def has_answered(self) -> bool:
@@ -137,7 +149,8 @@ class Origin:
             return None
         document = _object(body) if status == 200 else None
         if document is None:
-            raise OriginAway(f"the session was answered with {status}")
+            right = 'answer 200 with {"user": {"id": ...}}, or 401 where nobody is logged in'
+            raise self._unusable("session", self.settings.session, status, right)
         self._answered = self._now()
         user = document.get("user", document)
         return user if isinstance(user, dict) and _is_id(user.get("id")) else None
@@ -148,18 +161,21 @@ class Origin:
         target = _filled(self.settings.authorize, conversation=[conversation], users=users)
         status, body = await self._get(target, credentials.fields)
         if not 200 <= status < 300 and status not in (401, 403, 404):
-            raise OriginAway(f"the consent was answered with {status}")
+            right = "answer 2xx where all of them may join, or 403"
+            raise self._unusable("authorize", self.settings.authorize, status, right)
         self._answered = self._now()
         if status >= 400:
             return False
         return (_object(body) or {}).get("allowed", True) is True
 
     async def deletes(self, conversation: str, message: str, users: Sequence[str], credentials: Credentials) -> bool:
-        """Have a message deleted with a client's own credentials: any 2xx, or 410. Other 4xx refuse."""
+        """Have a message deleted with a client's own credentials: any 2xx, or 410. Any other 4xx refuses."""
         assert self.settings.delete is not None
         target = _filled(self.settings.delete, conversation=[conversation], message=[message], users=users)
         status, _ = await self._asked("DELETE", target, credentials.fields)
-        return 200 <= status < 300 or status == 410
+        if not 200 <= status < 300 and status < 400:
+            raise self._unusable("delete", self.settings.delete, status, "answer 2xx where it is deleted, or 403")
+        return status < 300 or status == 410
 
     async def profiles(self, ids: Sequence[str]) -> Mapping[str, Any]:
         """The profiles of those users that exist. One request."""
@@ -265,9 +281,19 @@ class Origin:
             status, _, body = await self._ask(method, target, accepting, b"", Asked())
         except (OSError, TimeoutError) as error:
             raise OriginAway(str(error) or type(error).__name__) from error
-        if status >= 500:
+        if status >= 500 or status in _NOT_YET:
             raise OriginAway(f"status {status}")
         return status, body
+
+    def _unusable(self, question: str, target: str, status: int, right: str) -> Unusable:
+        """An answer that is neither yes nor no. Nobody but the log tells whoever set this address, now and then."""
+        what = "200, but no JSON object" if status == 200 else f"{status}"
+        now = self._now()
+        if now >= self._complained.get(question, float("-inf")) + _LOG_PAUSE:
+            self._complained[question] = now
+            path = target.partition("?")[0]
+            _log.warning("realtime.origin.%s: %s was answered with %s; %s", question, path, what, right)
+        return Unusable(f"{question} was answered with {what}")
 
 
 def _filled(target: str, **values: Sequence[str]) -> str:

@@ -22,6 +22,7 @@ from realtime.authentication import (
     Authentication,
     AuthenticationRefused,
     Claim,
+    Unanswered,
     bounded_user,
     public_user,
 )
@@ -228,7 +229,7 @@ class Participation:
         try:
             identity = await self._authentication.identify(claim, member.socket.handshake.headers)
         except AuthenticationRefused as refused:
-            if refused.reason == "origin-away" and token is not None and member.bring(claimed, token):
+            if isinstance(refused, Unanswered) and token is not None and member.bring(claimed, token):
                 self._repeat(member)
             raise self._refused(member, claimed, token, refused) from None
         user = identity.user
@@ -268,7 +269,7 @@ class Participation:
     def _refused(self, member: Member, claimed: str | None, token: str | None, why: AuthenticationRefused) -> Refusal:
         """How a user is told no. When the application says it, whoever was known by the same ends."""
         refusal = Refusal(why.reason, str(why))
-        if why.reason == "origin-away":
+        if isinstance(why, Unanswered):
             refusal.details.update(retry_after=AGAIN)
         if why.reason != "refused" or member.gone:
             return refusal

@@ -29,7 +29,7 @@ QUEUE_DROPS = ("conflatable", "conflated", "slow-client", "volatile")
 
 AUTHENTICATION = (
     "another-user", "bad-token", "expired", "invalid", "no-credential", "no-user", "not-configured", "origin-away",
-    "rate-limited", "refused", "too-many-users",
+    "origin-unusable", "rate-limited", "refused", "too-many-users",
 )  # fmt: skip
 
 LIMITS = ("acks", "connects", "events", "fragments", "messages", "packets", "user-messages")

@@ -49,7 +49,10 @@ def realtime_notes(realtime: Realtime) -> list[str]:
     if realtime.enabled and realtime.auth == "trusted":
         notes.append("realtime.auth is trusted: whoever connects is believed to be whoever they say.")
     if realtime.enabled and realtime.auth == "origin" and realtime.origin.session is None:
-        notes.append("realtime.auth is origin, but realtime.origin.session is not set: nobody can authenticate.")
+        notes.append(
+            "realtime.auth is origin, but realtime.origin.session is not set: nobody can authenticate. Name a path that"
+            ' answers 200 with {"user": {"id": ...}}, or 401 where nobody is logged in.'
+        )
     if realtime.enabled and "*" in realtime.allowed_origins:
         notes.append("realtime.allowed_origins has *: any web page can connect with your users' cookies.")
     return notes

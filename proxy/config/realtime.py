@@ -60,7 +60,8 @@ class RealtimeOrigin(Section):
     """What the core asks the application: paths of it. null: not asked."""
 
     session: LocalPath | None = None
-    """GET with the client's own Cookie and Authorization; answers who that is, as in {"user": {"id": "u7"}}."""
+    """GET with the client's own Cookie and Authorization; answers 200 and who that is, as in {"user": {"id": "u7"}}, or
+    401 where nobody is logged in: no redirect to a login page."""
     authorize: LocalPath | None = None
     """GET before a user joins `{conversation}`, with the client's own credentials: 2xx allows, 401, 403, 404 forbid."""
     delete: LocalPath | None = None

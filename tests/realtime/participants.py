@@ -25,6 +25,8 @@ class Application:
     def __init__(self) -> None:
         self.parts: dict[str, set[str]] = {"7": {"anna", "ben", "bob"}, "A": {"anna"}, "B": {"ben"}}
         self.away = False
+        self.redirects = False
+        """Whether every question is answered with the way to a login page."""
         self.logged_out: set[str] = set()
         """Users whose session has ended, and with it every consent."""
         self.ended: set[str] = set()
@@ -42,6 +44,8 @@ class Application:
         self.asked.append((method, target, token))
         if self.away:
             raise OriginAway("away")
+        if self.redirects:
+            return answer(status=302)
         if self.silence is not None:
             await self.silence.wait()
         if token in self.holding and target.startswith("/may/"):

@@ -11,14 +11,16 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
 
 from realtime.authentication import (
+    AskOrigin,
     AuthenticationRefused,
     AuthenticationUnavailable,
     Claim,
+    Unanswered,
     authentication,
     bounded_user,
     public_user,
 )
-from realtime.origin import Origin, OriginAway
+from realtime.origin import Credentials, Origin, OriginAway
 from realtime.settings import AuthenticationSettings, OriginSettings
 from realtime.stats import RealtimeStats
 
@@ -239,7 +241,9 @@ class TestTheApplicationIsAsked:
         await application.way.identify(Claim(), {"cookie": "session=x"})
         assert len(application.asked) == 3
 
-    @pytest.mark.parametrize(("status", "reason"), [(0, "origin-away"), (500, "origin-away"), (401, "refused")])
+    @pytest.mark.parametrize(
+        ("status", "reason"), [(0, "origin-away"), (500, "origin-away"), (429, "origin-away"), (401, "refused")]
+    )
     async def test_anew_after_a_failure_or_a_no(self, status: int, reason: str) -> None:
         application = Application()
         application.status = status
@@ -257,7 +261,18 @@ class TestTheApplicationIsAsked:
     async def test_and_an_answer_that_is_no_object_is_none(self, document: Any) -> None:
         application = Application()
         application.document = document
-        assert await refusal(application.way, Claim(), cookie="a=b") == "origin-away"
+        assert await refusal(application.way, Claim(), cookie="a=b") == "origin-unusable"
+
+    @pytest.mark.parametrize("status", [204, 302, 303, 307, 400, 404])
+    async def test_and_an_answer_that_is_neither_yes_nor_no_is_told_apart_from_none(self, status: int) -> None:
+        application = Application()
+        application.status = status
+        with pytest.raises(Unanswered, match="neither yes nor no") as refused:
+            await application.way.identify(Claim(), {"cookie": "a=b"})
+        assert refused.value.reason == "origin-unusable"
+        assert isinstance(application.way, AskOrigin)
+        with pytest.raises(OriginAway):
+            await application.way.confirms("u1", Credentials("a=b"))
 
     @pytest.mark.parametrize("id_", ["a\nb", "x" * 201, "..", 2**63])
     async def test_and_an_id_that_is_none_is_a_no(self, id_: object) -> None:

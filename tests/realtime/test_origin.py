@@ -11,7 +11,7 @@ import pytest
 
 from realtime.asking import Asked
 from realtime.consent import Consent
-from realtime.origin import Credentials, Origin, OriginAway, OriginRefused, Unconfirmed
+from realtime.origin import Credentials, Origin, OriginAway, OriginRefused, Unconfirmed, Unusable
 from realtime.settings import OriginSettings
 from realtime.stats import RealtimeStats
 from tests.realtime.talking import Answer, answer
@@ -258,6 +258,62 @@ class TestConsent:
         with pytest.raises(OriginAway):
             await consent.given("7", ["u1"], Credentials("s=1"))
         assert await consent.given("7", ["u1"], Credentials("s=1")) is True
+
+
+class TestAnAnswerThatIsNeitherYesNorNo:
+    SESSION, AUTHORIZE, DELETE = "/session?key=secret", "/c/{conversation}?u={users}", "/m/{message}?key=secret"
+
+    @staticmethod
+    async def ask(origin: Origin, question: str) -> None:
+        proof = Credentials("s=secret")
+        with pytest.raises(Unusable):
+            if question == "session":
+                await origin.user(proof)
+            elif question == "authorize":
+                await origin.consents("c secret", ["u secret"], proof)
+            else:
+                await origin.deletes("c secret", "m secret", ["u secret"], proof)
+
+    @pytest.mark.parametrize(
+        ("question", "said", "line"),
+        [
+            ("session", answer(status=302), "/session was answered with 302; answer 200 with"),
+            ("session", (204, [], b""), "/session was answered with 204; answer 200 with"),
+            ("session", answer(status=404), "/session was answered with 404; answer 200 with"),
+            ("session", (200, [], b"<html>"), "/session was answered with 200, but no JSON object; answer 200 with"),
+            ("authorize", answer(status=303), "/c/{conversation} was answered with 303; answer 2xx where all"),
+            ("delete", answer(status=302), "/m/{message} was answered with 302; answer 2xx where it is deleted"),
+        ],
+    )
+    async def test_is_told_to_whoever_set_the_address_without_any_secret(
+        self, question: str, said: Answer, line: str, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        origin = Application(said).origin(session=self.SESSION, authorize=self.AUTHORIZE, delete=self.DELETE)
+        await self.ask(origin, question)
+        (told,) = caplog.messages
+        assert told.startswith(f"realtime.origin.{question}: {line}")
+        assert "secret" not in told
+
+    async def test_is_told_once_a_minute_for_each_question(self, caplog: pytest.LogCaptureFixture) -> None:
+        application = Application(answer(status=302))
+        origin = application.origin(session=self.SESSION, authorize=self.AUTHORIZE)
+        for _ in range(3):
+            await self.ask(origin, "session")
+            await self.ask(origin, "authorize")
+        assert len(caplog.messages) == 2
+        application.seconds += 60
+        await self.ask(origin, "session")
+        assert len(caplog.messages) == 3
+
+    @pytest.mark.parametrize("status", [408, 425, 429, 503])
+    async def test_is_not_what_an_application_says_that_cannot_answer_now(
+        self, status: int, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        origin = Application(answer(status=status)).origin(delete=self.DELETE)
+        with pytest.raises(OriginAway) as away:
+            await origin.deletes("c", "m", ["u"], Credentials("s=1"))
+        assert not isinstance(away.value, Unusable)
+        assert caplog.messages == []
 
 
 def test_credentials_do_not_show_themselves() -> None:

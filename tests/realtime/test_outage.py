@@ -7,6 +7,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.realtime.participants import World, world
 from tests.realtime.talking import Talker, text
 from tests.realtime.wire import turns
@@ -120,18 +122,42 @@ class TestATokenBroughtInAnOutage:
 
 
 class TestWhatCannotBeAnsweredInAnOutage:
-    async def test_is_refused_with_when_to_try_again(self) -> None:
+    @pytest.mark.parametrize(("trouble", "reason"), [("away", "origin-away"), ("redirects", "origin-unusable")])
+    async def test_is_refused_with_why_and_when_to_try_again(self, trouble: str, reason: str) -> None:
         async with world(delete="/messages/{conversation}/{message}") as here:
             anna = await here.come("anna", joins="7")
-            here.application.away = True
+            setattr(here.application, trouble, True)
             for event, payload in (
                 ("authenticate", {"token": "for-anna.2"}),
                 ("join_conversation", "A"),
                 ("delete_message", {"conversation_id": "7", "message_id": "m"}),
             ):
                 refused = await anna.ask(event, payload)
-                assert (refused["reason"], refused["retry_after"]) == ("origin-away", 5.0)
+                assert (refused["reason"], refused["retry_after"]) == (reason, 5.0)
             assert [told["retry_after"] for told in anna.heard("auth_error")] == [5.0]
+            assert here.core.figures().auth_refused == {reason: 1}
+
+
+class TestAnApplicationThatRedirectsToALoginPage:
+    async def test_ends_nobody_and_lets_nobody_in(self) -> None:
+        async with world(recheck=10.0) as here:
+            anna = await here.come("anna", joins="7")
+            here.application.redirects = True
+            assert not (await anna.ask("authenticate", {"token": "for-ben"}))["ok"]
+            await pass_seconds(here, 400)
+            assert (await anna.ask("send_message", text("a", "anna")))["ok"]
+            assert (await anna.ask("send_message", text("a", "ben")))["reason"] == "not-authenticated"
+            assert [told["reason"] for told in anna.heard("auth_error")] == ["origin-unusable"]
+
+    async def test_is_asked_again_about_a_token_that_was_brought_meanwhile(self, tmp_path: Path) -> None:
+        async with restarted_in_an_outage(tmp_path, "anna") as (here, anna):
+            here.application.away, here.application.redirects = False, True
+            assert (await anna.ask("authenticate", {"token": "for-anna"}))["reason"] == "origin-unusable"
+            await pass_seconds(here, 60)
+            here.application.redirects = False
+            await pass_seconds(here, 60)
+            assert (await anna.ask("join_conversation", "A"))["ok"]
+            assert [told["reason"] for told in anna.heard("auth_error")] == ["origin-unusable"]
 
 
 class TestATokenThatIsNotBroughtAgain:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import realtime
+from realtime.origin import OriginAway
 from realtime.reasons import INVALID, REASONS, SESSION_ENDS
 from realtime.stats import RealtimeStats
 
@@ -67,6 +68,11 @@ def test_the_words_are_found_where_they_are_counted() -> None:
 @pytest.mark.parametrize(("mapping", "word"), COUNTED)
 def test_what_is_counted_is_in_the_closed_list(mapping: str, word: str) -> None:
     assert word in REASONS[mapping]
+
+
+@pytest.mark.parametrize("kind", [OriginAway, *OriginAway.__subclasses__()])
+def test_why_nobody_could_be_asked_is_in_the_closed_list(kind: type[OriginAway]) -> None:
+    assert kind.reason in REASONS["auth_refused"]
 
 
 def test_every_mapping_of_the_counters_has_its_list() -> None:
