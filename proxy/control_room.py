@@ -56,6 +56,7 @@ from proxy.policy.messages import Rules
 from proxy.purge import Listed
 from proxy.purging import Purger
 from proxy.realtime_core import RealtimeCore
+from proxy.realtime_settings import journal_directory
 from proxy.routing import RouteTable
 from proxy.storage.tiers import Tiers
 from proxy.tuning.api import TuningApi
@@ -336,7 +337,7 @@ class ControlRoom:
             seen = realtime.core.quality()
             return Grades(seen.poor, seen.total)
 
-        cache = self._config.cache
+        cache, journal = self._config.cache, journal_directory(self._config)
         return Reader(
             ledger,
             now=time.monotonic,
@@ -345,9 +346,11 @@ class ControlRoom:
             kept=lambda: None if kept is None else kept(),
             grades=grades,
             messages=lambda: None if realtime is None else realtime.core.stats.messages,
+            journal=lambda: realtime is None or realtime.core.hub.journal_available,
             memory=self._memory,
             directories=[
                 *([cache.dir] if cache.disk else []),
                 *([self._config.outbox.dir] if kept is not None else []),
+                *([journal] if realtime is not None and journal is not None else []),
             ],
         )

@@ -240,6 +240,7 @@ class RealtimeCore:
             polling=self.open_sessions - websockets,
             conversations=sum(1 for _ in core.chat.signs.conversations()),
             users=core.users(),
+            journal_available=core.hub.journal_available,
             quality=core.quality()._asdict(),
             reasons=REASONS,
         )

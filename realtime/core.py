@@ -112,13 +112,14 @@ class Core:
     async def publish(self, publication: Publication | Mapping[str, Any]) -> dict[str, Any]:
         """Tell the subscribers of a channel: `{channel, event, data, key?, purge_tags?}`.
 
-        Returns `{"sessions": n, "purged": n}`. Raises BadPublication (a ValueError) with a sentence for its author.
+        Returns `{"sessions": n, "purged": n, "durable": bool}`; what is durable, who is away gets even if the process
+        is killed now. Raises BadPublication (a ValueError) with a sentence for its author.
         """
         if not isinstance(publication, Publication):
             publication = parse_publication(publication)
         purged = await self.chat.publisher.publish(publication)
-        await self.hub.settled()  # who is away gets it even if the process is killed now
-        return {"sessions": self.chat.subscribers(publication.channel), "purged": purged}
+        durable = await self.hub.settled()
+        return {"sessions": self.chat.subscribers(publication.channel), "purged": purged, "durable": durable}
 
     async def revoke(self, document: object) -> int:
         """End a user, or its part in a conversation: `{user, conversation?}`. Returns how many sessions lose it, those

@@ -132,6 +132,8 @@ class Hub:
             recovery.start(now)
         self._journal.begin(self._records)
         self._started = True
+        if self._sweeping is None:
+            self._sweep()
 
     async def settled(self) -> bool:
         """Wait until everything that was sent so far, and who is here, would survive the end of this process.
@@ -164,6 +166,11 @@ class Hub:
         if self._journal is not None:
             self._note_newcomers()
             await self._journal.close()
+
+    @property
+    def journal_available(self) -> bool:
+        """False while there is a journal that cannot be written: nobody would recover in another process."""
+        return self._journal is None or self._journal.available
 
     @property
     def forgotten(self) -> int:

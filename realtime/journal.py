@@ -73,6 +73,7 @@ class Journal:
         self._file: FileIO | None = None
         self._broken = False
         self._failed_at: float | None = None
+        self._renewed = 0  # what has to be written before the last failure is over
         self._thread: threading.Thread | None = None
         self._stopping = False
 
@@ -87,6 +88,11 @@ class Journal:
         self._cut()
         self._thread = threading.Thread(target=self._run, name="journal", daemon=True)
         self._thread.start()
+
+    @property
+    def available(self) -> bool:
+        """False from a failure of the disk until a new file has been begun."""
+        return self._failed_at is None and self._written >= self._renewed
 
     def append(self, record: Record) -> None:
         """Write this soon. Before `begin` nothing is written: the first file begins with everything anyway."""
@@ -138,6 +144,7 @@ class Journal:
             if now >= self._failed_at + RETRY:
                 self._failed_at = None
                 self._cut()
+                self._renewed = self._appended
             return
         current = self._files[-1] if self._files else None
         if current and (now >= current.began + self._keep or current.size > self._max_bytes // 4):

@@ -19,6 +19,7 @@ SESSIONS = Mend("realtime", "/realtime", "Sessions, and why newcomers are refuse
 STORED = Mend("cache", "/cache", "What is stored")
 UNSAID = Mend("realtime", "/realtime/conversations?sort=failed", "Conversations with failed messages")
 DEAD = Mend("outbox", "/outbox?show=dead", "Dead letters")
+CONNECTED = Mend("realtime", "/realtime", "Who is connected")
 DONE = Mend("timeline", "/timeline", "What was changed lately")
 
 
@@ -30,6 +31,7 @@ def judge(
     error_ratio: float | None,
     storage_errors: int = 0,
     disk_off: bool = False,
+    journal_lost: bool = False,
     window: float = 60.0,
     origin_errors: int | None = None,
     recovered_ratio: float | None = None,
@@ -43,9 +45,10 @@ def judge(
     The answers that a limit of the realtime core refused (`refused`: most of them) are none of `error_ratio`.
     `origin_errors` are the origin's own, None where nobody knows; `recovered_ratio` is the share since it came back,
     None unless it was down within the window. `failed` are chat messages, `dead_writes` those accepted writes that were
-    given up. `disk_off`: the disk tier waits for a restart. `queues` says whether writes may wait here. The worst
-    finding speaks; an origin that is away outranks the errors it causes. What the store has, and what becomes of
-    messages and writes, is said beside whatever else is wrong.
+    given up. `disk_off`: the disk tier waits for a restart. `journal_lost`: what clients miss in a restart cannot be
+    written down. `queues` says whether writes may wait here. The worst finding speaks; an origin that is away outranks
+    the errors it causes. What the store has, and what becomes of messages and writes, is said beside whatever else is
+    wrong.
     """
     answers = _of_answers(
         origin,
@@ -60,7 +63,13 @@ def judge(
     )
     findings = [
         each
-        for each in (answers, _of_store(storage_errors, disk_off), _of_messages(failed), _of_writes(dead_writes))
+        for each in (
+            answers,
+            _of_store(storage_errors, disk_off),
+            _of_journal(journal_lost),
+            _of_messages(failed),
+            _of_writes(dead_writes),
+        )
         if each is not None
     ]
     worst = max(findings, key=lambda each: _STATES.index(each.state))
@@ -89,6 +98,18 @@ def _of_store(errors: int, disk_off: bool) -> Health | None:
             (STORED,),
         )
     return None
+
+
+def _of_journal(lost: bool) -> Health | None:
+    if not lost:
+        return None
+    return Health(
+        "degraded",
+        "The realtime journal cannot be written: after a restart nobody would get what they missed.",
+        "Clients who are connected notice nothing. The log says why; check free space and realtime.recovery.dir."
+        " It is tried again every 30 s.",
+        (CONNECTED,),
+    )
 
 
 def _of_messages(failed: FailedMessages | None) -> Health | None:

@@ -107,7 +107,8 @@ _RULES: dict[str, type[RuleSection]] = {
     ),
     "disk_full": _watched(
         "DiskFullRule",
-        "The file systems of cache and outbox are nearly full, or writing to the cache has failed lately.",
+        "The file systems of cache, outbox and realtime journal are nearly full, or writing to the cache failed lately,"
+        " or the journal cannot be written.",
         after=60.0,
         severity="critical",
         threshold=(Share, 0.95, "Fires above this share of the fuller file system."),

@@ -119,6 +119,8 @@ class AlertsSource:
         ago = notes["write_failed"]
         if meaning.name == "disk-full" and isinstance(ago, float):
             return f"Writing to the cache failed {age(ago)} ago; that counts as full for five minutes."
+        if meaning.name == "disk-full" and notes["journal"] is False:
+            return "The realtime journal (realtime.recovery.dir) cannot be written; that counts as full until it can."
         return ""
 
 

@@ -70,7 +70,8 @@ class OverviewSource:
         figures = self._figures.store()
         kept = self._kept()
         origin = self._origin_shown()
-        realtime = self._realtime_shown()
+        core = self._realtime()
+        realtime = None if core is None else self._realtime_shown(core)
         kinds = (*chart_shown.HTTP, *(chart_shown.REALTIME if realtime is not None else ()))
         return snapshot.Overview(
             version=__version__,
@@ -83,6 +84,7 @@ class OverviewSource:
                 error_ratio=rates.failure_ratio,
                 storage_errors=self._recent_storage_errors(figures.storage_errors),
                 disk_off=figures.disk_available is False,
+                journal_lost=core is not None and not core.journal_available,
                 window=window,
                 origin_errors=rates.origin_errors,
                 recovered_ratio=self._recovered_ratio(origin),
@@ -143,10 +145,7 @@ class OverviewSource:
         refused = "origin-refused" in failed.reasons
         return snapshot.FailedMessages(failed.lately, failed.of, failed.because, refused)
 
-    def _realtime_shown(self) -> snapshot.RealtimeShown | None:
-        figures = self._realtime()
-        if figures is None:
-            return None
+    def _realtime_shown(self, figures: RealtimeFigures) -> snapshot.RealtimeShown:
         return snapshot.RealtimeShown(
             websocket=figures.websocket,
             polling=figures.polling,

@@ -123,7 +123,8 @@ _SHIPPED = (
         "Disk",
         "disk",
         "room",
-        "How full the file system of the cache or the outbox is. Full: nothing more is stored, and writes fail.",
+        "How full the file system of the cache, the outbox or the realtime journal is. Full: nothing more is stored,"
+        " writes fail, and after a restart nobody gets what they missed.",
         "Free space there, or make cache.disk smaller. If writing fails although there is space, the log says why."
         " A disk tier that is off comes back with a restart only, once its directory can be used.",
         "/cache",

@@ -63,8 +63,8 @@ class Readings:
     has been waiting for longer than that or since before the start: such a queue is stuck, if nothing new comes or not.
     """
     disk: float | None = None
-    """Share in use of the fuller file system of cache and outbox; 1 when writing has failed lately, DISK_OFF when
-    the disk tier is off until a restart."""
+    """Share in use of the fullest file system of cache, outbox and realtime journal; 1 when writing to the cache has
+    failed lately or the journal cannot be written, DISK_OFF when the disk tier is off until a restart."""
     redis_lost: float | None = None
     """None: the shared tier is not part of this version."""
     requests_per_second: float | None = None
@@ -99,7 +99,8 @@ class _Sample(NamedTuple):
 class Reader:
     """Reads one edge. Whoever asks within a second gets the same readings; `now` is monotonic, in seconds.
 
-    `grades` and `messages` are of the realtime core, None without it; `kept` is None without an outbox.
+    `grades` and `messages` are of the realtime core, None without it; `journal` is False while its journal cannot be
+    written; `kept` is None without an outbox.
     """
 
     def __init__(
@@ -112,6 +113,7 @@ class Reader:
         kept: Callable[[], KeptFigures | None] = lambda: None,
         grades: Callable[[], Grades | None] = lambda: None,
         messages: Callable[[], int | None] = lambda: None,
+        journal: Callable[[], bool] = lambda: True,
         memory: Callable[[], Memory] = lambda: Memory(None, None),
         directories: Iterable[Path] = (),
     ) -> None:
@@ -122,6 +124,7 @@ class Reader:
         self._kept = kept
         self._grades = grades
         self._messages = messages
+        self._journal = journal
         self._memory = memory
         self._directories = tuple(directories)
         self._readings = Readings()
@@ -141,12 +144,14 @@ class Reader:
 
     @property
     def notes(self) -> Mapping[str, object]:
-        """What stands behind some readings: `memory` (a Memory) and `write_failed` (seconds ago, or None)."""
+        """What stands behind some readings: `memory` (a Memory), `write_failed` (seconds ago, or None) and `journal`
+        (False while it cannot be written)."""
         slow = self._slow
         ago = None if self._failed_at is None else self._now() - self._failed_at
         return {
             "memory": None if slow is None else slow.memory,
             "write_failed": ago if ago is not None and ago < FAILED_FOR else None,
+            "journal": self._journal(),
         }
 
     def _read(self, now: float) -> Readings:
@@ -219,7 +224,7 @@ class Reader:
         if store.disk_available is False:
             return DISK_OFF
         failed = self._failed_at is not None and now - self._failed_at < FAILED_FOR
-        return 1.0 if failed else slow.disk
+        return 1.0 if failed or not self._journal() else slow.disk
 
     def _message_rate(self, now: float, messages: int) -> float:
         earlier = next(sample for sample in self._samples if sample.at > now - WINDOW - SLOWLY_EVERY)
@@ -242,7 +247,7 @@ def _poor(grades: Grades | None) -> float | None:
 
 
 def fullest(directories: Iterable[Path]) -> float | None:
-    """The share in use of the fuller file system, as an ordinary user sees it; None if none can be asked."""
+    """The share in use of the fullest file system, as an ordinary user sees it; None if none can be asked."""
     return max((share for each in directories if (share := _used(each)) is not None), default=None)
 
 

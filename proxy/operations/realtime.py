@@ -50,6 +50,8 @@ class RealtimeFigures:
     polling: int = 0
     conversations: int = 0
     users: int = 0
+    journal_available: bool = True
+    """False while there is a recovery journal that cannot be written."""
     quality: Mapping[str, int] = field(default_factory=dict)
     reasons: Mapping[str, Sequence[str]] = field(default_factory=dict)
     """By name of a counter, the words that it may be counted by."""
@@ -103,6 +105,11 @@ def realtime_series(figures: RealtimeFigures) -> Iterator[Metric]:
         "cachewire_realtime_conversations", "Conversations with members.", value=figures.conversations
     )
     yield GaugeMetricFamily("cachewire_realtime_users", "Users that are authenticated now.", value=figures.users)
+    yield GaugeMetricFamily(
+        "cachewire_realtime_journal_available",
+        "0 while a recovery journal that should work cannot be written, else 1.",
+        value=figures.journal_available,
+    )
     quality = GaugeMetricFamily(
         "cachewire_realtime_quality", "Clients by the quality of their connection.", labels=("grade",)
     )

@@ -86,6 +86,15 @@ def test_a_disk_tier_that_is_off_is_said_to_need_a_restart() -> None:
     assert (health.state, health.sentence) == ("degraded", "The disk cache is off until a restart.")
 
 
+def test_a_journal_that_cannot_be_written_degrades_and_says_who_would_miss_something() -> None:
+    health = judge(UP, now=1000, requests=5, error_ratio=0.0, journal_lost=True)
+    assert (health.state, [mend.path for mend in health.mends]) == ("degraded", ["/realtime"])
+    assert (
+        health.sentence == "The realtime journal cannot be written: after a restart nobody would get what they missed."
+    )
+    assert "realtime.recovery.dir" in health.advice
+
+
 def test_failures_of_the_store_degrade() -> None:
     assert judge(UP, now=1000, requests=5, error_ratio=0.0, storage_errors=1).state == "degraded"
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from proxy.operations.held import Held
 from proxy.realtime_core import RealtimeCore
 from tests.edge import PATIENCE, EdgeUnderTest, edge_before
 from tests.live import LiveClient, connected, member, message
@@ -56,6 +58,24 @@ async def admin(edge: EdgeUnderTest, method: str, path: str, expected: int = 200
 
 async def publish(edge: EdgeUnderTest, expected: int = 200, **publication: Any) -> Any:
     return await admin(edge, "POST", "/api/realtime/publish", expected, json=publication)
+
+
+def no_space(record: object) -> bytes:
+    raise OSError(28, "No space left on device")
+
+
+async def journal_available(edge: EdgeUnderTest) -> float:
+    where = f"http://{edge.app.admin_address}/metrics"
+    async with aiohttp.ClientSession() as session, session.get(where) as response:
+        families = text_string_to_metric_families(await response.text())
+        return next(f.samples[0].value for f in families if f.name == "cachewire_realtime_journal_available")
+
+
+async def overview(edge: EdgeUnderTest) -> str:
+    where = f"http://{edge.app.admin_address}/"
+    async with aiohttp.ClientSession() as session, session.get(where) as response:
+        page = await response.text()
+    return "degraded" if "The realtime journal cannot be written" in page else "healthy"
 
 
 async def revoke(edge: EdgeUnderTest, expected: int = 200, **revocation: Any) -> Any:
@@ -388,6 +408,26 @@ class TestChannels:
         answer = await publish(edge, channel="reports", event="report", data={"id": 1}, purge_tags=["reports"])
         assert answer["purged"] == 1
         assert (await edge.get("/r")).body == b"new"
+
+    async def test_a_publication_says_whether_it_would_survive_a_crash_and_operators_hear_when_nothing_would(
+        self, origin: ScriptedOrigin, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(Held, "EVERY", 0.0)
+        recovery = {"dir": str(tmp_path), "window": "1s"}  # it is swept eight times in its window
+        async with edge_before(origin, realtime={**TRUSTED, "recovery": recovery}) as edge, connected(url(edge)) as one:
+            await subscribe(one, "notifications")
+            news: dict[str, Any] = {"channel": "notifications", "event": "notice", "data": 1}
+            assert await publish(edge, **news) == {"sessions": 1, "purged": 0, "durable": True}
+            assert (await journal_available(edge), await overview(edge)) == (1, "healthy")
+            with monkeypatch.context() as full:
+                full.setattr("realtime.journal._line", no_space)
+                assert await publish(edge, **news) == {"sessions": 1, "purged": 0, "durable": False}
+                assert (await journal_available(edge), await overview(edge)) == (0, "degraded")
+            monkeypatch.setattr("realtime.journal.RETRY", 0.0)
+            async with asyncio.timeout(PATIENCE):
+                while not await journal_available(edge):
+                    await asyncio.sleep(0.01)
+            assert (await publish(edge, **news))["durable"]
 
     @pytest.mark.parametrize(
         "publication", [{}, {"channel": 7}, {"channel": "reports", "loud": True}, {"channel": "", "event": "x"}]

@@ -263,6 +263,17 @@ def test_a_write_that_failed_counts_as_a_full_disk_for_five_minutes(edge: Edge, 
     assert edge.reader.notes["write_failed"] is None
 
 
+def test_a_journal_that_cannot_be_written_counts_as_a_full_disk_until_it_can(edge: Edge, tmp_path: Path) -> None:
+    writes = True
+    edge.reader = edge.read_with(directories=[tmp_path], journal=lambda: writes)
+    assert edge.after(1).disk == fullest([tmp_path])
+    writes = False
+    assert edge.after(1).disk == edge.after(3600).disk == 1.0
+    assert edge.reader.notes["journal"] is False
+    writes = True
+    assert edge.after(1).disk != 1.0
+
+
 def test_a_disk_tier_that_is_off_is_fuller_than_full_until_the_restart(edge: Edge, tmp_path: Path) -> None:
     edge.store = StoreFigures(storage_errors=1, disk_available=False)
     edge.reader = edge.read_with(directories=[tmp_path])

@@ -158,12 +158,18 @@ async def test_when_the_disk_fails_nothing_false_is_left_and_nobody_waits(
         first.append(("three",))
         assert await first.settled() is False
         assert files(tmp_path) == []
+        assert not first.available
+        monkeypatch.setattr("realtime.journal.RETRY", 0.0)
+        first.tend()
+        assert not first.available, "it is tried again, and has not been written yet"
+        assert await first.settled() is False
         monkeypatch.undo()
         monkeypatch.setattr("realtime.journal.RETRY", 0.0)
         first.tend()
         first.append(("four",))
         assert await first.settled() is True
-    assert caplog.text.count("will not survive") == 1
+        assert first.available
+    assert caplog.text.count("will not survive") == 2
     assert await read(tmp_path) == [("base",), ("four",)]
 
 

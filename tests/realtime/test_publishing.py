@@ -32,7 +32,7 @@ async def test_what_became_out_of_date_is_purged_before_anybody_hears_of_it() ->
         told = await talking.core.publish(
             {"channel": "user:u1", "event": "news", "data": {"a": 1}, "purge_tags": ["reports", "report-7"]}
         )
-        assert told == {"sessions": 1, "purged": 3}
+        assert told == {"sessions": 1, "purged": 3, "durable": False}
         assert order == ["purged reports,report-7, told 0"]
         assert alice.heard("news") == [{"a": 1}]
 
