@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 from realtime.journal import Journal
 from realtime.namespace import Namespace, Refused
 from realtime.peer import Peer
-from realtime.recovery import Note, Record, Recovery
+from realtime.recovery import Note, Recovery
+from realtime.remembered import Record
 from realtime.settings import HubSettings
 from realtime.socket import Disconnected, Socket
 from realtime.stats import RealtimeStats

@@ -26,7 +26,7 @@ from io import FileIO
 from pathlib import Path
 from typing import Any, Final
 
-from realtime.recovery import Record
+from realtime.remembered import Record
 
 log = logging.getLogger("cachewire.realtime")
 

@@ -22,7 +22,8 @@ from realtime.socketio import Message
 if TYPE_CHECKING:
     from realtime.hub import Hub
     from realtime.peer import Peer
-    from realtime.recovery import Recovery, Session
+    from realtime.recovery import Recovery
+    from realtime.remembered import Session
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 

@@ -18,6 +18,7 @@ from typing import Any, Final
 
 from realtime.absences import EVERYWHERE, Absences
 from realtime.frames import Outgoing
+from realtime.remembered import Record, Session
 from realtime.rings import Kept, Ring, Shelf
 from realtime.settings import RecoverySettings
 
@@ -27,50 +28,7 @@ MOST_LEFT: Final = 32
 MOST_EPOCHS: Final = 100
 """Lives of the process that are remembered; whoever was here so many restarts ago does not return."""
 
-Record = tuple[Any, ...]
-"""What a journal keeps: JSON values, and bytes."""
-
 Note = Callable[[Record], None]
-
-
-class Session:
-    """A client that is here, or was and may return. `rooms` maps each room to the number after which it was joined.
-
-    `since` is the number after which it began: it has nothing from before. `gone_at` is None while it is here. `data`
-    is the application's, as JSON.
-    """
-
-    __slots__ = ("data", "gone_at", "id", "known_from", "left", "noted", "recorded", "ring", "rooms", "secret", "since")
-
-    def __init__(self, id: str, secret: str, since: int) -> None:  # noqa: A002 - the protocol's word
-        self.id = id
-        self.secret = secret
-        self.since = since
-        self.known_from = since
-        self.rooms: dict[str, int] = {}
-        self.left: list[tuple[str, int, int]] | None = None
-        self.ring: Ring | None = None
-        self.data = "{}"
-        self.gone_at: float | None = None
-        self.noted = 0
-        self.recorded = False
-        """A journal knows it, though maybe not as it is now."""
-
-    @property
-    def pid(self) -> str:
-        """What the client must show: the secret, and whose it is."""
-        return f"{self.id}.{self.secret}"
-
-    @property
-    def is_nowhere(self) -> bool:
-        """It is in no room, and has missed nothing that was for it alone."""
-        return not (self.rooms or self.left or self.ring)
-
-    def memberships(self) -> Iterator[tuple[str, int, int | None]]:
-        """Rooms with the numbers after which they were joined and up to which they were left (None: not yet)."""
-        for room, joined in self.rooms.items():
-            yield room, joined, None
-        yield from self.left or ()
 
 
 class Recovery:
@@ -231,7 +189,7 @@ class Recovery:
             session.data = data
         if self._note is None or self._sessions.get(session.id) is not session:
             return
-        record = self.session_record(session)
+        record = session.record(self._name, self._wall)
         said = hash(repr(record))
         if said != session.noted:
             session.noted = said
@@ -290,13 +248,7 @@ class Recovery:
         base: Record = ("base", self._name, self._number, epochs, self._everyone.newest, newest)
         for session in self._sessions.values():
             session.recorded = True
-        return [base, *(self.session_record(session) for session in self._sessions.values())]
-
-    def session_record(self, session: Session) -> Record:
-        gone_at = None if session.gone_at is None else session.gone_at + self._wall
-        rooms, left = dict(session.rooms), tuple(session.left or ())
-        fixed = (session.secret, session.since, session.known_from)
-        return ("session", self._name, session.id, *fixed, rooms, left, session.data, gone_at)
+        return [base, *(session.record(self._name, self._wall) for session in self._sessions.values())]
 
     def load(self, record: Sequence[Any], now: float) -> None:
         """Take in what an earlier life noted, in its order. Raises ValueError and TypeError for what is no record."""
@@ -311,7 +263,7 @@ class Recovery:
             case ("epoch", _, str(epoch), int(number)):
                 self._ended[epoch] = self._number = max(self._number, number)
             case ("session", _, str(name), str(), int(), int(), dict(), _, str(), _):
-                self._load_session(name, record)
+                self._sessions[name] = Session.from_record(record, self._wall)
             case ("ended", _, str(name)):
                 self._sessions.pop(name, None)
             case _:
@@ -427,17 +379,6 @@ class Recovery:
         for room, last in newest.items():
             ring = self._ring(room)
             ring.lost = ring.newest = last
-
-    def _load_session(self, name: str, record: Sequence[Any]) -> None:
-        secret, since, known_from, rooms, left, data, gone_at = record[3:]
-        session = Session(name, secret, since)
-        session.known_from = known_from
-        session.rooms.update(rooms)
-        session.left = [(room, joined, until) for room, joined, until in left] or None
-        session.data = data
-        session.gone_at = None if gone_at is None else gone_at - self._wall
-        session.recorded = True
-        self._sessions[name] = session
 
 
 _OFFSET = re.compile(r"([A-Za-z0-9_-]{1,40})\.([0-9]{1,16})", re.ASCII)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from realtime.connection import Connection, Handshake
     from realtime.namespace import Namespace
     from realtime.peer import Peer
-    from realtime.recovery import Session
+    from realtime.remembered import Session
 
 
 class Disconnected(Exception):

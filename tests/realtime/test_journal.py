@@ -15,7 +15,7 @@ import pytest
 
 from realtime.hub import Hub
 from realtime.journal import Journal
-from realtime.recovery import Record
+from realtime.remembered import Record
 from realtime.settings import HubSettings, RecoverySettings
 from realtime.stats import RealtimeStats
 from tests.realtime.wire import Wire, turns

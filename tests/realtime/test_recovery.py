@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from realtime.frames import Outgoing
-from realtime.recovery import MOST_LEFT, Record, Recovery, Session
+from realtime.recovery import MOST_LEFT, Recovery
+from realtime.remembered import Record, Session
 from realtime.rings import OVERHEAD
 from realtime.settings import RecoverySettings
 from tests.realtime.wire import messages
