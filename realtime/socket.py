@@ -90,6 +90,11 @@ class Socket:
             self._data = {}
         return self._data
 
+    @data.setter
+    def data(self, data: dict[str, Any]) -> None:
+        self._data = data
+        self.touch()
+
     @property
     def rooms(self) -> Set[str]:
         """The rooms it is in; after the end those it was in."""
@@ -97,6 +102,7 @@ class Socket:
 
     @property
     def handshake(self) -> Handshake:
+        """The request that began its connection; after a recovery that of the connection it came back over."""
         return self._connection.handshake
 
     @property
