@@ -163,7 +163,7 @@ class Handlers:
         """A handler is done: acknowledge the event, and note what it may have changed."""
         if number is not None:
             self._acknowledge(socket, number, event, value)
-        if socket.peer is not None and socket.has_data:
+        if socket.peer is not None and socket.has_had_data:
             self.handled(socket)
 
     def _acknowledge(self, socket: Socket, number: int, event: str, value: Any) -> None:

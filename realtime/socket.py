@@ -178,11 +178,16 @@ class Socket:
     def restore(self, data: str) -> None:
         """Begin with the `data_as_json` of a former socket of the same client."""
         self.recovered = True
-        self._data = json.loads(data)
+        self._data = json.loads(data) or None
 
     @property
     def has_data(self) -> bool:
         return bool(self._data)
+
+    @property
+    def has_had_data(self) -> bool:
+        """Whether there is anything in `data`, or may have been: a handler that empties it changes it as well."""
+        return self._data is not None
 
     def data_as_json(self) -> str:
         """What is to be kept of `data`. Raises TypeError and ValueError when JSON has no word for it."""

@@ -16,7 +16,7 @@ from tests.realtime.wire import Wire, turns
 
 
 async def started(directory: Path) -> Hub:
-    """A hub whose clients are called ann, and whose handlers replace and change what is kept of them."""
+    """A hub whose clients are called ann, and whose handlers replace, change and empty what is kept of them."""
     hub = Hub(HubSettings(recovery=RecoverySettings()), RealtimeStats(), journal=Journal(directory))
     await hub.start()
     root = hub.namespace()
@@ -31,6 +31,7 @@ async def started(directory: Path) -> Hub:
         socket.data = data
 
     root.on("change")(lambda socket, data: socket.data.update(data))
+    root.on("empty")(lambda socket: socket.data.clear())
     return hub
 
 
@@ -64,6 +65,7 @@ async def test_data_can_be_replaced_and_is_the_same_after_a_loss(tmp_path: Path)
         ('2["replace",{"name":"bob"}]', {"name": "bob"}),
         ('2["replace",{}]', {}),
         ('2["change",{"name":"bob"}]', {"name": "bob"}),
+        ('2["empty"]', {}),
     ],
 )
 async def test_what_a_handler_makes_of_data_survives_a_kill(said: str, kept: dict[str, Any], tmp_path: Path) -> None:
