@@ -154,7 +154,7 @@ class Socket:
         self.namespace.commit(self)
 
     def disconnect(self, close: bool = False) -> None:
-        """Throw the client out; with `close` out of all namespaces, by ending its connection. It is not to return."""
+        """Throw the client out; with `close` out of all namespaces, and end its connection. It is not to return."""
         peer = self.peer
         if peer is None:
             return
@@ -163,6 +163,8 @@ class Socket:
         self.sink.send(Outgoing((socketio.disconnected(self.namespace.name),)))
         self.namespace.part(self, "server-disconnect", may_return=False)
         if close:
+            for other in [socket for socket in peer.namespaces.values() if socket is not None]:
+                other.disconnect()  # who is not told so comes back to it
             peer.connection.close("server-disconnect")
 
     # For the namespace

@@ -623,6 +623,24 @@ async def test_a_client_can_be_thrown_out_of_one_namespace_or_all(hub: Hub, root
     assert (wire.taken(), wire.closed, hub.peers) == (["1/cars,"], "server-disconnect", set())
 
 
+async def test_who_is_thrown_out_of_all_namespaces_returns_to_none() -> None:
+    hub = hub_with(RecoverySettings())
+    reasons: list[str] = []
+    pids: dict[str, str] = {}
+    wire = Wire(hub)
+    for name in ("/", "/cars"):
+        hub.namespace(name).on("disconnect")(lambda socket, reason: reasons.append(reason))
+        pids[name] = wire.enter(name)["pid"]
+    only(hub.namespace()).disconnect(close=True)
+    await turns()
+    assert (wire.taken(), wire.closed) == (["1", "1/cars,"], "server-disconnect")
+    assert reasons == ["server-disconnect", "server-disconnect"]
+    again = Wire(hub)
+    for name, pid in pids.items():
+        assert again.enter(name, pid=pid)["pid"] != pid
+    await hub.close()
+
+
 # Recovery
 
 
