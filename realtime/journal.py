@@ -217,7 +217,7 @@ class Journal:
                 batch, asked = self._take()
                 well = self._write_batch(batch, len(batch))
                 taken = self._taken
-            if batch and (asked or not well):
+            if asked or (batch and not well):  # whoever asks while a batch is being written comes with an empty one
                 self._tell(taken, well)
         if self._file is not None:
             self._file.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 
 from realtime.frames import Outgoing
 from realtime.journal import Journal
+from tests.edge import PATIENCE
 from tests.realtime.participants import World, world
 from tests.realtime.talking import Talker
 from tests.realtime.test_journal import fails, journal, read
@@ -98,6 +100,32 @@ async def test_while_a_file_is_being_begun_nothing_is_written_into_the_one_befor
         assert (tmp_path / "00000002.journal").read_bytes().count(b"one") == 1
         first.append(("two",))
         assert first.write_now() is True
+
+
+async def test_who_asks_while_what_was_appended_is_being_written_is_answered_when_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writing, go_on = threading.Event(), threading.Event()
+    write = Journal._write
+
+    def slow(self: Journal, batch: Any) -> bool:
+        if batch:
+            writing.set()
+            go_on.wait()
+        return write(self, batch)
+
+    async with journal(tmp_path) as first:
+        await begun(first)
+        monkeypatch.setattr(Journal, "_write", slow)
+        first.append(("one",))
+        first._hand_over()
+        await asyncio.to_thread(writing.wait)
+        answer = asyncio.create_task(first.settled())
+        await turns(1)
+        go_on.set()
+        async with asyncio.timeout(PATIENCE):
+            assert await answer is True
+        assert b'["one"]' in content(tmp_path)
 
 
 async def test_a_thread_that_is_writing_is_waited_for_only_shortly(tmp_path: Path) -> None:
