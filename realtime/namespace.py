@@ -176,6 +176,10 @@ class Namespace(Handlers):
             self._forget(socket, may_return=True)
             self.farewell(socket, "connection-lost")
             return
+        if peer.is_leaving(self.name):
+            socket.sink = socket.connection
+            self.part(socket, "client-disconnect", may_return=False)
+            return
         peer.enter(self.name, socket)
         connection = peer.connection
         payload = {"sid": socket.id} if socket.session is None else {"sid": socket.id, "pid": socket.session.pid}
@@ -351,8 +355,9 @@ class Namespace(Handlers):
         peer = socket.peer
         self._forget(socket, may_return=False)
         if peer is not None and not peer.ended:
+            if not peer.is_leaving(self.name):
+                peer.connection.send(Outgoing((answer,)))
             peer.leave(self.name)
-            peer.connection.send(Outgoing((answer,)))
 
     def _refusal(self, error: Exception) -> str:
         if isinstance(error, Refused):

@@ -13,7 +13,17 @@ from typing import TYPE_CHECKING
 from realtime.frames import Outgoing
 from realtime.limits import TokenBucket
 from realtime.socket import Socket
-from realtime.socketio import TOO_LARGE, Client, Kind, Malformed, Message, NotConnected, Packet, refused
+from realtime.socketio import (
+    TOO_LARGE,
+    Client,
+    ConnectedTwice,
+    Kind,
+    Malformed,
+    Message,
+    NotConnected,
+    Packet,
+    refused,
+)
 from realtime.stats import count
 
 if TYPE_CHECKING:
@@ -28,7 +38,9 @@ class Peer(Client[Socket]):
         "_closing",
         "_connects",
         "_deferred",
+        "_doubts",
         "_hub",
+        "_leaving",
         "_parted",
         "_strays",
         "_timer",
@@ -44,6 +56,8 @@ class Peer(Client[Socket]):
         self.ended = False
         self._hub = hub
         self._connects = TokenBucket(hub.settings.connects, hub.now())
+        self._doubts: dict[str, asyncio.TimerHandle] | None = None  # whether the answer to a CONNECT was taken
+        self._leaving: set[str] | None = None  # namespaces that are left before their CONNECT is answered
         self._deferred: deque[Message] | None = None
         self._closing: str | None = None
         self._strays: TokenBucket | None = None  # acknowledgements that nobody waits for
@@ -76,8 +90,18 @@ class Peer(Client[Socket]):
 
     def enter(self, namespace: str, occupant: Socket) -> None:
         super().enter(namespace, occupant)
+        occupant.answered_at = self._hub.now()
         self._settled()
         self.connection.entered()
+
+    def leave(self, namespace: str) -> None:
+        super().leave(namespace)
+        self._stay(namespace)
+        self._no_doubt(namespace)
+
+    def is_leaving(self, namespace: str) -> bool:
+        """The client has left before its CONNECT was answered: it is to get no answer."""
+        return self._leaving is not None and namespace in self._leaving
 
     def part(self, namespace: str) -> None:
         """Either side has ended it; what the client had sent before it knew may still come."""
@@ -115,6 +139,8 @@ class Peer(Client[Socket]):
         if isinstance(error, NotConnected) and self._has_just_left(error.namespace):
             count(self._hub.stats.invalid, "namespace-left")
             self._forget_attachments()
+        elif isinstance(error, ConnectedTwice):
+            self._repeated(error.packet)
         elif error.reason == TOO_LARGE:
             count(self._hub.stats.invalid, error.reason)
             self._end_with("too-large")
@@ -133,11 +159,16 @@ class Peer(Client[Socket]):
     def _handle(self, packet: Packet) -> None:
         kind = packet.kind
         if kind is Kind.CONNECT:
-            self._connect(packet)
+            if self._may_connect():
+                self._connect(packet)
             return
+        if self._doubts:
+            self._no_doubt(packet.namespace)
         socket = self.namespaces[packet.namespace]
-        assert socket is not None  # receive() lets nothing else through
-        if kind is Kind.EVENT:
+        if socket is None:
+            # Nothing but a DISCONNECT comes through here; what is at work on the answer will find it.
+            self._leaving = {packet.namespace, *(self._leaving or ())}
+        elif kind is Kind.EVENT:
             socket.namespace.dispatch(socket, packet)
         elif kind is Kind.DISCONNECT:
             socket.namespace.part(socket, "client-disconnect", may_return=False)
@@ -155,11 +186,6 @@ class Peer(Client[Socket]):
             self._end_with("flood")
 
     def _connect(self, packet: Packet) -> None:
-        if not self._connects.allow(self._hub.now()):
-            # Each costs an application's welcome and a record of the journal, or an answer.
-            count(self._hub.stats.rate_limited, "connects")
-            self._end_with("flood")
-            return
         namespace = self._hub.namespaces.get(packet.namespace)
         if namespace is not None:
             namespace.admit(self, packet.data)
@@ -167,6 +193,53 @@ class Peer(Client[Socket]):
         self.leave(packet.namespace)
         count(self._hub.stats.invalid, "namespace-unknown")
         self.connection.send(Outgoing((refused(packet.namespace, "Invalid namespace"),)))
+
+    def _may_connect(self) -> bool:
+        allowed = self._connects.allow(self._hub.now())
+        if not allowed:
+            # Each costs an application's welcome and a record of the journal, or an answer.
+            count(self._hub.stats.rate_limited, "connects")
+            self._end_with("flood")
+        return allowed
+
+    def _repeated(self, packet: Packet) -> None:
+        """A CONNECT for where the client is, or is about to be. The usual library leaves without a word while it has
+        no answer, so who connects, leaves and connects again in one go asks twice, and one answer is for both.
+        """
+        name, settings = packet.namespace, self._hub.settings
+        socket = self.namespaces[name]
+        if socket is not None and self._hub.now() - socket.answered_at >= settings.connect_timeout:
+            self._break("connected-twice")
+            return
+        count(self._hub.stats.invalid, "connect-repeated")
+        if not self._may_connect():
+            return
+        if socket is None:
+            self._stay(name)
+            return
+        # Did it ask before the answer came, or was it away then, and waits for another? Who has it will speak.
+        self._no_doubt(name)
+        doubts = self._doubts = {} if self._doubts is None else self._doubts
+        doubts[name] = asyncio.get_running_loop().call_later(settings.crossing, self._again, socket, packet)
+
+    def _again(self, socket: Socket, packet: Packet) -> None:
+        """The client was away when its answer came: what it left it left, and it is let in anew."""
+        session = socket.session
+        if session is not None and (packet.data or {}).get("pid") == session.pid:
+            socket.namespace.part(socket, "replaced", may_return=True)
+        else:
+            socket.namespace.part(socket, "client-disconnect", may_return=False)
+        self.namespaces[packet.namespace] = None
+        self._connect(packet)
+
+    def _no_doubt(self, namespace: str) -> None:
+        doubt = self._doubts.pop(namespace, None) if self._doubts else None
+        if doubt is not None:
+            doubt.cancel()
+
+    def _stay(self, namespace: str) -> None:
+        if self._leaving is not None:
+            self._leaving.discard(namespace)
 
     def _break(self, reason: str) -> None:
         count(self._hub.stats.invalid, reason)

@@ -19,10 +19,10 @@ SESSION_ENDS = (
 INVALID = (
     *(refusal.name.lower() for refusal in Refusal),
     "ack-id", "ack-unexpected", "attachment-count", "attachment-missing", "attachment-unannounced",
-    "attachments-late", "attachments-too-large", "body-timeout", "connected-twice", "containers", "depth",
-    "invalid-base64", "invalid-text", "json", "namespace", "namespace-left", "namespace-unknown", "not-connected",
-    "packet", "packet-type", "payload", "payload-invalid", "payload-too-large", "ping-flood", "placeholder",
-    "protocol-error", "second-upgrade", "too-large", "upgrade",
+    "attachments-late", "attachments-too-large", "body-timeout", "connect-repeated", "connected-twice", "containers",
+    "depth", "invalid-base64", "invalid-text", "json", "namespace", "namespace-left", "namespace-unknown",
+    "not-connected", "packet", "packet-type", "payload", "payload-invalid", "payload-too-large", "ping-flood",
+    "placeholder", "protocol-error", "second-upgrade", "too-large", "upgrade",
 )  # fmt: skip
 
 QUEUE_DROPS = ("conflatable", "conflated", "slow-client", "volatile")

@@ -79,7 +79,9 @@ class HubSettings:
     `max_attachments` for one packet, which may have `max_attached` bytes together and must all have come
     `attachments_timeout` seconds after the packet; `connects` (CONNECT packets) and `acks` (acknowledgements
     that nobody waits for, one more for each 1024 characters) for one connection. What comes for a
-    namespace within `parting` seconds after its end was on its way. Without `recovery` every client begins anew.
+    namespace within `parting` seconds after its end was on its way. Who repeats a CONNECT within `connect_timeout`
+    of its answer, and then says nothing for `crossing` seconds, has not had that answer. Without `recovery` every
+    client begins anew.
     """
 
     connect_timeout: float = 10.0
@@ -87,6 +89,7 @@ class HubSettings:
     max_attached: int = 1_000_000
     attachments_timeout: float = 10.0
     parting: float = 5.0
+    crossing: float = 0.5
     connects: Rate = _CONNECTS
     acks: Rate = _CONNECTS
     recovery: RecoverySettings | None = None

@@ -58,6 +58,7 @@ class Socket:
         "_connection",
         "_data",
         "_rooms",
+        "answered_at",
         "away_since",
         "id",
         "namespace",
@@ -75,6 +76,8 @@ class Socket:
         """When it was lost, if it has recovered."""
         self.peer: Peer | None = peer
         """None once this socket has ended."""
+        self.answered_at = 0.0
+        """When its CONNECT was answered with yes."""
         self.sink: Sink = Waiting()
         self._connection = peer.connection
         self.session = session
@@ -160,8 +163,9 @@ class Socket:
             return
         if isinstance(self.sink, Waiting):
             self.namespace.accept(self)  # one cannot be thrown out of where one has not been let in
-        self.sink.send(Outgoing((socketio.disconnected(self.namespace.name),)))
-        self.namespace.part(self, "server-disconnect", may_return=False)
+        if self.peer is not None:
+            self.sink.send(Outgoing((socketio.disconnected(self.namespace.name),)))
+            self.namespace.part(self, "server-disconnect", may_return=False)
         if close:
             for other in [socket for socket in peer.namespaces.values() if socket is not None]:
                 other.disconnect()  # who is not told so comes back to it

@@ -64,6 +64,14 @@ class NotConnected(Malformed):
         self.namespace = namespace
 
 
+class ConnectedTwice(Malformed):
+    """A CONNECT for a namespace that the client has asked for before."""
+
+    def __init__(self, packet: Packet) -> None:
+        super().__init__("connected-twice")
+        self.packet = packet
+
+
 class Packet(NamedTuple):
     """One whole packet. `data` is a list for events and acks; binary kinds have become EVENT and ACK."""
 
@@ -157,11 +165,15 @@ class Client(Generic[T]):
         return Packet(packet.kind, packet.namespace, _rejoin(packet.data, attachments), packet.id)
 
     def _check(self, packet: Packet) -> None:
-        """Which packets may come when: CONNECT once per namespace, everything else only after its answer."""
+        """Which packets may come when: CONNECT once per namespace, DISCONNECT after it, and everything else only after
+        its answer.
+        """
         if packet.kind is Kind.CONNECT:
             if packet.namespace in self.namespaces:
-                raise Malformed("connected-twice")
+                raise ConnectedTwice(packet)
             self.namespaces[packet.namespace] = None
+        elif packet.kind is Kind.DISCONNECT and packet.namespace in self.namespaces:
+            pass
         elif packet.kind is Kind.CONNECT_ERROR:
             raise Malformed("packet-type")
         elif self.namespaces.get(packet.namespace) is None:

@@ -91,11 +91,20 @@ async def test_namespaces_come_and_go_on_one_connection(talk: Talk) -> None:
     await entered(talk)
 
 
-@pytest.mark.parametrize("packet", ["abc", "2{}", '2/custom,["message"]', "0", b"x", '52-["message"]'])
+@pytest.mark.parametrize("packet", ["abc", "2{}", '2/custom,["message"]', b"x", '52-["message"]'])
 async def test_what_breaks_the_protocol_ends_the_connection(talk: Talk, packet: str | bytes) -> None:
     await entered(talk)
     await talk.say(packet, '2["message"]')
     assert await talk.hear() is None
+
+
+async def test_a_connect_that_is_repeated_at_once_changes_nothing(talk: Talk) -> None:
+    await entered(talk, "/custom")
+    await entered(talk)
+    await talk.say("0", '2["message"]')
+    assert await talk.hear() == '2["message-back"]'
+    await talk.say('2/custom,["message"]')
+    assert await talk.hear() == '2/custom,["message-back"]'
 
 
 async def test_who_does_not_connect_within_a_second_is_closed(talk: Talk) -> None:

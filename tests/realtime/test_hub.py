@@ -242,13 +242,17 @@ async def test_leaving_a_namespace_keeps_the_connection_and_the_others(hub: Hub,
 
 
 @pytest.mark.parametrize("message", ["abc", '2["unconnected"]', b"x", "0", "2{}", '2["connect"]'])
-async def test_who_breaks_the_protocol_is_closed_and_counted(hub: Hub, root: Namespace, message: str | bytes) -> None:
+async def test_who_breaks_the_protocol_is_closed_and_counted(message: str | bytes) -> None:
+    clock = Clock()
+    hub = hub_with(clock=clock)
+    hub.namespace()
     reasons: list[str] = []
     hub.namespace("/cars").on("disconnect")(lambda socket, reason: reasons.append(reason))
     wire = Wire(hub)
     wire.enter("/cars")
     if message == "0":
         wire.enter()
+        clock.seconds += 10.0
     wire.say(message, '2/cars,["not heard any more"]')
     await turns()
     assert wire.closed == "parse-error"

@@ -313,7 +313,7 @@ class Conversation(RuleBasedStateMachine):
 
     @rule(namespace=namespaces)
     def leave(self, namespace: str) -> None:
-        self.say(f"1{namespace},", namespace in self.inside)
+        self.say(f"1{namespace},", namespace in self.asked)
         if not self.awaited and namespace in self.inside:
             self.client.leave(namespace)
             self.asked.discard(namespace)
