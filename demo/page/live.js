@@ -76,7 +76,10 @@ function reconcile() {
   }
   if (!joined) return;
   entered.add(joined);
-  socket.emit("join_conversation", joined);
+  // Who comes back before anybody has missed them changes nothing, so nothing but the answer says who is there.
+  socket.emit("join_conversation", joined, (answer) => {
+    if (answer?.ok) tell("presence_update", { conversationId: answer.conversation_id, users: answer.users });
+  });
 }
 
 export function tellTyping(conversation, typing) {
@@ -117,9 +120,11 @@ async function opened() {
   });
   socket.on("connect_error", () => socket.active || tryAgain());
   socket.io.on("reconnect_failed", tryAgain);
-  for (const name of EVENTS) socket.on(name, (detail) => live.dispatchEvent(new CustomEvent(name, { detail })));
+  for (const name of EVENTS) socket.on(name, (detail) => tell(name, detail));
   return socket;
 }
+
+const tell = (name, detail) => live.dispatchEvent(new CustomEvent(name, { detail }));
 
 function tryAgain() {
   clearTimeout(again);

@@ -235,6 +235,21 @@ async def test_leaving_and_coming_back_shows_what_was_written_meanwhile(
     await expect(other.locator(".bubble:not(.own)").last).to_contain_text("You missed this.")
 
 
+async def test_who_comes_where_all_are_there_already_is_told_who_is_there(
+    windows: Windows, conversation: tuple[str, list[str]]
+) -> None:
+    title, (first, second) = conversation
+    one, _, again = [await windows.chatting(user, title) for user in (first, second, first)]
+    await expect(again.locator("#chat-here")).to_contain_text("here now")
+    await one.click("#chat-back")
+    await one.locator(".conversations button", has_text=title).first.click()
+    await expect(one.locator("#chat-here")).to_contain_text("here now")
+    await again.reload()
+    await again.click("#open-chat")
+    await again.locator(".conversations button", has_text=title).first.click()
+    await expect(again.locator("#chat-here")).to_contain_text("here now")
+
+
 async def test_who_turns_to_another_conversation_during_an_outage_is_a_member_of_it_afterwards(
     windows: Windows, two_conversations: tuple[str, str, str, str]
 ) -> None:
