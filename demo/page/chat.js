@@ -2,6 +2,7 @@
 // is away, they are read by polling and written in batches. Either way nothing typed is lost without a word.
 
 import { avatar, element, icon, toast, when } from "./dom.js";
+import { draftsOf } from "./drafts.js";
 import { isLive, live, post, speakFor, takePart, tellTyping } from "./live.js";
 import { Failure, idempotencyKey, readOwn, send } from "./network.js";
 
@@ -19,8 +20,7 @@ const typingLine = document.getElementById("chat-typing");
 let user = null;
 let conversation = null;
 let messages = new Map(); // of the open conversation; an application that was started anew gives the same ids again
-let unsent = []; // written and not seen again yet, in any conversation
-let failures = new Map(); // why, of those that did not get through, by client_id
+let drafts = draftsOf(null);
 let sending = false;
 let timer = 0;
 let typists = new Map();
@@ -29,9 +29,8 @@ let toldTyping = 0;
 /** Whose conversations these are. */
 export function chatAs(someone) {
   leave();
-  unsent = [];
-  failures = new Map();
   user = someone;
+  drafts = draftsOf(user);
   if (dialog.open) enter();
   else speakFor(null); // nobody stays connected as somebody else
 }
@@ -47,7 +46,10 @@ export function wireChat() {
     event.preventDefault();
     write(compose.content.value.trim());
   });
-  compose.content.addEventListener("input", tellTypingNow);
+  compose.content.addEventListener("input", () => {
+    drafts.type(conversation.id, compose.content.value);
+    tellTypingNow();
+  });
   live.addEventListener("state", showState);
   live.addEventListener("lost", () => conversation && poll());
   live.addEventListener("new_messages_batch", ({ detail }) => receive(detail.filter(ofThis)));
@@ -95,16 +97,24 @@ async function listConversations() {
 
 function entry(one) {
   const others = one.participants.filter((member) => member.id !== user.id);
-  const last = one.last_message;
-  const speaker = last && (last.sender_id === user.id ? "You" : one.participants.find((member) => member.id === last.sender_id)?.full_name.split(" ")[0]);
   const faces = element("span.faces", {}, others.slice(0, 3).map((member) => avatar(member, 30)));
-  return element("li", {}, element("button", { type: "button", onclick: () => open(one) }, faces, element("span.last", {}, element("b", {}, one.title), unsent.some((draft) => draft.conversation_id === one.id && failures.has(draft.client_id)) ? element("span.unsent", {}, "A message was not sent") : element("span", {}, last ? `${speaker}: ${last.content}` : "No messages yet")), last ? when(last.created_at) : null));
+  return element("li", {}, element("button", { type: "button", onclick: () => open(one) }, faces, element("span.last", {}, element("b", {}, one.title), latest(one)), one.last_message ? when(one.last_message.created_at) : null));
+}
+
+function latest(one) {
+  if (drafts.failed(one.id).length) return element("span.unsent", {}, "A message was not sent");
+  if (drafts.typed(one.id)) return element("span", {}, element("em", {}, "Draft:"), ` ${drafts.typed(one.id)}`);
+  const last = one.last_message;
+  if (!last) return element("span", {}, "No messages yet");
+  const speaker = last.sender_id === user.id ? "You" : one.participants.find((member) => member.id === last.sender_id)?.full_name.split(" ")[0];
+  return element("span", {}, `${speaker}: ${last.content}`);
 }
 
 function open(one) {
   conversation = one;
   back.hidden = compose.hidden = false;
   title.textContent = one.title;
+  compose.content.value = drafts.typed(one.id);
   body.replaceChildren(element("div.skeleton.line"), element("div.skeleton.line"));
   // First a member, then the history: what is written in between arrives twice rather than never.
   takePart(one.id);
@@ -133,7 +143,7 @@ async function poll() {
 function receive(some) {
   for (const message of some) {
     messages.set(`${message.id} ${message.created_at}`, message);
-    forget([message]);
+    drafts.forget([message]);
     showTyping({ conversationId: conversation.id, userId: message.sender_id }, false);
   }
   paint();
@@ -151,8 +161,7 @@ function paint() {
   const atEnd = !list.isConnected || body.scrollHeight - body.scrollTop - body.clientHeight < 80;
   const known = new Map([...list.children].map((node) => [node.dataset.key, node]));
   const inOrder = [...messages].sort(byTime).map(([, message]) => message);
-  const waiting = unsent.filter((draft) => draft.conversation_id === conversation.id);
-  const nodes = [...inOrder.map(bubble), ...waiting.map(waitingBubble)].map((node) => {
+  const nodes = [...inOrder.map(bubble), ...drafts.unsent(conversation.id).map(waitingBubble)].map((node) => {
     const before = known.get(node.dataset.key);
     return before?.outerHTML === node.outerHTML ? before : node;
   });
@@ -172,7 +181,7 @@ function bubble(message, index, all) {
 }
 
 function waitingBubble(draft) {
-  const why = failures.get(draft.client_id);
+  const why = drafts.reason(draft);
   const said = element("p", {}, draft.content);
   if (!why) return element("li.bubble.own.waiting", { "data-key": draft.client_id }, said);
   const button = (label, act) => element("button.button", { type: "button", "aria-label": `${label}: ${draft.content.slice(0, 60)}`, onclick: () => act(draft) }, label);
@@ -181,7 +190,7 @@ function waitingBubble(draft) {
 
 function apologise(failure, again) {
   if (!(failure instanceof Failure)) throw failure;
-  body.replaceChildren(element("div.empty", { role: "alert" }, element("h2", {}, "Nobody picks up"), element("p", {}, failure.message), element("button.button.primary", { type: "button", onclick: again }, "Try again")));
+  body.replaceChildren(element("div.empty", { role: "alert" }, element("h2", {}, "Nobody picks up"), element("p", {}, failure.message), drafts.any ? element("p", {}, "What you have written is kept in this tab.") : null, element("button.button.primary", { type: "button", onclick: again }, "Try again")));
 }
 
 // Writing
@@ -189,22 +198,24 @@ function apologise(failure, again) {
 function write(content) {
   if (!content) return;
   compose.content.value = "";
+  drafts.type(conversation.id, "");
   toldTyping = 0; // the message itself says that its writer has stopped
   const draft = { conversation_id: conversation.id, sender_id: user.id, content, message_type: "text", client_id: idempotencyKey() };
-  unsent.push(draft);
+  drafts.add(draft);
   deliver(draft);
 }
 
 /** Under the name that it has: if it has arrived before after all, it is not said twice. */
 function sendAgain(draft) {
-  failures.delete(draft.client_id);
+  drafts.retry([draft]);
   compose.content.focus(); // the button goes
   deliver(draft);
 }
 
 function takeBack(draft) {
-  forget([draft]);
+  drafts.forget([draft]);
   compose.content.value = [draft.content, compose.content.value].filter(Boolean).join(" ");
+  drafts.type(conversation.id, compose.content.value);
   compose.content.focus();
   paint();
 }
@@ -217,25 +228,29 @@ function deliver(draft) {
 }
 
 async function postLive(draft) {
+  const written = drafts;
   try {
     await post(draft);
+    written.arrive([draft]);
   } catch (failure) {
-    fail([draft], failure);
+    fail(written, [draft], failure);
   }
 }
 
 async function flush() {
-  const batch = unsent.filter((draft) => draft.conversation_id === conversation?.id && !failures.has(draft.client_id)).slice(0, 100);
+  const written = drafts;
+  const batch = written.sending(conversation?.id).slice(0, 100);
   if (sending || !batch.length) return;
   sending = true;
   try {
-    const drafts = batch.map(({ conversation_id, ...draft }) => draft);
-    await send("POST", "/api/chat/messages/batch", { conversation_id: batch[0].conversation_id, messages: drafts }, { "Idempotency-Key": idempotencyKey() });
+    const messages = batch.map(({ conversation_id, ...draft }) => draft);
+    await send("POST", "/api/chat/messages/batch", { conversation_id: batch[0].conversation_id, messages }, { "Idempotency-Key": idempotencyKey() });
+    written.arrive(batch);
     await poll();
-    forget(batch);
+    written.forget(batch);
   } catch (failure) {
     if (!(failure instanceof Failure)) throw failure;
-    fail(batch, failure);
+    fail(written, batch, failure);
   } finally {
     sending = false;
   }
@@ -243,19 +258,11 @@ async function flush() {
 }
 
 /** What did not get through stays where it was written, and says so. */
-function fail(drafts, failure) {
-  const lost = drafts.filter((draft) => unsent.includes(draft)); // the others have arrived after all
-  if (!lost.length) return;
-  for (const draft of lost) failures.set(draft.client_id, failure.message);
+function fail(written, some, failure) {
+  const lost = written.fail(some, failure.message);
+  if (!lost.length || written !== drafts) return; // its writer finds it on coming back
   if (lost[0].conversation_id === conversation?.id) paint();
   else toast(`A message was not sent: ${failure.message}`, "bad");
-}
-
-/** These are settled, one way or the other. */
-function forget(some) {
-  const names = new Set(some.map((one) => one.client_id));
-  unsent = unsent.filter((draft) => !names.has(draft.client_id));
-  for (const name of names) failures.delete(name);
 }
 
 // Who is there

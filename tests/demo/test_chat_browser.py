@@ -41,6 +41,8 @@ class Windows:
         return page
 
     async def chat(self, page: Page, user: str, title: str) -> None:
+        if await page.locator("#chat").is_visible():
+            await page.click("#chat [data-close]")
         async with page.expect_response("**/api/likes?*"):
             await page.select_option("#who", user)
         await page.click("#open-chat")
@@ -209,6 +211,90 @@ async def test_what_fails_while_its_conversation_is_not_open_is_told_above_the_d
         await uncovered(page, ".toast.bad")
     await page.click("#chat [data-close]")
     await expect(page.locator("body > #toasts")).to_have_count(1)
+
+
+async def test_what_was_typed_and_what_was_not_sent_outlast_a_reload_and_nobody_else_finds_them(
+    windows: Windows, conversation: tuple[str, list[str]]
+) -> None:
+    title, (first, second) = conversation
+    page = await windows.chatting(first, title)
+    url = f"{windows.edge.origin_url}/demo/chaos"
+    failed, box = page.locator("#chat .bubble.failed"), page.locator("#compose input")
+    async with aiohttp.ClientSession() as session:
+        (await session.post(url, json={"mode": "down"})).release()
+        await say(page, "Does this arrive?")
+        await expect(failed).to_have_count(1, timeout=30_000)
+        reason = await failed.get_by_role("alert").inner_text()
+        await box.press_sequentially("I wanted to say")
+        await page.reload()
+        await page.click("#open-chat")
+        await expect(page.locator("#chat-body")).to_contain_text("What you have written is kept")
+        (await session.post(url, json={"mode": "ok"})).release()
+    await windows.chat(page, second, title)
+    await expect(failed).to_have_count(0)
+    await expect(box).to_have_value("")
+    await windows.chat(page, first, title)
+    await expect(failed.get_by_role("alert")).to_have_text(reason)
+    await expect(box).to_have_value("I wanted to say")
+    await failed.get_by_role("button", name="Send again").click()
+    await expect(page.locator(".bubble.own:not(.waiting)").last).to_have_text("Does this arrive?")
+    await page.fill("#compose input", "")
+    await page.reload()
+    await windows.chat(page, first, title)
+    await expect(page.locator(".bubble.own", has_text="Does this arrive?")).to_have_count(1)
+    await expect(failed).to_have_count(0)
+    await expect(box).to_have_value("")
+
+
+async def test_what_was_under_way_when_the_page_was_left_may_be_sent_again_and_arrives_once(
+    windows: Windows, conversation: tuple[str, list[str]]
+) -> None:
+    title, (first, _) = conversation
+    page = await windows.open()
+    outage = await Outage.of(page)
+    await page.reload()
+    await windows.chat(page, first, title)
+    await outage.begin()
+    await expect(page.locator("#chat")).to_have_attribute("data-live", "false")
+    await page.route("**/api/chat/messages/batch", lambda route: None)  # nobody answers
+    await say(page, "Does this arrive?")
+    await expect(page.locator(".bubble.waiting")).to_have_count(1)
+    await page.reload()
+    outage.end()
+    await windows.chat(page, first, title)
+    failed = page.locator("#chat .bubble.failed")
+    await expect(failed).to_contain_text("No answer came")
+    await failed.get_by_role("button", name="Send again").click()
+    await expect(page.locator(".bubble.own:not(.waiting)").last).to_have_text("Does this arrive?")
+    await expect(page.locator(".bubble", has_text="Does this arrive?")).to_have_count(1)
+
+
+async def test_the_list_of_conversations_shows_where_somebody_has_begun_to_write(
+    windows: Windows, two_conversations: tuple[str, str, str, str]
+) -> None:
+    user, _, begun, other = two_conversations
+    page = await windows.chatting(user, begun)
+    await page.fill("#compose input", "I wanted to say")
+    await page.click("#chat-back")
+    entries = page.locator(".conversations button")
+    await expect(entries.filter(has_text=begun)).to_contain_text("Draft: I wanted to say")
+    await entries.filter(has_text=other).click()
+    await expect(page.locator("#compose input")).to_have_value("")
+
+
+async def test_a_tab_in_which_nothing_can_be_kept_chats_all_the_same(
+    windows: Windows, conversation: tuple[str, list[str]]
+) -> None:
+    title, (first, _) = conversation
+    page = await windows.open()
+    await page.evaluate(
+        "() => { Storage.prototype.setItem = () => { throw new DOMException('full', 'QuotaExceededError') } }"
+    )
+    await windows.chat(page, first, title)
+    await page.locator("#compose input").press_sequentially("Here.")
+    await page.press("#compose input", "Enter")
+    await expect(page.locator(".bubble.own:not(.waiting)").last).to_have_text("Here.")
+    assert windows.complaints == []
 
 
 async def uncovered(page: Page, selector: str) -> None:
