@@ -9,6 +9,7 @@ import { wireInspector } from "./inspector.js";
 
 const who = document.getElementById("who");
 let people = new Map();
+let current = null;
 
 wireInspector();
 wireDialogs();
@@ -17,13 +18,14 @@ wireChat();
 
 who.addEventListener("change", async () => {
   try {
-    await (who.value ? send("POST", "/api/auth/login", { user: who.value }) : send("POST", "/api/auth/logout"));
-    // Asked rather than taken from the answer: a copy of the session is what a reload lives on while the origin is away.
-    become((await readOwn("/api/auth/session")).document.user);
+    const { document: answer } = await (who.value ? send("POST", "/api/auth/login", { user: who.value }) : send("POST", "/api/auth/logout"));
+    // Asked although the answer says it: a copy of the session is what a reload lives on while the origin is away.
+    become((await attempt(readOwn("/api/auth/session")) ?? answer).user);
   } catch (failure) {
     if (!(failure instanceof Failure)) throw failure;
-    toast(`Nobody opens the door: ${failure.message}`, "bad");
-    become(null);
+    // The session is what it was.
+    toast(`Nobody opens the door: ${failure.message} You are still ${current?.full_name ?? "a guest"}.`, "bad");
+    who.value = current?.id ?? "";
   }
 });
 
@@ -49,6 +51,7 @@ function fillChoices(answer) {
 }
 
 function become(user) {
+  current = user;
   // The list of people may have been out of reach; whoever is logged in is a choice all the same.
   if (user && !people.has(user.id)) {
     people.set(user.id, user);

@@ -297,6 +297,21 @@ async def test_a_tab_in_which_nothing_can_be_kept_chats_all_the_same(
     assert windows.complaints == []
 
 
+async def test_who_cannot_become_somebody_else_stays_who_they_were_and_is_told(
+    windows: Windows, conversation: tuple[str, list[str]]
+) -> None:
+    title, (first, second) = conversation
+    page = await windows.open()
+    await windows.chat(page, first, title)
+    await page.click("#chat [data-close]")
+    await page.route("**/api/auth/login", lambda route: route.abort())
+    await page.select_option("#who", second)
+    await expect(page.locator(".toast.bad")).to_contain_text("You are still")
+    await expect(page.locator("#who")).to_have_value(first)
+    await page.click("#open-chat")
+    await expect(page.locator(".conversations button", has_text=title).first).to_be_visible()
+
+
 async def uncovered(page: Page, selector: str) -> None:
     """What is found is in sight: nothing lies above the middle of it, a dialog's backdrop neither."""
     seen = await page.locator(selector).evaluate_all(
