@@ -1,7 +1,7 @@
 // Conversations. Behind an edge with a realtime core, messages arrive as they are written; without one, or while it
 // is away, they are read by polling and written in batches. Either way nothing typed is lost without a word.
 
-import { avatar, element, icon, toast, when } from "./dom.js";
+import { avatar, element, icon, plural, toast, when } from "./dom.js";
 import { draftsOf } from "./drafts.js";
 import { isLive, live, post, speakFor, takePart, tellTyping } from "./live.js";
 import { Failure, idempotencyKey, readOwn, send } from "./network.js";
@@ -15,6 +15,7 @@ const compose = document.getElementById("compose");
 const title = document.getElementById("chat-title");
 const back = document.getElementById("chat-back");
 const here = document.getElementById("chat-here");
+const offer = document.getElementById("chat-offer");
 const typingLine = document.getElementById("chat-typing");
 
 let user = null;
@@ -22,6 +23,7 @@ let conversation = null;
 let messages = new Map(); // of the open conversation; an application that was started anew gives the same ids again
 let drafts = draftsOf(null);
 let sending = false;
+let answered = false; // since the conversation was opened, and since a message was last not sent
 let timer = 0;
 let typists = new Map();
 let toldTyping = 0;
@@ -41,6 +43,7 @@ export function wireChat() {
     enter();
   });
   back.addEventListener("click", listConversations);
+  offer.lastElementChild.addEventListener("click", () => sendAgain(drafts.failed(conversation.id)));
   dialog.addEventListener("close", leave);
   compose.addEventListener("submit", (event) => {
     event.preventDefault();
@@ -52,7 +55,7 @@ export function wireChat() {
   });
   live.addEventListener("state", showState);
   live.addEventListener("lost", () => conversation && poll());
-  live.addEventListener("new_messages_batch", ({ detail }) => receive(detail.filter(ofThis)));
+  live.addEventListener("new_messages_batch", ({ detail }) => receive(detail.filter(ofThis), true));
   live.addEventListener("message_deleted", ({ detail }) => ofThis(detail) && remove(detail.message_id));
   live.addEventListener("user_typing", ({ detail }) => showTyping(detail, true));
   live.addEventListener("user_stopped_typing", ({ detail }) => showTyping(detail, false));
@@ -73,6 +76,8 @@ function leave() {
   messages = new Map();
   typists = new Map();
   toldTyping = 0;
+  answered = false;
+  offer.hidden = true;
   typingLine.textContent = here.textContent = "";
   takePart(null);
 }
@@ -131,8 +136,8 @@ async function poll() {
   if (!current || !dialog.open) return;
   try {
     if (!document.hidden || !messages.size) {
-      const { document: page } = await readOwn(`/api/chat/messages/${current.id}?per_page=40`);
-      if (current === conversation) receive(page.messages);
+      const { document: page, verdict } = await readOwn(`/api/chat/messages/${current.id}?per_page=40`);
+      if (current === conversation) receive(page.messages, verdict !== "stale");
     }
   } catch (failure) {
     if (current === conversation && !body.querySelector("ol")) apologise(failure, poll);
@@ -140,7 +145,8 @@ async function poll() {
   if (current === conversation && !isLive()) timer = setTimeout(poll, POLLING);
 }
 
-function receive(some) {
+function receive(some, fresh) {
+  answered ||= fresh;
   for (const message of some) {
     messages.set(`${message.id} ${message.created_at}`, message);
     drafts.forget([message]);
@@ -169,6 +175,7 @@ function paint() {
   nodes.forEach((node, index) => list.children[index] === node || list.insertBefore(node, list.children[index] ?? null));
   while (list.children.length > nodes.length) list.lastChild.remove();
   if (!list.isConnected) body.replaceChildren(list);
+  showOffer();
   if (atEnd) body.scrollTop = body.scrollHeight;
 }
 
@@ -185,7 +192,16 @@ function waitingBubble(draft) {
   const said = element("p", {}, draft.content);
   if (!why) return element("li.bubble.own.waiting", { "data-key": draft.client_id }, said);
   const button = (label, act) => element("button.button", { type: "button", "aria-label": `${label}: ${draft.content.slice(0, 60)}`, onclick: () => act(draft) }, label);
-  return element("li.bubble.own.failed", { "data-key": draft.client_id }, said, element("span.why", { role: "alert" }, icon("road-hazard"), element("span", {}, element("b", {}, "Not sent."), ` ${why}`)), element("span.ways", {}, button("Take back", takeBack), button("Send again", sendAgain)));
+  return element("li.bubble.own.failed", { "data-key": draft.client_id }, said, element("span.why", { role: "alert" }, icon("road-hazard"), element("span", {}, element("b", {}, "Not sent."), ` ${why}`)), element("span.ways", {}, button("Take back", takeBack), button("Send again", (one) => sendAgain([one]))));
+}
+
+/** Once it may get through, and wherever one reads: what was not sent can be sent again, all of it at once. */
+function showOffer() {
+  const count = drafts.failed(conversation.id).length;
+  const said = answered && count ? `${plural(count, "message")} ${count === 1 ? "was" : "were"} not sent.` : "";
+  const line = offer.firstElementChild;
+  if (line.textContent !== said) line.textContent = said; // the same again would be read out again
+  offer.hidden = !said;
 }
 
 function apologise(failure, again) {
@@ -202,14 +218,14 @@ function write(content) {
   toldTyping = 0; // the message itself says that its writer has stopped
   const draft = { conversation_id: conversation.id, sender_id: user.id, content, message_type: "text", client_id: idempotencyKey() };
   drafts.add(draft);
-  deliver(draft);
+  deliver([draft]);
 }
 
-/** Under the name that it has: if it has arrived before after all, it is not said twice. */
-function sendAgain(draft) {
-  drafts.retry([draft]);
+/** Under the names that they have: what has arrived before after all is not said twice. */
+function sendAgain(some) {
+  drafts.retry(some);
   compose.content.focus(); // the button goes
-  deliver(draft);
+  deliver(some);
 }
 
 function takeBack(draft) {
@@ -220,10 +236,10 @@ function takeBack(draft) {
   paint();
 }
 
-function deliver(draft) {
+function deliver(some) {
   paint();
   body.scrollTop = body.scrollHeight;
-  if (isLive()) postLive(draft);
+  if (isLive()) some.forEach(postLive);
   else flush();
 }
 
@@ -261,6 +277,7 @@ async function flush() {
 function fail(written, some, failure) {
   const lost = written.fail(some, failure.message);
   if (!lost.length || written !== drafts) return; // its writer finds it on coming back
+  answered = false;
   if (lost[0].conversation_id === conversation?.id) paint();
   else toast(`A message was not sent: ${failure.message}`, "bad");
 }

@@ -197,6 +197,36 @@ async def test_what_could_not_be_sent_says_so_where_it_was_written_and_is_sent_a
     await expect(page.locator(".bubble", has_text="And this?")).to_have_count(0)
 
 
+async def test_what_was_not_sent_is_offered_in_view_once_there_is_an_answer_again_and_is_sent_in_its_order(
+    windows: Windows, conversation: tuple[str, list[str]]
+) -> None:
+    title, (first, _) = conversation
+    page = await windows.open()
+    outage = await Outage.of(page)
+    await page.reload()
+    await windows.chat(page, first, title)
+    offer, failed = page.locator("#chat-offer"), page.locator("#chat .bubble.failed")
+    await outage.begin()
+    await page.route("**/api/chat/**", lambda route: route.abort())
+    await expect(page.locator("#chat")).to_have_attribute("data-live", "false")
+    for count, text in enumerate(("Does this arrive?", "And this?"), 1):
+        await say(page, text)
+        await expect(failed).to_have_count(count)
+    await expect(offer).to_be_hidden()
+    await page.locator("#chat-body").evaluate("body => { body.scrollTop = 0; }")
+    await page.unroute("**/api/chat/**")
+    outage.end()
+    await expect(offer).to_contain_text("2 messages were not sent.")
+    await uncovered(page, "#chat-offer, #chat-offer button")
+    await expect(page.locator("#chat")).to_have_attribute("data-live", "true", timeout=30_000)
+    await offer.get_by_role("button").click()
+    await expect(offer).to_be_hidden()
+    await expect(page.locator("#compose input")).to_be_focused()
+    await expect(page.locator(".bubble.waiting, .bubble.failed")).to_have_count(0)
+    shown = await page.locator(".bubble.own").all_inner_texts()
+    assert shown[-2:] == ["Does this arrive?", "And this?"]
+
+
 async def test_what_fails_while_its_conversation_is_not_open_is_told_above_the_dialog(
     windows: Windows, conversation: tuple[str, list[str]]
 ) -> None:
