@@ -66,6 +66,7 @@ const ofThis = (detail) => conversation !== null && (detail.conversation_id ?? d
 
 function enter() {
   speakFor(user);
+  if (!isLive()) flush(); // what still waited for its turn when its writer became somebody else
   listConversations();
 }
 
@@ -255,7 +256,8 @@ async function postLive(draft) {
 
 async function flush() {
   const written = drafts;
-  const batch = written.sending(conversation?.id).slice(0, 100);
+  // Of one conversation at a time, whether or not it is the one that is open.
+  const batch = written.sending().slice(0, 100);
   if (sending || !batch.length) return;
   sending = true;
   try {

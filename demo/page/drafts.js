@@ -48,11 +48,6 @@ class Drafts {
     return this.#unsent.filter((draft) => draft.conversation_id === conversation);
   }
 
-  /** Those of them that are under way. */
-  sending(conversation) {
-    return this.unsent(conversation).filter((draft) => !this.reason(draft));
-  }
-
   /** Those of them that did not get through. */
   failed(conversation) {
     return this.unsent(conversation).filter((draft) => this.reason(draft));
@@ -61,6 +56,12 @@ class Drafts {
   /** Why this one did not get through; undefined while it is under way. */
   reason(draft) {
     return this.#reasons.get(draft.client_id);
+  }
+
+  /** The messages that are under way, of the conversation that has waited longest. */
+  sending() {
+    const all = this.#unsent.filter((draft) => !this.reason(draft) && !this.#arrived.has(draft.client_id));
+    return all.filter((draft) => draft.conversation_id === all[0].conversation_id);
   }
 
   add(draft) {
@@ -84,7 +85,7 @@ class Drafts {
 
   /** These got through: they are shown until they are seen again, but a reload will not miss them. */
   arrive(some) {
-    for (const { client_id } of some) this.#arrived.add(client_id);
+    for (const draft of some) if (this.#unsent.includes(draft)) this.#arrived.add(draft.client_id);
     this.#keep();
   }
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import aiohttp
 import pytest
-from playwright.async_api import Page, WebSocketRoute, expect
+from playwright.async_api import Page, Route, WebSocketRoute, expect
 
 from tests.browser import chromium, in_browser
 from tests.process.edge_process import EdgeProcess, demonstrating
@@ -225,6 +225,30 @@ async def test_what_was_not_sent_is_offered_in_view_once_there_is_an_answer_agai
     await expect(page.locator(".bubble.waiting, .bubble.failed")).to_have_count(0)
     shown = await page.locator(".bubble.own").all_inner_texts()
     assert shown[-2:] == ["Does this arrive?", "And this?"]
+
+
+async def test_what_waits_for_its_turn_is_sent_although_its_writer_turns_away(
+    windows: Windows, conversation: tuple[str, list[str]]
+) -> None:
+    title, (first, _) = conversation
+    page = await windows.open()
+    outage = await Outage.of(page)
+    await page.reload()
+    await windows.chat(page, first, title)
+    await outage.begin()
+    await expect(page.locator("#chat")).to_have_attribute("data-live", "false")
+    held: list[Route] = []
+    await page.route("**/api/chat/messages/batch", lambda route: held.append(route), times=1)
+    async with page.expect_request("**/api/chat/messages/batch"):
+        await say(page, "Does this arrive?")
+    await say(page, "And this?")
+    await page.click("#chat [data-close]")
+    async with page.expect_request(lambda request: "And this?" in (request.post_data or "")):
+        await held[0].continue_()
+    await page.click("#open-chat")
+    await page.locator(".conversations button", has_text=title).first.click()
+    await expect(page.locator(".bubble.own:not(.waiting)").last).to_have_text("And this?")
+    await expect(page.locator(".bubble.waiting")).to_have_count(0)
 
 
 async def test_what_fails_while_its_conversation_is_not_open_is_told_above_the_dialog(
